@@ -1,0 +1,205 @@
+"""What both commands do with data that is set up: train, embed, draw, write."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import scanpy as sc
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from multiDGD import pl
+from multiDGD._scores import batch_mixing, kmeans_nmi_ari, knn_accuracy
+
+from ._errors import UserError
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+    from multiDGD import MultiDGD
+
+logger = logging.getLogger(__name__)
+
+_MAX_LEGEND_ENTRIES = 40
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder for the results before any work is done.
+
+    Raises
+    ------
+    UserError
+        If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {path}: {error.strerror}") from error
+
+
+def train(model: MultiDGD, max_epochs: int | None) -> str:
+    """Train with a progress bar on standard error.
+
+    Returns
+    -------
+    str
+        One line: how many epochs, and the seconds they took.
+    """
+    start = time.perf_counter()
+    # The progress bar of scvi-tools writes to standard output, which is for results here.
+    with redirect_stdout(sys.stderr):
+        model.train(max_epochs=max_epochs)
+    seconds = time.perf_counter() - start
+    n_epochs = max(len(table) for name, table in model.history.items() if "step" not in name)
+    return f"trained {n_epochs} epochs in {seconds:.0f} s"
+
+
+def embed(model: MultiDGD, data: AnnData | MuData, seed: int) -> NDArray[np.float32]:
+    """Put representation, UMAP and component of each cell into the data.
+
+    Parameters
+    ----------
+    model
+        A trained model.
+    data
+        What it was trained on; gets obsm ``X_multidgd`` and ``X_umap`` and obs ``component``.
+    seed
+        Seed of the UMAP.
+
+    Returns
+    -------
+    ndarray
+        The representation, of shape ``(n_cells, n_latent)``.
+    """
+    logger.info("Computing the UMAP")
+    latent = model.get_latent_representation()
+    frame = AnnData(obs=pd.DataFrame(index=data.obs_names), obsm={"X_multidgd": latent})
+    n_neighbors = min(15, data.n_obs - 1)
+    sc.pp.neighbors(frame, n_neighbors=n_neighbors, use_rep="X_multidgd", random_state=seed)
+    sc.tl.umap(frame, random_state=seed)
+    data.obsm["X_multidgd"] = latent
+    data.obsm["X_umap"] = frame.obsm["X_umap"]
+    components = np.asarray(model.get_cluster_assignments())
+    names = [str(component) for component in np.unique(components)]
+    data.obs["component"] = pd.Categorical(components.astype(str), categories=names)
+    return latent
+
+
+def score(
+    latent: NDArray[np.float32],
+    types: pd.Series | None,
+    batch: pd.Series | None,
+) -> dict[str, float]:
+    """Scores of the representation, by what is known of the cells.
+
+    Parameters
+    ----------
+    latent
+        Representation of shape ``(n_cells, n_latent)``.
+    types, batch
+        Type and batch of each cell, where known.
+
+    Returns
+    -------
+    dict
+        Scores by their description. Types of which no two have two cells give none, with a
+        warning in the log.
+    """
+    scores = {}
+    if types is not None:
+        try:
+            accuracy = knn_accuracy(latent, types)
+        except ValueError as error:
+            logger.warning("No scores by %s: %s", types.name, error)
+            types = None
+        else:
+            nmi, ari = kmeans_nmi_ari(latent, types)
+            scores[f"kNN accuracy of {types.name}"] = accuracy
+            scores[f"ARI of k-means with {types.name}"] = ari
+            scores[f"NMI of k-means with {types.name}"] = nmi
+    if batch is not None:
+        within = "" if types is None else f" within {types.name}"
+        scores[f"mixing of {batch.name}{within}"] = batch_mixing(latent, batch, types)
+    return scores
+
+
+def table(scores: dict[str, float]) -> str:
+    """Lay out scores, one a line.
+
+    Examples
+    --------
+    >>> print(table({"accuracy": 0.5, "mixing of batch": 1.0}))
+    accuracy         0.500
+    mixing of batch  1.000
+    """
+    width = max(map(len, scores), default=0)
+    return "\n".join(f"{name:<{width}}  {value:.3f}" for name, value in scores.items())
+
+
+def write(
+    model: MultiDGD, data: AnnData | MuData, folder: Path, colors: Sequence[str]
+) -> dict[str, Path]:
+    """Write figures, data and model.
+
+    Parameters
+    ----------
+    model, data
+        As :func:`embed` left them.
+    folder
+        An existing folder; files of an earlier run are replaced.
+    colors
+        Columns of obs to colour the UMAP by.
+
+    Returns
+    -------
+    dict
+        What was written, by what it is.
+    """
+    is_anndata = isinstance(data, AnnData)
+    written = {
+        "embedding": folder / ("embedding.h5ad" if is_anndata else "embedding.h5mu"),
+        "history": folder / "history.png",
+        "UMAP": folder / "umap.png",
+        "model": folder / "model",
+    }
+    pl.history(model, save=written["history"])
+    _draw_umap(data, written["UMAP"], colors)
+    plt.close("all")
+    data.write(written["embedding"])
+    model.save(str(written["model"]), overwrite=True)
+    return written
+
+
+def _draw_umap(data: AnnData | MuData, path: Path, colors: Sequence[str]) -> None:
+    """One UMAP panel for each column, without a legend that no panel could hold."""
+    colors = list(dict.fromkeys(colors))
+    frame = AnnData(obs=data.obs[colors].copy(), obsm={"X_umap": data.obsm["X_umap"]})
+    for color in colors:
+        # Numbers, too, name groups here; read as numbers they would be drawn as a scale.
+        if not isinstance(frame.obs[color].dtype, pd.CategoricalDtype):
+            frame.obs[color] = frame.obs[color].astype(str).astype("category")
+    figure, axes = plt.subplots(
+        1, len(colors), figsize=(5.2 * len(colors), 4), squeeze=False, layout="constrained"
+    )
+    for ax, color in zip(axes[0], colors, strict=True):
+        many = frame.obs[color].nunique() > _MAX_LEGEND_ENTRIES
+        sc.pl.embedding(
+            frame,
+            "umap",
+            color=color,
+            ax=ax,
+            show=False,
+            frameon=False,
+            legend_loc=None if many else "right margin",
+            legend_fontsize="x-small",
+        )
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,24 @@
+"""From AnnData and MuData to minibatches of sparse counts."""
+
+from ._dataset import CellDataset
+from ._fields import CountsField, LabelsField, ModalityField, MuDataCountsField, MuDataLabelsField
+from ._identity import CellIndex, fingerprints
+from ._manager import CellManager
+from ._registry import DataSummary, summarize_registry
+from ._setup import anndata_fields, mudata_fields
+
+__all__ = [
+    "CellDataset",
+    "CellIndex",
+    "CellManager",
+    "CountsField",
+    "DataSummary",
+    "LabelsField",
+    "ModalityField",
+    "MuDataCountsField",
+    "MuDataLabelsField",
+    "anndata_fields",
+    "fingerprints",
+    "mudata_fields",
+    "summarize_registry",
+]

@@ -1,0 +1,92 @@
+"""What can be wrong with a user's data, said before any work is done."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import numpy as np
+import pandas as pd
+from scvi import settings
+
+from ._reader import CountReader
+
+
+def listed(names: Sequence[object], n: int = 3) -> str:
+    """The first few names for a message."""
+    shown = ", ".join(repr(str(name)) for name in names[:n])
+    return shown + (", ..." if len(names) > n else "")
+
+
+def check_column(table: pd.DataFrame, key: str, argument: str, where: str) -> None:
+    """Raise if a column is not there or has missing values.
+
+    Raises
+    ------
+    ValueError
+        Naming ``argument``, the column and the nearest names.
+    """
+    if key not in table.columns:
+        columns = [str(c) for c in table.columns]
+        near = get_close_matches(str(key), columns, n=3, cutoff=0.4) or columns[:5]
+        raise ValueError(f"`{argument}`: {key!r} is not a column of {where}. Nearest: {near}.")
+    missing = int(table[key].isna().sum())
+    if missing:
+        raise ValueError(
+            f"`{argument}`: {missing} of {len(table)} entries of {where}[{key!r}] are missing. "
+            "Fill them or leave those rows out."
+        )
+
+
+def check_names(names: pd.Index, what: str) -> None:
+    """Raise if names are not unique.
+
+    Raises
+    ------
+    ValueError
+        Naming ``what`` and some of the repeated names.
+    """
+    if not names.is_unique:
+        repeated = names[names.duplicated()].unique()
+        raise ValueError(
+            f"{what} must be unique, {len(repeated)} occur more than once: {listed(repeated)}. "
+            "Make them unique first, for example with `obs_names_make_unique()` or "
+            "`var_names_make_unique()`."
+        )
+
+
+def check_counts(x: object, where: str) -> None:
+    """Raise if a matrix cannot be counts, warn if it is not integer-valued.
+
+    Raises
+    ------
+    ValueError
+        If there are no features, negative, NaN or infinite values, or nothing but zeros.
+    """
+    reader = CountReader(x)
+    n_cells, n_features = reader.shape
+    if n_features == 0 or n_cells == 0:
+        raise ValueError(f"{where} is empty: {n_cells} cells and {n_features} features.")
+    total = 0.0
+    integers = True
+    for chunk in reader.chunks():
+        values = chunk.data
+        if not np.isfinite(values).all():
+            bad = int((~np.isfinite(values)).sum())
+            raise ValueError(f"{where} holds NaN or infinite values ({bad} in one block of cells).")
+        if values.size and values.min() < 0:
+            raise ValueError(
+                f"{where} holds negative values (as low as {values.min():g}). MultiDGD models raw "
+                "counts: pass them as `layer` (`layers` for MuData) if they are not in `X`."
+            )
+        integers = integers and not (values % 1).any()
+        total += float(values.sum())
+    if total == 0:
+        raise ValueError(f"{where} holds no counts at all: every value is 0.")
+    if not integers:
+        warnings.warn(
+            f"{where} does not contain unnormalized count data. Are you sure this is what you want?",
+            UserWarning,
+            stacklevel=settings.warnings_stacklevel,
+        )

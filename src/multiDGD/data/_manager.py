@@ -1,0 +1,149 @@
+"""The AnnDataManager that serves sparse minibatches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+from mudata import MuData
+from scipy import sparse
+from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
+
+from ._checks import listed
+from ._dataset import CellDataset
+from ._identity import fingerprints
+from ._registry import COUNTS_PREFIX, DataSummary, summarize_registry
+from ._source import CountSource
+
+
+class CellManager(AnnDataManager):
+    """Registers cells as scvi-tools does and serves them as :class:`CellDataset`."""
+
+    def register_fields(
+        self,
+        adata: AnnData | MuData,
+        source_registry: dict | None = None,
+        **transfer_kwargs: Any,
+    ) -> None:
+        """Register all fields, then check that every cell has counts.
+
+        Raises
+        ------
+        ValueError
+            If cells have no counts in any modality, with their number and some names.
+        """
+        self._sources: list[CountSource] | None = None
+        self._fingerprints: np.ndarray | None = None
+        super().register_fields(adata, source_registry, **transfer_kwargs)
+        empty = np.concatenate([self._without_counts(batch) for batch in self.batches()])
+        if len(empty):
+            names = adata.obs_names[empty]
+            self.adata = None
+            raise ValueError(
+                f"{len(empty)} cells have no counts in any modality: {listed(names)}. "
+                "Remove them, for example with `scanpy.pp.filter_cells(adata, min_counts=1)`."
+            )
+
+    @staticmethod
+    def _without_counts(batch: dict[str, Any]) -> np.ndarray:
+        total = sum(counts.library for counts in batch["counts"].values())
+        return batch["cells"][total == 0].numpy()
+
+    @property
+    def summary(self) -> DataSummary:
+        """Names of modalities, features, labels and covariates."""
+        return summarize_registry(self.registry)
+
+    @property
+    def sources(self) -> list[CountSource]:
+        """Counts of every registered matrix."""
+        current = self._matrices()
+        known = self._sources or []
+        if [s.x for s in known] != [] and all(
+            source.x is x for source, (x, _) in zip(known, current, strict=True)
+        ):
+            return known
+        self._sources = [self._make_source(x, modality) for x, modality in current]
+        return self._sources
+
+    def _matrices(self) -> list[tuple[object, str | None]]:
+        found: list[tuple[object, str | None]] = []
+        for key in self.data_registry:
+            if key.startswith(COUNTS_PREFIX):
+                found.append((self.get_from_registry(key), key.removeprefix(COUNTS_PREFIX)))
+            elif key == REGISTRY_KEYS.X_KEY:
+                found.append((self.get_from_registry(key), None))
+        return found
+
+    def _make_source(self, x: object, modality: str | None) -> CountSource:
+        features = self.summary.features
+        if modality is None:
+            return CountSource(x, None, self.adata.var_names, features)
+        part = self.adata.mod[modality]
+        rows = part.obs_names.get_indexer(self.adata.obs_names)
+        paired = np.array_equal(rows, np.arange(part.n_obs))
+        return CountSource(
+            x, None if paired else rows, part.var_names, {modality: features[modality]}
+        )
+
+    def create_torch_dataset(
+        self,
+        indices: Sequence[int] | None = None,
+        data_and_attributes: object = None,
+        load_sparse_tensor: bool = False,
+    ) -> CellDataset:
+        """Serve some of the cells.
+
+        Parameters
+        ----------
+        indices
+            Positions or mask of the cells, all by default.
+        data_and_attributes, load_sparse_tensor
+            Accepted because scvi-tools' loaders pass them; everything is always served, and
+            always sparse.
+        """
+        if indices is not None:
+            indices = np.asarray(indices)
+            if indices.dtype == bool:
+                indices = np.flatnonzero(indices)
+        return CellDataset(self, indices)
+
+    def matrix(self, modality: str) -> sparse.csr_matrix:
+        """All counts of one modality, shape ``(n_cells, f)``, copied only where they must be.
+
+        Parameters
+        ----------
+        modality
+            Its name.
+        """
+        source = next(s for s in self.sources if modality in s.features)
+        whole = source.whole()
+        if whole is not None:
+            return whole
+        parts = []
+        for batch in self.batches():
+            c = batch["counts"][modality]
+            at = (c.rows.numpy(), c.columns.numpy())
+            parts.append(sparse.csr_matrix((c.values.numpy(), at), (c.n_cells, c.n_features)))
+        return sparse.vstack(parts, format="csr")
+
+    @property
+    def fingerprints(self) -> np.ndarray:
+        """What :func:`multiDGD.data.fingerprints` says of the registered cells.
+
+        Taken once: cells stay themselves when their counts are transformed afterwards.
+        """
+        if self._fingerprints is None:
+            self._fingerprints = fingerprints(self.batches())
+        return self._fingerprints
+
+    def batches(
+        self, indices: Sequence[int] | None = None, batch_size: int = 4096
+    ) -> Iterator[dict[str, Any]]:
+        """Walk through cells in order, without workers or shuffling."""
+        dataset = self.create_torch_dataset(indices)
+        for start in range(0, len(dataset), batch_size):
+            yield dataset[slice(start, start + batch_size)]

@@ -1,0 +1,66 @@
+"""Rows of a count matrix, whatever holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from anndata.abc import CSCDataset, CSRDataset
+from scipy import sparse
+
+
+class CountReader:
+    """Row access to counts in memory (sparse or dense) or on disk (backed AnnData).
+
+    Reading some rows costs their non-zeros, not the whole matrix. A column-wise (CSC) matrix
+    has no such access and is turned into CSR once.
+
+    Parameters
+    ----------
+    x
+        Counts, shape ``(cells, features)``: scipy sparse, numpy, or a backed AnnData's ``X``.
+    """
+
+    def __init__(self, x: object) -> None:
+        if isinstance(x, CSCDataset):
+            x = x.to_memory()
+        if sparse.issparse(x):
+            x = x.tocsr()
+            if not x.has_canonical_format:
+                x = x.copy()
+                x.sum_duplicates()
+        self._x = x
+        self._in_memory = sparse.issparse(x) or isinstance(x, np.ndarray)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and columns."""
+        return self._x.shape
+
+    @property
+    def in_memory(self) -> sparse.csr_matrix | None:
+        """The matrix itself, if it is sparse and in memory."""
+        return self._x if sparse.issparse(self._x) else None
+
+    def rows(self, index: np.ndarray) -> sparse.csr_matrix:
+        """Read rows.
+
+        Parameters
+        ----------
+        index
+            Positions, in any order.
+        """
+        if self._in_memory:
+            return sparse.csr_matrix(self._x[index])
+        # Files are read in ascending order and without repeats.
+        unique, inverse = np.unique(index, return_inverse=True)
+        block = self._x[unique]
+        if isinstance(self._x, CSRDataset) and not sparse.issparse(block):
+            block = block.to_memory()
+        return sparse.csr_matrix(block)[inverse]
+
+    def chunks(self, size: int = 4096) -> Iterator[sparse.csr_matrix]:
+        """Read all rows in order, ``size`` at a time."""
+        for start in range(0, self.shape[0], size):
+            stop = min(start + size, self.shape[0])
+            yield sparse.csr_matrix(self._x[start:stop])

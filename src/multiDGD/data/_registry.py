@@ -1,0 +1,85 @@
+"""What a registry says of the data, with or without the data at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scvi import REGISTRY_KEYS
+
+COUNTS_PREFIX = "counts_"
+MODALITY_KEY = "modality"
+SINGLE_MODALITY = "counts"
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """Names of everything that a model is built from.
+
+    Attributes
+    ----------
+    features
+        Feature names of each modality, by the modality's name.
+    labels
+        Known labels, none if there are no labels.
+    covariates
+        Categories of each categorical covariate, by its name; the batch comes first.
+    continuous
+        Names of the continuous covariates.
+    """
+
+    features: dict[str, np.ndarray]
+    labels: np.ndarray
+    covariates: dict[str, np.ndarray]
+    continuous: list[str]
+
+    @property
+    def n_features(self) -> dict[str, int]:
+        """Number of features of each modality."""
+        return {m: len(names) for m, names in self.features.items()}
+
+
+def _state(registry: dict, key: str) -> dict:
+    return registry["field_registries"].get(key, {}).get("state_registry", {})
+
+
+def _features(registry: dict) -> dict[str, np.ndarray]:
+    found = {
+        key.removeprefix(COUNTS_PREFIX): np.asarray(_state(registry, key)["column_names"])
+        for key in registry["field_registries"]
+        if key.startswith(COUNTS_PREFIX)
+    }
+    if found:
+        return found
+    names = np.asarray(_state(registry, REGISTRY_KEYS.X_KEY)["column_names"])
+    modality = _state(registry, MODALITY_KEY)
+    if not modality:
+        return {SINGLE_MODALITY: names}
+    return {
+        str(name): names[modality["codes"] == code]
+        for code, name in enumerate(modality["categorical_mapping"])
+    }
+
+
+def summarize_registry(registry: dict) -> DataSummary:
+    """Read modalities, labels and covariates from a model's registry.
+
+    Parameters
+    ----------
+    registry
+        As :attr:`scvi.model.base.BaseModelClass.registry`.
+    """
+    covariates = {}
+    batch = _state(registry, REGISTRY_KEYS.BATCH_KEY)
+    if batch:
+        covariates[str(batch["original_key"])] = np.asarray(batch["categorical_mapping"])
+    joint = _state(registry, REGISTRY_KEYS.CAT_COVS_KEY)
+    for key in joint.get("field_keys", ()):
+        covariates[str(key)] = np.asarray(joint["mappings"][key])
+    labels = _state(registry, REGISTRY_KEYS.LABELS_KEY)
+    return DataSummary(
+        features=_features(registry),
+        labels=np.asarray(labels.get("categorical_mapping", [])),
+        covariates=covariates,
+        continuous=list(_state(registry, REGISTRY_KEYS.CONT_COVS_KEY).get("columns", ())),
+    )

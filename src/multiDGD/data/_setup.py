@@ -1,0 +1,188 @@
+"""The fields that ``setup_anndata`` and ``setup_mudata`` register."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from scvi import REGISTRY_KEYS
+from scvi.data import fields as scvi_fields
+from scvi.data.fields import AnnDataField
+
+from ._checks import check_column, check_names
+from ._fields import CountsField, LabelsField, ModalityField, MuDataCountsField, MuDataLabelsField
+from ._registry import COUNTS_PREFIX, MODALITY_KEY
+
+
+def _check_obs(
+    obs: pd.DataFrame,
+    labels_key: str | None,
+    batch_key: str | None,
+    categorical_covariate_keys: Sequence[str] | None,
+    continuous_covariate_keys: Sequence[str] | None,
+    required: bool,
+) -> None:
+    """Check the columns; labels are optional for cells that a trained model is asked about."""
+    for argument, keys in (
+        ("categorical_covariate_keys", categorical_covariate_keys),
+        ("continuous_covariate_keys", continuous_covariate_keys),
+    ):
+        if isinstance(keys, str):
+            raise ValueError(f"`{argument}` must be a list of columns, found the string {keys!r}.")
+        for key in keys or ():
+            check_column(obs, key, argument, "`obs`")
+    if batch_key is not None:
+        check_column(obs, batch_key, "batch_key", "`obs`")
+        if batch_key in (categorical_covariate_keys or ()):
+            raise ValueError(
+                f"`categorical_covariate_keys` names {batch_key!r}, which is the `batch_key` too. "
+                "Give it once."
+            )
+    for key in continuous_covariate_keys or ():
+        if not pd.api.types.is_numeric_dtype(obs[key]):
+            raise ValueError(
+                f"`continuous_covariate_keys`: {key!r} is not numeric ({obs[key].dtype})."
+            )
+    if labels_key is not None and required and labels_key not in obs.columns:
+        check_column(obs, labels_key, "labels_key", "`obs`")
+
+
+def anndata_fields(
+    adata: AnnData,
+    *,
+    layer: str | None,
+    modality_key: str | None,
+    labels_key: str | None,
+    unlabeled_category: str,
+    batch_key: str | None,
+    categorical_covariate_keys: Sequence[str] | None,
+    continuous_covariate_keys: Sequence[str] | None,
+    is_query: bool,
+) -> list[AnnDataField]:
+    """Fields of one AnnData; arguments as :meth:`multiDGD.MultiDGD.setup_anndata`.
+
+    Parameters
+    ----------
+    is_query
+        Whether a trained model's registry is being transferred to this object.
+
+    Raises
+    ------
+    ValueError
+        If a key is not there or its column cannot be used.
+    """
+    if not isinstance(adata, AnnData):
+        raise ValueError(
+            f"`adata` must be an AnnData, found {type(adata).__name__}. Use `setup_mudata` for "
+            "MuData."
+        )
+    _check_obs(
+        adata.obs,
+        labels_key,
+        batch_key,
+        categorical_covariate_keys,
+        continuous_covariate_keys,
+        not is_query,
+    )
+    fields: list[AnnDataField] = [CountsField(REGISTRY_KEYS.X_KEY, layer)]
+    if modality_key is not None:
+        if not is_query:
+            check_column(adata.var, modality_key, "modality_key", "`var`")
+        fields.append(ModalityField(MODALITY_KEY, modality_key))
+    if labels_key is not None:
+        fields.append(LabelsField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category))
+    if batch_key is not None:
+        fields.append(scvi_fields.CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key))
+    categorical, continuous = categorical_covariate_keys, continuous_covariate_keys
+    return fields + [
+        scvi_fields.CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, _as_list(categorical)),
+        scvi_fields.NumericalJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, _as_list(continuous)),
+    ]
+
+
+def mudata_fields(
+    mdata: MuData,
+    *,
+    modalities: Sequence[str] | None,
+    layers: Mapping[str, str | None] | None,
+    labels_key: str | None,
+    unlabeled_category: str,
+    batch_key: str | None,
+    categorical_covariate_keys: Sequence[str] | None,
+    continuous_covariate_keys: Sequence[str] | None,
+    is_query: bool,
+) -> list[AnnDataField]:
+    """Fields of a MuData; arguments as :meth:`multiDGD.MultiDGD.setup_mudata`.
+
+    Parameters
+    ----------
+    is_query
+        Whether a trained model's registry is being transferred to this object.
+
+    Raises
+    ------
+    ValueError
+        If a modality or key is not there or cannot be used.
+    """
+    if not isinstance(mdata, MuData):
+        raise ValueError(
+            f"`mdata` must be a MuData, found {type(mdata).__name__}. Use `setup_anndata` for "
+            "AnnData."
+        )
+    chosen = check_modalities(mdata, modalities, layers)
+    check_names(mdata.obs_names, "Cell names (`obs_names`)")
+    _check_obs(
+        mdata.obs,
+        labels_key,
+        batch_key,
+        categorical_covariate_keys,
+        continuous_covariate_keys,
+        not is_query,
+    )
+    fields: list[AnnDataField] = [
+        MuDataCountsField(
+            COUNTS_PREFIX + name, (layers or {}).get(name), mod_key=name, mod_required=True
+        )
+        for name in chosen
+    ]
+    if labels_key is not None:
+        fields.append(MuDataLabelsField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category))
+    if batch_key is not None:
+        fields.append(scvi_fields.MuDataCategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key))
+    categorical, continuous = categorical_covariate_keys, continuous_covariate_keys
+    return fields + [
+        scvi_fields.MuDataCategoricalJointObsField(
+            REGISTRY_KEYS.CAT_COVS_KEY, _as_list(categorical)
+        ),
+        scvi_fields.MuDataNumericalJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, _as_list(continuous)),
+    ]
+
+
+def check_modalities(
+    mdata: MuData, modalities: Sequence[str] | None, layers: Mapping[str, str | None] | None
+) -> list[str]:
+    """Names of the modalities to model, in the order asked for.
+
+    Raises
+    ------
+    ValueError
+        If one is not there, occurs twice, or ``layers`` names another one.
+    """
+    if isinstance(modalities, str):
+        raise ValueError(f"`modalities` must be a list, found the string {modalities!r}.")
+    chosen = list(mdata.mod) if modalities is None else list(modalities)
+    if not chosen:
+        raise ValueError("`modalities` is empty: name at least one.")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"`modalities` has an entry more than once: {chosen}.")
+    for argument, names in (("modalities", chosen), ("layers", list(layers or {}))):
+        unknown = [name for name in names if name not in mdata.mod]
+        if unknown:
+            raise ValueError(f"`{argument}`: no modality {unknown}. There are: {list(mdata.mod)}.")
+    return chosen
+
+
+def _as_list(keys: Sequence[str] | None) -> list[str]:
+    return list(keys or [])

@@ -1,0 +1,103 @@
+"""Counts of one matrix, dealt out to the modalities that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+
+from multiDGD.nn import Counts
+
+from ._reader import CountReader
+
+
+class CountSource:
+    """Minibatches of one matrix as the non-zeros of each of its modalities.
+
+    Parameters
+    ----------
+    x
+        Counts as found in AnnData, shape ``(rows, columns)``.
+    row_of_cell
+        Row of each cell, -1 where the cell has none (a mosaic); cell i is row i if `None`.
+    columns
+        Name of each column.
+    features
+        The model's feature names of each modality that this matrix holds. Columns with another
+        name are passed over.
+    """
+
+    def __init__(
+        self,
+        x: object,
+        row_of_cell: np.ndarray | None,
+        columns: Sequence[str],
+        features: Mapping[str, np.ndarray],
+    ) -> None:
+        self.x = x
+        self.features = features
+        self._reader = CountReader(x)
+        self._row_of_cell = row_of_cell
+        self._same_columns = len(features) == 1 and np.array_equal(
+            next(iter(features.values())), columns
+        )
+        if not self._same_columns:
+            self._modality_of = np.full(len(columns), -1)
+            self._feature_of = np.zeros(len(columns), dtype=np.int64)
+            for number, names in enumerate(features.values()):
+                position = pd.Index(names).get_indexer(pd.Index(columns))
+                known = position >= 0
+                self._modality_of[known] = number
+                self._feature_of[known] = position[known]
+
+    def whole(self) -> sparse.csr_matrix | None:
+        """The matrix itself where it is CSR in memory, of one modality, with a row a cell."""
+        if self._same_columns and self._row_of_cell is None:
+            return self._reader.in_memory
+        return None
+
+    def fetch(self, cells: np.ndarray) -> dict[str, Counts]:
+        """Counts of some cells, by modality.
+
+        Parameters
+        ----------
+        cells
+            Positions of the cells, shape ``(n,)``.
+        """
+        if self._row_of_cell is None:
+            at = np.arange(len(cells))
+            block = self._reader.rows(cells)
+        else:
+            index = self._row_of_cell[cells]
+            at = np.flatnonzero(index >= 0)
+            block = self._reader.rows(index[at])
+        rows = np.repeat(at, np.diff(block.indptr))
+        columns, values = block.indices, block.data.astype(np.float32, copy=False)
+        if not values.all():
+            stored = values != 0
+            rows, columns, values = rows[stored], columns[stored], values[stored]
+        counts = {}
+        for number, (modality, names) in enumerate(self.features.items()):
+            if self._same_columns:
+                part = rows, columns, values
+            else:
+                here = self._modality_of[columns] == number
+                part = rows[here], self._feature_of[columns[here]], values[here]
+            counts[modality] = _as_counts(*part, len(cells), len(names))
+        return counts
+
+
+def _as_counts(
+    rows: np.ndarray, columns: np.ndarray, values: np.ndarray, n_cells: int, n_features: int
+) -> Counts:
+    library = np.bincount(rows, weights=values, minlength=n_cells)
+    return Counts(
+        values=torch.from_numpy(values),
+        rows=torch.from_numpy(rows.astype(np.int64, copy=False)),
+        columns=torch.from_numpy(columns.astype(np.int64, copy=False)),
+        library=torch.from_numpy(library.astype(np.float32)),
+        n_features=n_features,
+    )

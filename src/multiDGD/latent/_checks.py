@@ -1,0 +1,104 @@
+"""Argument checks shared by the latent classes; every error names the argument at fault."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Return ``value`` as an int, or raise ``ValueError`` unless it is an integer above 0."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"`{name}` must be an integer of at least 1, found {value!r}.")
+    return int(value)
+
+
+def finite(name: str, value: Any) -> float:
+    """Return ``value`` as a float, or raise ``ValueError`` unless it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise ValueError(f"`{name}` must be a finite number, found {value!r}.")
+    return float(value)
+
+
+def positive(name: str, value: Any) -> float:
+    """Return ``value`` as a float, or raise ``ValueError`` unless it is finite and above 0."""
+    number = finite(name, value)
+    if number <= 0:
+        raise ValueError(f"`{name}` must be a number above 0, found {value!r}.")
+    return number
+
+
+def pair(name: str, meaning: str, value: Any) -> tuple[Any, Any]:
+    """Return ``value`` as a 2-tuple, or raise ``ValueError`` saying what the two are."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise ValueError(f"`{name}` must be a pair {meaning}, found {value!r}.")
+    return value[0], value[1]
+
+
+def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
+    """Return ``value``, or raise ``ValueError`` unless it is one of the ``allowed`` strings."""
+    if not isinstance(value, str) or value not in allowed:
+        options = ", ".join(repr(option) for option in allowed)
+        raise ValueError(f"`{name}` must be one of {options}, found {value!r}.")
+    return value
+
+
+def last_axis(name: str, value: Any, dim: int) -> Tensor:
+    """Return ``value``, or raise ``ValueError`` unless it is a tensor of shape (..., dim)."""
+    if not isinstance(value, Tensor):
+        raise ValueError(
+            f"`{name}` must be a torch.Tensor, found {type(value).__name__}; "
+            "convert it with torch.as_tensor."
+        )
+    if value.ndim == 0 or value.shape[-1] != dim:
+        raise ValueError(
+            f"`{name}` must have {dim} values along its last axis, "
+            f"found a tensor of shape {tuple(value.shape)}."
+        )
+    return value
+
+
+def points(name: str, value: Any, dim: int) -> Tensor:
+    """Return ``value``, or raise ``ValueError`` unless it is a tensor of shape (n, dim)."""
+    value = last_axis(name, value, dim)
+    if value.ndim != 2:
+        raise ValueError(
+            f"`{name}` must have shape (n_sample, {dim}), found {tuple(value.shape)}; "
+            "give one row to each sample."
+        )
+    return value
+
+
+def as_tensor(value: Any) -> Tensor:
+    """Return a tensor as it is and anything else (array, series, list, number) copied into one.
+
+    The copy is because arrays of pandas are often read-only, which torch warns of.
+    """
+    if isinstance(value, Tensor):
+        return value.detach()
+    return torch.tensor(value.to_numpy() if hasattr(value, "to_numpy") else value)
+
+
+def values_like(name: str, value: Any, like: Tensor, *shapes: tuple[int, ...]) -> Tensor:
+    """Return ``value`` with the dtype and device of ``like``.
+
+    Raises
+    ------
+    ValueError
+        If it is not numeric, has none of ``shapes``, or holds a NaN or an infinity.
+    """
+    try:
+        tensor = as_tensor(value).to(device=like.device, dtype=like.dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"`{name}` must hold numbers, found {value!r}.") from error
+    if tuple(tensor.shape) not in shapes:
+        expected = " or ".join(str(shape) for shape in shapes)
+        raise ValueError(f"`{name}` must have shape {expected}, found {tuple(tensor.shape)}.")
+    if not bool(torch.isfinite(tensor).all()):
+        raise ValueError(f"`{name}` must be finite, found NaN or infinity; remove them first.")
+    return tensor

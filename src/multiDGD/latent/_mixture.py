@@ -1,0 +1,249 @@
+"""A mixture of Gaussians as a distribution over representations."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from multiDGD.latent import _checks
+from multiDGD.latent._parameters import MixtureParameters
+
+# Values (cells x components x dimensions) held at once without gradient: 64 MB in float32.
+_CHUNK_VALUES = 2**24
+
+
+def log_normal(x: Tensor, mean: Tensor, neglogvar: Tensor) -> Tensor:
+    """Log density of a Gaussian with diagonal covariance, summed over the last axis.
+
+    All shapes broadcast; ``neglogvar`` may have a last axis of 1. The squared distance is never
+    expanded into x^2 - 2 x mean + mean^2: that is faster but cancels for means far away.
+    """
+    mahalanobis = ((x - mean) ** 2 * torch.exp(neglogvar)).sum(-1)
+    log_det = neglogvar.expand_as(mean).sum(-1)
+    return 0.5 * (log_det - mahalanobis - mean.shape[-1] * math.log(2 * math.pi))
+
+
+class GaussianMixture(MixtureParameters):
+    r"""A mixture of multivariate Gaussians with priors on its parameters.
+
+    .. math::
+        \log p(z) = \log \sum_k \pi_k \, N(z; \mu_k, \sigma_k^2), \quad
+        \pi = \mathrm{softmax}(\mathrm{weight}), \quad
+        \sigma^2 = \exp(-\mathrm{neglogvar})
+
+    Means start at random inside the prior's ball, scales at ``sd_init[0]``, weights uniform.
+
+    ``component_log_prob`` and ``log_density`` are densities of the points alone; ``log_prob``
+    and ``forward`` add the log prior of the parameters to the value of *every* point. The loss
+    ``-(log_density(x).sum() + prior_log_prob())`` counts it once.
+
+    Parameters
+    ----------
+    n_mix_comp
+        Number of components K.
+    dim
+        Dimension of the space.
+    covariance_type
+        ``'diagonal'`` (a scale per component and dimension), ``'isotropic'`` (one per
+        component) or ``'fixed'`` (``sd_init[0]`` everywhere, not learned).
+    mean_init
+        (radius, hardness) of the softball prior on the means. With radius 0 there is no such
+        prior and all means start at the origin.
+    sd_init
+        (mean, sd) of the standard deviations: neglogvar has the prior N(-2 log mean, sd).
+    weight_alpha
+        Concentration of the Dirichlet prior on the mixture probabilities.
+
+    Attributes
+    ----------
+    dim : int
+        Dimension of the space.
+    n_mix_comp : int
+        Number of components.
+    mean : torch.nn.Parameter
+        Means, shape (n_mix_comp, dim).
+    neglogvar : torch.nn.Parameter
+        Negative log variances, shape (n_mix_comp, dim) if diagonal, else (n_mix_comp, 1); a
+        buffer if fixed.
+    weight : torch.nn.Parameter
+        Logits of the mixture probabilities, shape (n_mix_comp,).
+    mean_prior : SoftballPrior or None
+        Prior on each mean.
+    neglogvar_prior : GaussianPrior
+        Prior on each component's neglogvar; not in use if fixed.
+
+    Raises
+    ------
+    ValueError
+        If a count is no positive integer, ``covariance_type`` is unknown, the radius is
+        negative, or the hardness, a value of ``sd_init`` or ``weight_alpha`` is not above 0.
+
+    Warns
+    -----
+    UserWarning
+        If several components start at the origin for want of a radius.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from multiDGD.latent import GaussianMixture
+    >>> gmm = GaussianMixture(n_mix_comp=4, dim=2, mean_init=(2.0, 5.0), sd_init=(0.3, 1.0))
+    >>> x = torch.randn(100, 2)
+    >>> gmm(x).shape, gmm.clustering(x).shape
+    (torch.Size([100]), torch.Size([100]))
+    >>> loss = -(gmm.log_density(x).sum() + gmm.prior_log_prob())
+    >>> loss.backward()
+    """
+
+    def component_log_prob(self, x: Tensor) -> Tensor:
+        r"""Log joint density of point and component, :math:`\log\pi_k + \log N(x; k)`.
+
+        Parameters
+        ----------
+        x
+            Points, shape (n_sample, dim).
+
+        Returns
+        -------
+        Log densities in nats, shape (n_sample, n_mix_comp), without parameter priors.
+
+        Raises
+        ------
+        ValueError
+            If ``x`` has another shape.
+        """
+        x_nl = _checks.points("x", x, self.dim)
+        log_pi_k = torch.log_softmax(self.weight, dim=0)
+        return log_pi_k + log_normal(x_nl[:, None, :], self.mean, self.neglogvar)
+
+    def log_density(self, x: Tensor) -> Tensor:
+        r"""Log density of the mixture, :math:`\log\sum_k \pi_k N(x; k)`.
+
+        Parameters
+        ----------
+        x
+            Points, shape (n_sample, dim).
+
+        Returns
+        -------
+        Log densities in nats, shape (n_sample,), without parameter priors.
+
+        Raises
+        ------
+        ValueError
+            If ``x`` has another shape.
+        """
+        return torch.logsumexp(self.component_log_prob(x), dim=1)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log density of each point plus the log prior of the parameters.
+
+        Parameters
+        ----------
+        x
+            Points, shape (n_sample, dim).
+
+        Returns
+        -------
+        ``log_density(x) + prior_log_prob()`` in nats, shape (n_sample,). The prior is in every
+        value, so a sum over points counts it n_sample times.
+
+        Raises
+        ------
+        ValueError
+            If ``x`` has another shape.
+        """
+        return self.log_density(x) + self.prior_log_prob()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Negative of ``log_prob``, a loss in nats, shape (n_sample,)."""
+        return -self.log_prob(x)
+
+    def sample_probs(self, x: Tensor) -> Tensor:
+        """Joint density of point and component, without parameter priors.
+
+        Parameters
+        ----------
+        x
+            Points, shape (n_sample, dim).
+
+        Returns
+        -------
+        Densities, shape (n_sample, n_mix_comp). They underflow to 0 far from every component,
+        where ``component_log_prob`` still tells components apart.
+
+        Raises
+        ------
+        ValueError
+            If ``x`` has another shape.
+        """
+        return torch.exp(self.component_log_prob(x))
+
+    @torch.no_grad()
+    def clustering(self, x: Tensor) -> Tensor:
+        """Most probable component of each point.
+
+        Parameters
+        ----------
+        x
+            Points, shape (n_sample, dim); taken in chunks, so memory stays bounded.
+
+        Returns
+        -------
+        Components 0 ... n_mix_comp - 1, int64, shape (n_sample,).
+
+        Raises
+        ------
+        ValueError
+            If ``x`` has another shape.
+        """
+        x_nl = _checks.points("x", x, self.dim)
+        n_rows = max(1, _CHUNK_VALUES // (self.n_mix_comp * self.dim))
+        return torch.cat([self.component_log_prob(c).argmax(1) for c in x_nl.split(n_rows)])
+
+    @torch.no_grad()
+    def component_sample(self, n_sample: int) -> Tensor:
+        """Draw ``n_sample`` points of every component, shape (n_sample, n_mix_comp, dim)."""
+        n = _checks.positive_int("n_sample", n_sample)
+        return self._around(self.mean.expand(n, -1, -1), self.stddev)
+
+    @torch.no_grad()
+    def sample(self, n_sample: int) -> Tensor:
+        """Draw ``n_sample`` points of the mixture, shape (n_sample, dim)."""
+        n = _checks.positive_int("n_sample", n_sample)
+        component_n = torch.multinomial(self.mixture_probs(), n, replacement=True)
+        return self._around(self.mean[component_n], self.stddev[component_n])
+
+    @torch.no_grad()
+    def sample_new_points(self, resample_type: str = "mean", n_new_samples: int = 1) -> Tensor:
+        """Propose representations for new samples.
+
+        Parameters
+        ----------
+        resample_type
+            ``'mean'`` for a copy of the component means, ``'sample'`` for random draws from
+            every component.
+        n_new_samples
+            Draws from each component; of no effect with ``'mean'``.
+
+        Returns
+        -------
+        Shape (n_mix_comp, dim) for ``'mean'``; (n_new_samples * n_mix_comp, dim) for
+        ``'sample'``, row ``i * n_mix_comp + k`` being draw i of component k.
+
+        Raises
+        ------
+        ValueError
+            If ``resample_type`` is unknown or ``n_new_samples`` is no positive integer.
+        """
+        _checks.choice("resample_type", resample_type, ("mean", "sample"))
+        n_new_samples = _checks.positive_int("n_new_samples", n_new_samples)
+        if resample_type == "mean":
+            return self.mean.clone()
+        return self.component_sample(n_new_samples).reshape(-1, self.dim)
+
+    @staticmethod
+    def _around(mean: Tensor, stddev: Tensor) -> Tensor:
+        return torch.randn_like(mean) * stddev + mean

@@ -1,0 +1,187 @@
+"""What a Gaussian mixture is made of: its parameters, their start and their priors."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multiDGD.latent import _checks
+from multiDGD.latent._priors import GaussianPrior, SoftballPrior
+
+# A cluster of one cell has variance 0 and may have weight 0: either would be a component that
+# training can never move again (infinite density, or no gradient).
+_MIN_VARIANCE = 1e-6
+_MIN_RELATIVE_WEIGHT = 1e-3
+
+
+class MixtureParameters(nn.Module):
+    """Means, scales and weights of a Gaussian mixture; see :class:`GaussianMixture`."""
+
+    mean: nn.Parameter
+    neglogvar: Tensor
+    weight: nn.Parameter
+
+    def __init__(
+        self,
+        n_mix_comp: int,
+        dim: int,
+        covariance_type: str = "diagonal",
+        mean_init: tuple[float, float] = (0.0, 1.0),
+        sd_init: tuple[float, float] = (0.5, 1.0),
+        weight_alpha: float = 1,
+    ) -> None:
+        super().__init__()
+        self.n_mix_comp = _checks.positive_int("n_mix_comp", n_mix_comp)
+        self.dim = _checks.positive_int("dim", dim)
+        self.covariance_type = _checks.choice(
+            "covariance_type", covariance_type, ("fixed", "isotropic", "diagonal")
+        )
+        self.weight_alpha = _checks.positive("weight_alpha", weight_alpha)
+        self.mean_prior = _softball(self.dim, mean_init)
+        self.mean = nn.Parameter(self._start_means())
+
+        sd_mean, sd_sd = _checks.pair("sd_init", "(mean, sd)", sd_init)
+        neglogvar_mean = -2 * math.log(_checks.positive("sd_init[0], the mean", sd_mean))
+        n_scale = self.dim if covariance_type == "diagonal" else 1
+        self.neglogvar_prior = GaussianPrior(
+            n_scale, neglogvar_mean, _checks.positive("sd_init[1], the sd", sd_sd)
+        )
+        neglogvar_kl = torch.full((self.n_mix_comp, n_scale), neglogvar_mean)
+        if covariance_type == "fixed":
+            self.register_buffer("neglogvar", neglogvar_kl)
+        else:
+            self.neglogvar = nn.Parameter(neglogvar_kl)
+        self.weight = nn.Parameter(torch.zeros(self.n_mix_comp))
+
+    def _start_means(self) -> Tensor:
+        if self.mean_prior is not None:
+            return self.mean_prior.sample(self.n_mix_comp)
+        if self.n_mix_comp > 1:
+            # The line to show is the user's, one frame further up from a subclass's __init__.
+            inherited = type(self).__init__ is MixtureParameters.__init__
+            warnings.warn(
+                "`mean_init` has radius 0: there is no prior on the means and all components "
+                "start at the origin, where they get identical gradients and stay identical. "
+                "Pass `mean_init=(radius, hardness)`, for example (2.0, 5.0), or call "
+                "`initialize(mean_kl)` before training.",
+                UserWarning,
+                stacklevel=3 if inherited else 4,
+            )
+        return torch.zeros(self.n_mix_comp, self.dim)
+
+    @torch.no_grad()
+    def initialize(
+        self, mean_kl: Any, variance_kl: Any | None = None, weight_k: Any | None = None
+    ) -> None:
+        r"""Start the components from known clusters.
+
+        Sets the means :math:`\mu`, the negative log variances :math:`-\log v` and the weights
+        :math:`\log \pi`, in place. Variances are kept above 1e-6 and weights above a
+        thousandth of 1/K, so that a cluster of a single cell can still be trained.
+
+        Parameters
+        ----------
+        mean_kl
+            Means, shape (n_mix_comp, dim); tensor, array or nested list.
+        variance_kl
+            Variances, shape (n_mix_comp, dim), averaged over dimensions if the covariance is
+            isotropic; or (n_mix_comp, 1), the same in every dimension. ``None`` keeps the
+            present ones. A fixed covariance is fixed: it always keeps its variance.
+        weight_k
+            Mixture probabilities or cluster sizes, shape (n_mix_comp,); they are normalised.
+            ``None`` keeps the present ones.
+
+        Raises
+        ------
+        ValueError
+            If a shape is wrong, a value is not finite or below 0, or all weights are 0. Nothing
+            has been changed then.
+        """
+        n_k, n_l = self.n_mix_comp, self.dim
+        mean_kl = _checks.values_like("mean_kl", mean_kl, self.mean, (n_k, n_l))
+        neglogvar_kl: Tensor = self.neglogvar
+        log_pi_k: Tensor = self.weight
+        if variance_kl is not None:
+            variance_kl = _checks.values_like(
+                "variance_kl", variance_kl, self.mean, (n_k, n_l), (n_k, 1)
+            )
+            _not_negative("variance_kl", variance_kl)
+            if self.covariance_type == "isotropic":
+                variance_kl = variance_kl.mean(1, keepdim=True)
+            if self.covariance_type != "fixed":
+                neglogvar_kl = -variance_kl.clamp(min=_MIN_VARIANCE).log()
+        if weight_k is not None:
+            weight_k = _checks.values_like("weight_k", weight_k, self.weight, (n_k,))
+            _not_negative("weight_k", weight_k)
+            if not bool(weight_k.any()):
+                raise ValueError("`weight_k` is 0 for every component; give one a weight.")
+            log_pi_k = (weight_k / weight_k.sum()).clamp(min=_MIN_RELATIVE_WEIGHT / n_k).log()
+        self.mean.copy_(mean_kl)
+        self.neglogvar.copy_(neglogvar_kl.expand_as(self.neglogvar))
+        self.weight.copy_(log_pi_k)
+
+    @property
+    def covariance(self) -> Tensor:
+        """Variances exp(-neglogvar): (n_mix_comp, dim) if diagonal, else (n_mix_comp, 1)."""
+        return torch.exp(-self.neglogvar)
+
+    @property
+    def stddev(self) -> Tensor:
+        """Standard deviations exp(-neglogvar / 2), in the shape of ``covariance``."""
+        return torch.exp(-0.5 * self.neglogvar)
+
+    def mixture_probs(self) -> Tensor:
+        """Probability of each component, softmax(weight), shape (n_mix_comp,)."""
+        return torch.softmax(self.weight, dim=0)
+
+    def prior_log_prob(self) -> Tensor:
+        r"""Log prior of all parameters, counted once.
+
+        .. math::
+            \sum_k \log\mathrm{softball}(\mu_k)
+            + \sum_k \log N(\mathrm{neglogvar}_k)
+            + \log\Gamma(K\alpha) - K\log\Gamma(\alpha) + (\alpha - 1) \sum_k \log\pi_k
+
+        Parts that do not exist are left out: the softball if its radius is 0, the scales if
+        the covariance is fixed.
+
+        Returns
+        -------
+        Scalar tensor, in nats.
+        """
+        n_k, alpha = self.n_mix_comp, self.weight_alpha
+        log_pi_k = torch.log_softmax(self.weight, dim=0)
+        log_prior = (
+            math.lgamma(n_k * alpha) - n_k * math.lgamma(alpha) + (alpha - 1) * log_pi_k.sum()
+        )
+        if self.mean_prior is not None:
+            log_prior = log_prior + self.mean_prior.log_prob(self.mean).sum()
+        if self.covariance_type != "fixed":
+            log_prior = log_prior + self.neglogvar_prior.log_prob(self.neglogvar).sum()
+        return log_prior
+
+    def extra_repr(self) -> str:
+        """Describe the mixture in ``print(module)``."""
+        return (
+            f"n_mix_comp={self.n_mix_comp}, dim={self.dim}, "
+            f"covariance_type={self.covariance_type!r}"
+        )
+
+
+def _softball(dim: int, mean_init: Any) -> SoftballPrior | None:
+    radius, hardness = _checks.pair("mean_init", "(radius, hardness)", mean_init)
+    if _checks.finite("mean_init[0], the radius", radius) < 0:
+        raise ValueError(
+            f"`mean_init[0]`, the radius, must be above 0, or 0 for no prior; found {radius!r}."
+        )
+    _checks.positive("mean_init[1], the hardness", hardness)
+    return SoftballPrior(dim, float(radius), float(hardness)) if radius > 0 else None
+
+
+def _not_negative(name: str, value: Tensor) -> None:
+    if bool((value < 0).any()):
+        raise ValueError(f"`{name}` must not be negative, found {float(value.min())}.")

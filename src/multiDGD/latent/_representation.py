@@ -1,0 +1,121 @@
+"""The representations themselves: one learnable vector per cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multiDGD.latent import _checks
+
+
+class RepresentationLayer(nn.Module):
+    """One learnable vector per sample, in place of an encoder.
+
+    Gradients accumulate in ``z`` like in any parameter, so every PyTorch optimiser updates it,
+    after each minibatch or once per epoch.
+
+    Parameters
+    ----------
+    n_rep
+        Dimension of the representation space.
+    n_sample
+        Number of samples, the rows of the data set.
+    value_init
+        Where the representations start: ``'zero'`` for the origin, a number for all values
+        alike, or a tensor, ``nn.Parameter`` or array of shape (n_sample, n_rep). Values are
+        copied: the tensor passed is never changed by training.
+
+    Attributes
+    ----------
+    n_rep : int
+        Dimension of the representation space.
+    n_sample : int
+        Number of samples.
+    z : torch.nn.Parameter
+        The representations, shape (n_sample, n_rep).
+
+    Raises
+    ------
+    ValueError
+        If ``n_rep`` or ``n_sample`` is no positive integer, or ``value_init`` is an unknown
+        string, has another shape than (n_sample, n_rep) or holds a NaN or an infinity.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from multiDGD.latent import RepresentationLayer
+    >>> layer = RepresentationLayer(n_rep=2, n_sample=100)
+    >>> layer([5, 7]).shape
+    torch.Size([2, 2])
+    >>> RepresentationLayer(2, 3, value_init=torch.randn(3, 2)).z.requires_grad
+    True
+    """
+
+    z: nn.Parameter
+
+    def __init__(
+        self, n_rep: int, n_sample: int, value_init: str | float | Tensor | Any = "zero"
+    ) -> None:
+        super().__init__()
+        self.n_rep = _checks.positive_int("n_rep", n_rep)
+        self.n_sample = _checks.positive_int("n_sample", n_sample)
+        shape = (self.n_sample, self.n_rep)
+        if isinstance(value_init, str):
+            _checks.choice("value_init", value_init, ("zero",))
+            z_nl = torch.zeros(shape)
+        elif isinstance(value_init, Real):
+            z_nl = torch.full(shape, _checks.finite("value_init", value_init))
+        else:
+            z_nl = _checks.values_like("value_init", value_init, _template(value_init), shape)
+        self.z = nn.Parameter(z_nl.clone())
+
+    def forward(self, idx: Tensor | Sequence[int] | slice | Any | None = None) -> Tensor:
+        """Return the representations of some samples, or of all.
+
+        Parameters
+        ----------
+        idx
+            Rows to return: integers or booleans as list, array or tensor, a slice, or ``None``
+            for all.
+
+        Returns
+        -------
+        Representations, shape (n_idx, n_rep); ``z`` itself if ``idx`` is ``None``.
+
+        Raises
+        ------
+        ValueError
+            If ``idx`` is neither integer nor boolean.
+        IndexError
+            If ``idx`` reaches beyond the last sample.
+        """
+        if idx is None:
+            return self.z
+        if isinstance(idx, slice):
+            return self.z[idx]
+        index = _checks.as_tensor(idx).to(self.z.device)
+        if index.numel() == 0:
+            index = index.long()
+        if index.is_floating_point() or index.is_complex():
+            raise ValueError(
+                f"`idx` must hold integers or booleans, found {index.dtype}; "
+                "pass the row numbers of the samples."
+            )
+        return self.z[index]
+
+    def extra_repr(self) -> str:
+        """Describe the layer in ``print(module)``."""
+        return f"n_rep={self.n_rep}, n_sample={self.n_sample}"
+
+
+def _template(value: Any) -> Tensor:
+    """Return a tensor that has the dtype and device representations made of ``value`` get."""
+    if isinstance(value, Tensor):
+        # Integers cannot be learned, but float64 is somebody's choice and is kept.
+        dtype = value.dtype if value.is_floating_point() else torch.get_default_dtype()
+        return torch.empty(0, dtype=dtype, device=value.device)
+    return torch.empty(0)

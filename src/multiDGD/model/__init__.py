@@ -1,0 +1,5 @@
+"""The model that users hold."""
+
+from ._model import MultiDGD
+
+__all__ = ["MultiDGD"]

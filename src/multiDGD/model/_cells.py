@@ -1,0 +1,99 @@
+"""Which cells the model knows, and representations of any cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from anndata import AnnData
+from lightning.fabric.utilities import move_data_to_device
+from mudata import MuData
+from scvi import settings
+from torch import Tensor
+
+from multiDGD.data import CellIndex, CellManager
+from multiDGD.module import MultiDGDModule
+from multiDGD.train import infer_representations
+
+
+class CellsMixin:
+    """Representations of training cells from the table, of all others by inference."""
+
+    module: MultiDGDModule
+    cell_names_: np.ndarray
+    cell_fingerprints_: np.ndarray
+    _inferred: WeakKeyDictionary[CellManager, Tensor]
+
+    def _manager_of(self, adata: AnnData | MuData | None) -> CellManager:
+        if not self.is_trained_:
+            raise RuntimeError("The model is not trained: call `train()` first.")
+        if adata is None and self.adata is None:
+            raise ValueError(
+                "`adata` is needed: the model was loaded without data. "
+                "`get_latent_representation()` and `get_covariate_representation()` alone return "
+                "the training cells' own."
+            )
+        adata = self._validate_anndata(adata)
+        return self.get_anndata_manager(adata, required=True)
+
+    def _representation(
+        self, manager: CellManager, indices: Sequence[int] | None, batch_size: int | None
+    ) -> tuple[np.ndarray, Tensor]:
+        """Positions of the asked cells and their rows, on the CPU."""
+        n_obs = manager.adata.n_obs
+        cells = as_positions(indices, n_obs)
+        index = CellIndex(self.cell_names_, self.cell_fingerprints_)
+        rows = index.find(manager.adata.obs_names[cells], manager.fingerprints[cells])
+        table = self.module.representations.z.detach().cpu()
+        found = table[torch.from_numpy(rows).clamp(min=0)].clone()
+
+        new = np.flatnonzero(rows < 0)
+        if len(new):
+            known = self._inferred.setdefault(
+                manager, torch.full((n_obs, table.shape[1]), torch.nan)
+            )
+            missing = cells[new][known[cells[new], 0].isnan().numpy()]
+            if len(missing):
+                batches = manager.batches(missing, batch_size or settings.batch_size)
+                known[missing] = infer_representations(self.module, batches)
+            found[new] = known[cells[new]]
+        return cells, found
+
+    def _decoded(
+        self,
+        manager: CellManager,
+        indices: Sequence[int] | None,
+        batch_size: int | None,
+    ) -> Iterator[tuple[dict[str, Any], Tensor]]:
+        """Minibatches of the asked cells, each with its rows, on the module's device."""
+        batch_size = batch_size or settings.batch_size
+        cells, representation = self._representation(manager, indices, batch_size)
+        device = self.module.device
+        rows = representation.split(batch_size)
+        for batch, w in zip(manager.batches(cells, batch_size), rows, strict=True):
+            yield move_data_to_device(batch, device), w.to(device)
+
+
+def as_positions(indices: Sequence[int] | Sequence[bool] | None, n_obs: int) -> np.ndarray:
+    """Positions of the cells that a user asked for.
+
+    Raises
+    ------
+    ValueError
+        If ``indices`` holds anything but positions of cells or a mask of all of them.
+    """
+    if indices is None:
+        return np.arange(n_obs)
+    found = np.asarray(indices)
+    if found.dtype == bool:
+        if len(found) != n_obs:
+            raise ValueError(f"`indices` is a mask of {len(found)} for {n_obs} cells.")
+        return np.flatnonzero(found)
+    if found.size and (found.ndim != 1 or not np.issubdtype(found.dtype, np.integer)):
+        raise ValueError(f"`indices` must be whole numbers or a mask, found {found.dtype}.")
+    if found.size and (found.min() < -n_obs or found.max() >= n_obs):
+        raise ValueError(f"`indices` must lie between 0 and {n_obs - 1}, found {found.max()}.")
+    return found.astype(np.int64) % max(n_obs, 1)

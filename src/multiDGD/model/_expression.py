@@ -1,0 +1,227 @@
+"""What the decoder says of cells: normalised values and how well they fit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from torch import Tensor
+
+from multiDGD.train import category_means
+
+from ._cells import CellsMixin
+
+
+class ExpressionMixin(CellsMixin):
+    """Decoded values of cells."""
+
+    def _modality(self, modality: str | None) -> str:
+        known = self.module.modalities
+        if modality is None:
+            return known[0]
+        if modality not in known:
+            raise ValueError(f"`modality` must be one of {known}, found {modality!r}.")
+        return modality
+
+    def _features(self, modality: str, wanted: Sequence[str] | None) -> np.ndarray:
+        names = pd.Index(self.summary.features[modality])
+        if wanted is None:
+            return np.arange(len(names))
+        if isinstance(wanted, str):
+            raise ValueError(f"A list of features is needed, found the string {wanted!r}.")
+        at = names.get_indexer(pd.Index(wanted))
+        if (at < 0).any():
+            unknown = [str(w) for w, i in zip(wanted, at, strict=True) if i < 0]
+            near = get_close_matches(unknown[0], names.astype(str), n=3, cutoff=0.0)
+            raise ValueError(
+                f"{len(unknown)} features are not in modality {modality!r}, such as "
+                f"{unknown[0]!r}. Nearest names: {near}."
+            )
+        return at
+
+    def _as_batch(self, w: Tensor, transform_batch: str | None) -> Tensor:
+        if transform_batch is None:
+            return w
+        key = self.batch_key
+        if key is None or key not in self.module.covariates:
+            raise ValueError("`transform_batch` needs a `batch_key` with several categories.")
+        categories = self.summary.covariates[key]
+        code = np.flatnonzero(categories == transform_batch)
+        if not len(code):
+            raise ValueError(
+                f"`transform_batch`: {transform_batch!r} is not one of {list(categories)}."
+            )
+        codes = torch.full((1, len(self.summary.covariates)), -1, device=w.device)
+        codes[:, 0] = int(code[0])
+        u = category_means(self.module, codes)
+        first = self.module.n_latent
+        last = first + self.module.n_covariate_latent
+        w = w.clone()
+        w[:, first:last] = u[:, : self.module.n_covariate_latent]
+        return w
+
+    @torch.inference_mode()
+    def get_normalized_expression(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        modality: str | None = None,
+        gene_list: Sequence[str] | None = None,
+        library_size: float | Literal["latent"] = 1,
+        transform_batch: str | None = None,
+        batch_size: int | None = None,
+        return_numpy: bool = False,
+    ) -> pd.DataFrame | np.ndarray:
+        """Decoded values of one modality: each feature's share of the cell's counts.
+
+        Works for any modality, also for cells in which it was not measured.
+
+        Parameters
+        ----------
+        adata, indices
+            As for :meth:`get_latent_representation`.
+        modality
+            Its name; the first one by default.
+        gene_list
+            Features to return, all by default.
+        library_size
+            Total that a cell's values sum to; ``"latent"`` takes the cell's own count.
+        transform_batch
+            Category of the ``batch_key`` in which all cells are decoded, at its mean; their own
+            by default.
+        batch_size
+            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+        return_numpy
+            Return an array in place of a table.
+
+        Returns
+        -------
+        Shape ``(n_cells, n_features)``, in counts for a cell with ``library_size`` of them.
+
+        Raises
+        ------
+        ValueError
+            If modality, features or category are not there.
+        """
+        modality = self._modality(modality)
+        features = self._features(modality, gene_list)
+        manager = self._manager_of(adata)
+        values = []
+        for batch, w in self._decoded(manager, indices, batch_size):
+            w = self._as_batch(w, transform_batch)
+            logits = self.module.generative(w, batch["continuous"], [modality])["logits"][modality]
+            library = batch["counts"][modality].library.to(logits)
+            if library_size != "latent":
+                library = torch.full_like(library, float(library_size))
+            mean = self.module.likelihood(modality).mean(logits.float(), library)
+            values.append(mean[:, features].cpu().numpy())
+        return self._table(values, manager.adata, indices, modality, features, return_numpy)
+
+    @torch.inference_mode()
+    def get_accessibility_estimates(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        modality: str | None = None,
+        region_list: Sequence[str] | None = None,
+        library_size: float | Literal["latent"] | None = None,
+        batch_size: int | None = None,
+        return_numpy: bool = False,
+    ) -> pd.DataFrame | np.ndarray:
+        """Probability that each region is seen open, ``p(count > 0)``.
+
+        Parameters
+        ----------
+        adata, indices
+            As for :meth:`get_latent_representation`.
+        modality
+            Its name; the last one by default.
+        region_list
+            Regions to return, all by default.
+        library_size
+            Total count at which cells are compared: the training cells' median by default, or
+            ``"latent"`` for the cell's own.
+        batch_size
+            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+        return_numpy
+            Return an array in place of a table.
+
+        Returns
+        -------
+        Shape ``(n_cells, n_regions)``, between 0 and 1.
+        """
+        modality = self._modality(modality or self.module.modalities[-1])
+        features = self._features(modality, region_list)
+        manager = self._manager_of(adata)
+        likelihood = self.module.likelihood(modality)
+        median = self.library_medians_[modality] if library_size is None else library_size
+        values = []
+        for batch, w in self._decoded(manager, indices, batch_size):
+            logits = self.module.generative(w, batch["continuous"], [modality])["logits"][modality]
+            library = batch["counts"][modality].library.to(logits)
+            if library_size != "latent":
+                library = torch.full_like(library, float(median))
+            zero = likelihood.log_prob_zero(likelihood.mean(logits.float(), library))
+            values.append(-torch.expm1(zero[:, features]).cpu().numpy())
+        return self._table(values, manager.adata, indices, modality, features, return_numpy)
+
+    def _table(
+        self,
+        values: list[np.ndarray],
+        adata: AnnData | MuData,
+        indices: Sequence[int] | None,
+        modality: str,
+        features: np.ndarray,
+        return_numpy: bool,
+    ) -> pd.DataFrame | np.ndarray:
+        array = np.concatenate(values) if values else np.zeros((0, len(features)), np.float32)
+        if return_numpy:
+            return array
+        names = adata.obs_names if indices is None else adata.obs_names[np.asarray(indices)]
+        columns = self.summary.features[modality][features]
+        return pd.DataFrame(array, index=names, columns=columns)
+
+    @torch.inference_mode()
+    def get_reconstruction_error(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+    ) -> dict[str, float]:
+        """Negative log-likelihood of the counts (nats), mean over cells.
+
+        Parameters
+        ----------
+        adata, indices
+            As for :meth:`get_latent_representation`.
+        batch_size
+            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+
+        Returns
+        -------
+        ``"reconstruction_loss"``, the sum over modalities, and
+        ``"reconstruction_loss_<modality>"``, the mean over the cells that have counts in it.
+        """
+        sums: dict[str, float] = defaultdict(float)
+        n_measured: dict[str, int] = defaultdict(int)
+        n_cells = 0
+        manager = self._manager_of(adata)
+        for batch, w in self._decoded(manager, indices, batch_size):
+            logits = self.module.generative(w, batch["continuous"])["logits"]
+            for modality, logit in logits.items():
+                counts = batch["counts"][modality]
+                loss = -self.module.likelihood(modality).log_prob(logit, counts)
+                sums[modality] += float(loss.sum())
+                n_measured[modality] += int((counts.library > 0).sum())
+            n_cells += len(w)
+        error = {"reconstruction_loss": sum(sums.values()) / max(n_cells, 1)}
+        for modality, value in sums.items():
+            error[f"reconstruction_loss_{modality}"] = value / max(n_measured[modality], 1)
+        return error

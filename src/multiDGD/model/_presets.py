@@ -1,0 +1,54 @@
+"""Named sets of arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def published_defaults() -> dict[str, dict[str, Any]]:
+    """Arguments with which the model is the published one (Schuster et al., 2024).
+
+    They are kept for comparison; see the benchmarks for why they are not the defaults.
+
+    Returns
+    -------
+    ``"model"``, arguments of :class:`multiDGD.MultiDGD`, and ``"train"``, arguments of
+    :meth:`multiDGD.MultiDGD.train`. A fresh copy at every call.
+
+    Examples
+    --------
+    >>> preset = MultiDGD.published_defaults()
+    >>> model = MultiDGD(mdata, **preset["model"])  # doctest: +SKIP
+    >>> model.train(**preset["train"])  # doctest: +SKIP
+    """
+    return {
+        "model": {
+            "n_latent": 20,
+            "supervised": False,
+            "n_covariate_latent": 2,
+            "covariance_type": "diagonal",
+            "softball": (2.0, 5.0),
+            "sd_mean": None,
+            "sd_sd": 1.0,
+            "dirichlet_alpha": 1.0,
+            "dirichlet_alpha_covariates": 2.0,
+            "decoder_kwargs": {"n_units": 100, "n_hidden": 2, "n_hidden_modality": 3},
+        },
+        "train": {
+            "start": "zero",
+            "max_epochs": 500,
+            "batch_size": 128,
+            "early_stopping": True,
+            "early_stopping_patience": 10,
+            "early_stopping_warmup_epochs": 50,
+            "plan_kwargs": {
+                "lr": 1e-4,
+                "lr_representation": 1e-2,
+                "lr_mixture": 1e-2,
+                "lr_covariate_mixture": 1e-3,
+                "betas": (0.5, 0.7),
+                "weight_decay": 1e-4,
+                "schedule": "constant",
+            },
+        },
+    }

@@ -1,0 +1,205 @@
+"""Training of the model."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from scvi import settings
+from scvi.train import TrainRunner
+
+from multiDGD.data import CellDataset, CellManager
+from multiDGD.init import spectral_embedding
+from multiDGD.latent import GaussianMixtureSupervised
+from multiDGD.module import MultiDGDModule
+from multiDGD.train import (
+    CellSplitter,
+    MultiDGDTrainingPlan,
+    infer_representations,
+    start_from_embedding,
+    start_from_zero,
+)
+
+
+class TrainingMixin:
+    """Start, training and what is left to do after it."""
+
+    module: MultiDGDModule
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        train_size: float | None = None,
+        validation_size: float | None = None,
+        shuffle_set_split: bool = True,
+        batch_size: int = 128,
+        early_stopping: bool = True,
+        start: Literal["spectral", "zero"] | np.ndarray | None = None,
+        datasplitter_kwargs: dict[str, Any] | None = None,
+        plan_kwargs: dict[str, Any] | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Fit decoder, mixtures and the cells' representations together.
+
+        Cells outside the training set learn their representation too, but nothing is learned
+        from them.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the training cells. By default as many as make 2,000 steps with the
+            default batch size, between 20 and 100.
+        accelerator, devices
+            As :class:`lightning.pytorch.Trainer` takes them.
+        train_size
+            Share of cells to train on, 0.9 by default.
+        validation_size
+            Share of cells for validation; the rest by default.
+        shuffle_set_split
+            Whether to draw the split at random (with ``scvi.settings.seed``).
+        batch_size
+            Cells in a minibatch.
+        early_stopping
+            Stop when the loss of validation cells has not improved for
+            ``early_stopping_patience`` epochs (20 by default). Not used without validation cells.
+        start
+            Where representations start at the first training: ``"spectral"`` (default),
+            ``"zero"`` as published, or an array ``(n_cells, n_latent)``. A model that has been
+            trained goes on from where it is unless a start is given.
+        datasplitter_kwargs
+            Further arguments of :class:`scvi.dataloaders.DataSplitter`.
+        plan_kwargs
+            Arguments of :class:`multiDGD.train.MultiDGDTrainingPlan`.
+        **trainer_kwargs
+            Further arguments of :class:`scvi.train.Trainer`.
+
+        Raises
+        ------
+        ValueError
+            If an argument cannot be used, before any training.
+        """
+        if self.adata is None:
+            raise ValueError("The model was loaded without data: load it with `adata` to train.")
+        splitter = CellSplitter(
+            self.adata_manager,
+            train_size=train_size,
+            validation_size=validation_size,
+            shuffle_set_split=shuffle_set_split,
+            batch_size=batch_size,
+            **(datasplitter_kwargs or {}),
+        )
+        splitter.setup()
+        if start is not None or not self.is_started_:
+            self._start("spectral" if start is None else start, splitter.train_idx)
+        self._remember_cells()
+
+        plan = MultiDGDTrainingPlan(self.module, **(plan_kwargs or {}))
+        if max_epochs is None:
+            max_epochs = default_max_epochs(len(splitter.train_idx))
+        stopping = {
+            "early_stopping": early_stopping and len(splitter.val_idx) > 0,
+            "early_stopping_monitor": "validation_loss",
+            "early_stopping_patience": 20,
+            # Validation cells learn their representations, which inference mode would forbid.
+            "inference_mode": False,
+        }
+        runner = TrainRunner(
+            self,
+            training_plan=plan,
+            data_splitter=splitter,
+            max_epochs=max_epochs,
+            accelerator=accelerator,
+            devices=devices,
+            **{**stopping, **trainer_kwargs},
+        )
+        self._inferred.clear()
+        runner()
+        unvisited = (plan.row_optimizer.visits == 0).nonzero().squeeze(-1).cpu().numpy()
+        self._infer_rows(unvisited)
+
+    def _infer_rows(self, cells: np.ndarray) -> None:
+        """Give cells that training did not visit the representation that any new cell gets."""
+        if len(cells):
+            batches = self.adata_manager.batches(cells, settings.batch_size)
+            found = infer_representations(self.module, batches)
+            table = self.module.representations.z
+            with torch.no_grad():
+                table[torch.from_numpy(cells).to(table.device)] = found.to(table.device)
+
+    def _remember_cells(self) -> None:
+        manager: CellManager = self.adata_manager
+        self.cell_names_ = np.asarray(self.adata.obs_names, dtype=str)
+        self.cell_fingerprints_ = manager.fingerprints
+        self.module.resize(len(self.cell_names_))
+
+    def _start(self, start: str | np.ndarray, train_cells: np.ndarray) -> None:
+        manager: CellManager = self.adata_manager
+        dataset = manager.create_torch_dataset()
+        if len(self.summary.labels) and not (dataset.labels[train_cells] >= 0).any():
+            if isinstance(self.module.mixture, GaussianMixtureSupervised):
+                raise ValueError("`labels_key`: no training cell has a label. Raise `train_size`.")
+        counts = {m: manager.matrix(m) for m in self.module.modalities}
+        self.library_medians_ = {
+            m: float(np.median(total[total > 0]))
+            for m, x in counts.items()
+            for total in [np.asarray(x[train_cells].sum(1)).ravel()]
+        }
+        self._standardize(dataset, train_cells)
+        self.is_started_ = True
+        seed = settings.seed or 0
+        n_cells, n_latent = len(dataset), self.module.n_latent
+        if isinstance(start, str) and start == "zero":
+            start_from_zero(self.module)
+            return
+        if isinstance(start, str):
+            if start != "spectral":
+                raise ValueError(
+                    f"`start` must be 'spectral', 'zero' or an array, found {start!r}."
+                )
+            fit_cells = np.zeros(n_cells, dtype=bool)
+            fit_cells[train_cells] = True
+            embedding = spectral_embedding(
+                counts,
+                n_latent=n_latent,
+                feature_names=self.summary.features,
+                covariates=list(dataset.covariates.T),
+                fit_cells=fit_cells,
+                seed=seed,
+            )
+        else:
+            embedding = np.asarray(start)
+            if embedding.shape != (n_cells, n_latent) or not np.isfinite(embedding).all():
+                raise ValueError(
+                    f"`start` must be finite and of shape {(n_cells, n_latent)}, found "
+                    f"{embedding.shape}."
+                )
+        start_from_embedding(
+            self.module,
+            embedding,
+            counts,
+            train_cells=train_cells,
+            labels=dataset.labels,
+            covariates=dataset.covariates,
+            seed=seed,
+        )
+
+    def _standardize(self, dataset: CellDataset, train_cells: np.ndarray) -> None:
+        values = torch.from_numpy(dataset.continuous[train_cells])
+        if values.shape[1]:
+            scale = values.std(0, correction=0)
+            self.module.continuous_mean.copy_(values.mean(0))
+            self.module.continuous_scale.copy_(torch.where(scale > 0, scale, torch.ones(())))
+
+
+def default_max_epochs(n_cells: int) -> int:
+    """Epochs that make about 2,000 steps of 128 cells, between 20 and 100.
+
+    Parameters
+    ----------
+    n_cells
+        Number of training cells.
+    """
+    return int(np.clip(round(2000 * 128 / n_cells), 20, 100))

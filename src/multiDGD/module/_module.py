@@ -1,0 +1,354 @@
+"""The multi-omics Deep Generative Decoder as an scvi-tools module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
+from torch import Tensor, nn
+
+from multiDGD.latent import GaussianMixture, GaussianMixtureSupervised, RepresentationLayer
+from multiDGD.nn import Counts, Decoder, Likelihood, get_likelihood
+
+
+class MultiDGDModule(BaseModuleClass):
+    r"""Decoder, mixtures and representations of the multi-omics DGD.
+
+    Every cell i owns one row :math:`w_i = [z_i, u_{i1}, u_{i2}, \dots]` of a table: its basal
+    representation and one of each covariate. Its negative log posterior is
+
+    .. math::
+        -\sum_m \log p(x_{im} \mid w_i) - \log p(z_i) - \sum_c \log p(u_{ic} \mid c_i)
+
+    and the mixtures' own priors are counted once for the whole data set (Schuster et al., Nature
+    Communications 2024).
+
+    Parameters
+    ----------
+    n_cells
+        Number of rows of the table.
+    n_features
+        Number of features of each modality, by name.
+    n_latent
+        Dimensions of z.
+    n_components
+        Components of the mixture over z where it is not supervised.
+    n_labels
+        Number of classes; 0 leaves the mixture over z unsupervised.
+    n_components_per_class
+        Components of each class of a supervised mixture.
+    covariates
+        Number of categories of each categorical covariate, by name. One with a single category
+        is left out.
+    n_covariate_latent
+        Dimensions of each covariate's representation.
+    n_continuous
+        Number of continuous covariates, which enter the decoder as they are (standardised).
+    likelihoods
+        Name of the likelihood of each modality; one name stands for all of them.
+    covariance_type
+        ``"diagonal"``, ``"isotropic"`` or ``"fixed"``, for the mixture over z.
+    softball
+        Radius and hardness of the prior on the mixtures' means.
+    sd_mean
+        Typical standard deviation of a component; ``0.2 * radius / components`` if `None`, as
+        published.
+    sd_sd
+        Standard deviation of the prior on the components' log variances.
+    dirichlet_alpha
+        Concentration of the prior on the weights of the mixture over z.
+    dirichlet_alpha_covariates
+        The same for the covariates' mixtures.
+    decoder_kwargs
+        Further arguments of :class:`multiDGD.nn.Decoder`.
+
+    Raises
+    ------
+    ValueError
+        If an argument cannot be used, naming it.
+    """
+
+    def __init__(
+        self,
+        n_cells: int,
+        n_features: Mapping[str, int],
+        *,
+        n_latent: int = 20,
+        n_components: int = 1,
+        n_labels: int = 0,
+        n_components_per_class: int = 1,
+        covariates: Mapping[str, int] | None = None,
+        n_covariate_latent: int = 2,
+        n_continuous: int = 0,
+        likelihoods: str | Mapping[str, str] = "nb",
+        covariance_type: str = "diagonal",
+        softball: tuple[float, float] = (2.0, 5.0),
+        sd_mean: float | None = None,
+        sd_sd: float = 1.0,
+        dirichlet_alpha: float = 1.0,
+        dirichlet_alpha_covariates: float = 2.0,
+        decoder_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        covariates = dict(covariates or {})
+        if n_latent < 1:
+            raise ValueError(f"`n_latent` must be at least 1, found {n_latent}.")
+        if n_covariate_latent < 1:
+            raise ValueError(f"`n_covariate_latent` must be at least 1, found {n_covariate_latent}.")
+        self.n_latent = n_latent
+        self.n_covariate_latent = n_covariate_latent
+        self.n_labels = n_labels
+        self.softball_radius = float(softball[0])
+        self.modalities = list(n_features)
+        # One category says nothing, and its representation would be a hidden part of z.
+        self.covariate_columns = [i for i, n in enumerate(covariates.values()) if n > 1]
+        covariates = {name: n for name, n in covariates.items() if n > 1}
+        self.covariates = list(covariates)
+
+        n_total = n_labels * n_components_per_class if n_labels else n_components
+        radius = softball[0]
+        sd_init = (0.2 * radius / n_total if sd_mean is None else sd_mean, sd_sd)
+        if n_labels:
+            self.mixture: GaussianMixture = GaussianMixtureSupervised(
+                n_labels,
+                n_components_per_class,
+                n_latent,
+                covariance_type=covariance_type,
+                mean_init=softball,
+                sd_init=sd_init,
+                alpha=dirichlet_alpha,
+            )
+        else:
+            self.mixture = GaussianMixture(
+                n_components,
+                n_latent,
+                covariance_type=covariance_type,
+                mean_init=softball,
+                sd_init=sd_init,
+                weight_alpha=dirichlet_alpha,
+            )
+        self.covariate_mixtures = nn.ModuleList(
+            GaussianMixtureSupervised(
+                n_categories,
+                1,
+                n_covariate_latent,
+                covariance_type="isotropic",
+                mean_init=softball,
+                sd_init=(0.2 * radius / n_categories, sd_sd),
+                alpha=dirichlet_alpha_covariates,
+            )
+            for n_categories in covariates.values()
+        )
+        self.representations = RepresentationLayer(self.n_representation, n_cells)
+        self.decoder = Decoder(
+            self.n_representation + n_continuous, n_features, **(decoder_kwargs or {})
+        )
+        self.likelihoods = nn.ModuleList(
+            get_likelihood(name)(n_features[modality])
+            for modality, name in likelihood_names(n_features, likelihoods).items()
+        )
+        self.register_buffer("continuous_mean", torch.zeros(n_continuous))
+        self.register_buffer("continuous_scale", torch.ones(n_continuous))
+
+    @property
+    def n_representation(self) -> int:
+        """Columns of the table of representations: those of z and of all covariates."""
+        return self.n_latent + self.n_covariate_latent * len(self.covariates)
+
+    def on_load(self, model: Any, **kwargs: Any) -> None:
+        """Give the table the number of cells that the saved one has."""
+        self.resize(len(model.cell_names_))
+
+    def resize(self, n_cells: int) -> None:
+        """Start a table anew, for another number of cells."""
+        if n_cells != self.representations.n_sample:
+            device = self.representations.z.device
+            self.representations = RepresentationLayer(self.n_representation, n_cells).to(device)
+
+    def likelihood(self, modality: str) -> Likelihood:
+        """The likelihood of one modality."""
+        return self.likelihoods[self.modalities.index(modality)]
+
+    def split(self, representation: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Take rows of the table apart into z and the covariates' representations.
+
+        Parameters
+        ----------
+        representation
+            Shape ``(n, n_representation)``.
+        """
+        sizes = [self.n_latent] + [self.n_covariate_latent] * len(self.covariates)
+        z_nl, *u = representation.split(sizes, dim=-1)
+        return z_nl, u
+
+    def latent_log_prob(
+        self, representation: Tensor, labels: Tensor, covariates: Tensor
+    ) -> dict[str, Tensor]:
+        """Log density of representations under the mixtures (nats), by term, shape ``(n,)`` each.
+
+        Parameters
+        ----------
+        representation
+            Rows of the table, shape ``(n, n_representation)``.
+        labels
+            Codes, -1 where unknown, shape ``(n,)``. Not used by an unsupervised mixture.
+        covariates
+            Codes of all registered covariates, -1 where unknown, shape ``(n, covariates)``.
+        """
+        z_nl, u = self.split(representation)
+        if isinstance(self.mixture, GaussianMixtureSupervised):
+            terms = {"mixture": self.mixture.log_density(z_nl, labels)}
+        else:
+            terms = {"mixture": self.mixture.log_density(z_nl)}
+        codes = covariates[:, self.covariate_columns]
+        for number, name in enumerate(self.covariates):
+            mixture = self.covariate_mixtures[number]
+            terms[f"covariate_{name}"] = mixture.log_density(u[number], codes[:, number])
+        return terms
+
+    def prior_log_prob(self) -> Tensor:
+        """Log prior of all mixtures' parameters (nats), a scalar to be counted once."""
+        total = self.mixture.prior_log_prob()
+        for mixture in self.covariate_mixtures:
+            total = total + mixture.prior_log_prob()
+        return total
+
+    def _get_inference_input(
+        self, tensors: dict[str, Any], representation: Tensor | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        return {"cells": tensors["cells"], "representation": representation}
+
+    def _get_generative_input(
+        self, tensors: dict[str, Any], inference_outputs: dict[str, Tensor], **kwargs: Any
+    ) -> dict[str, Any]:
+        return {
+            "representation": inference_outputs["representation"],
+            "continuous": tensors["continuous"],
+        }
+
+    @auto_move_data
+    def inference(self, cells: Tensor, representation: Tensor | None = None) -> dict[str, Tensor]:
+        """Look the cells' representations up.
+
+        Parameters
+        ----------
+        cells
+            Rows of the table, shape ``(n,)``.
+        representation
+            Used in their place where given, shape ``(n, n_representation)``.
+        """
+        if representation is None:
+            representation = self.representations(cells)
+        return {"representation": representation, "z": representation[:, : self.n_latent]}
+
+    @auto_move_data
+    def generative(
+        self,
+        representation: Tensor,
+        continuous: Tensor,
+        modalities: Sequence[str] | None = None,
+    ) -> dict[str, dict[str, Tensor]]:
+        """Decode representations.
+
+        Parameters
+        ----------
+        representation
+            Shape ``(n, n_representation)``.
+        continuous
+            Continuous covariates in their own units, shape ``(n, n_continuous)``.
+        modalities
+            Those to decode, all by default.
+
+        Returns
+        -------
+        ``"logits"``, those of each modality by name, shape ``(n, f)`` each.
+        """
+        continuous = (continuous - self.continuous_mean) / self.continuous_scale
+        latent = torch.cat([representation, continuous.to(representation)], dim=-1)
+        return {"logits": self.decoder(latent, modalities)}
+
+    def reconstruction_loss(
+        self, logits: Mapping[str, Tensor], counts: Mapping[str, Counts]
+    ) -> dict[str, Tensor]:
+        """Negative log-likelihood of each cell's counts (nats), by modality, shape ``(n,)``."""
+        return {m: -self.likelihood(m).log_prob(a, counts[m]) for m, a in logits.items()}
+
+    def loss(
+        self,
+        tensors: dict[str, Any],
+        inference_outputs: dict[str, Tensor],
+        generative_outputs: dict[str, dict[str, Tensor]],
+        n_obs: float | None = None,
+    ) -> LossOutput:
+        """Negative log posterior of a minibatch (nats, summed over its cells).
+
+        Parameters
+        ----------
+        tensors
+            The minibatch.
+        inference_outputs, generative_outputs
+            What the two steps before returned.
+        n_obs
+            Number of training cells. The minibatch takes its share of the mixtures' own priors;
+            without it they are left out.
+        """
+        reconstruction = self.reconstruction_loss(generative_outputs["logits"], tensors["counts"])
+        latent = self.latent_log_prob(
+            inference_outputs["representation"], tensors["labels"], tensors["covariates"]
+        )
+        local = {f"{term}_loss": -value for term, value in latent.items()}
+        n_cells = len(tensors["cells"])
+        total = sum(v.sum() for v in (*reconstruction.values(), *local.values()))
+        prior = -self.prior_log_prob() if n_obs else torch.zeros_like(total)
+        return LossOutput(
+            loss=total + prior * n_cells / n_obs if n_obs else total,
+            reconstruction_loss={f"reconstruction_loss_{m}": v for m, v in reconstruction.items()},
+            kl_local=local,
+            kl_global=prior,
+            n_obs_minibatch=n_cells,
+        )
+
+    @torch.inference_mode()
+    def sample(
+        self, tensors: dict[str, Any], representation: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Draw counts of every modality for the cells of a minibatch.
+
+        Parameters
+        ----------
+        tensors
+            The minibatch; its library sizes are kept.
+        representation
+            Used in place of the cells' own, shape ``(n, n_representation)``.
+        """
+        w = self.inference(tensors["cells"], representation)["representation"]
+        logits = self.generative(w, tensors["continuous"])["logits"]
+        return {
+            m: self.likelihood(m).sample(
+                self.likelihood(m).mean(a, tensors["counts"][m].library.to(a))
+            )
+            for m, a in logits.items()
+        }
+
+
+def likelihood_names(
+    modalities: Sequence[str] | Mapping[str, int], likelihoods: str | Mapping[str, str]
+) -> dict[str, str]:
+    """The likelihood of each modality, ``"nb"`` where none is named.
+
+    Raises
+    ------
+    ValueError
+        If ``likelihoods`` names a modality that is not there.
+    """
+    if isinstance(likelihoods, str):
+        return dict.fromkeys(modalities, likelihoods)
+    unknown = [m for m in likelihoods if m not in modalities]
+    if unknown:
+        raise ValueError(
+            f"`likelihoods` names {unknown}, which are not modalities. There are: "
+            f"{list(modalities)}."
+        )
+    return {m: likelihoods.get(m, "nb") for m in modalities}

@@ -1,0 +1,89 @@
+"""The counts of a minibatch of one modality, held as the non-zeros alone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Counts(NamedTuple):
+    """Counts of n cells and f features of one modality, as their non-zeros.
+
+    A named tuple of tensors, so data loaders, Lightning and scvi-tools move it between devices
+    as they move any other part of a minibatch.
+
+    A cell in which the modality was not measured is an empty row with library 0: its mean is then
+    0 for every feature, so likelihood and gradient of that row are exactly 0.
+
+    Attributes
+    ----------
+    values
+        Non-zero counts, shape ``(nnz,)``, floating point.
+    rows
+        Row (cell within the minibatch) of each non-zero, shape ``(nnz,)``, int64, ascending.
+    columns
+        Column (feature within the modality) of each non-zero, shape ``(nnz,)``, int64.
+    library
+        Total count of each cell in this modality, shape ``(n,)``, in counts.
+    n_features
+        Number of features f.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from multiDGD.nn import Counts
+    >>> counts = Counts.from_dense(torch.tensor([[0.0, 3.0], [0.0, 0.0]]))
+    >>> counts.values, counts.library
+    (tensor([3.]), tensor([3., 0.]))
+    """
+
+    values: Tensor
+    rows: Tensor
+    columns: Tensor
+    library: Tensor
+    n_features: int
+
+    @property
+    def n_cells(self) -> int:
+        """Number of rows n."""
+        return self.library.shape[0]
+
+    @property
+    def flat_index(self) -> Tensor:
+        """Position of each non-zero in the flattened ``(n, f)`` matrix, shape ``(nnz,)``."""
+        return self.rows * self.n_features + self.columns
+
+    @classmethod
+    def from_dense(cls, x_nf: Tensor, library: Tensor | None = None) -> Counts:
+        """Take the non-zeros of a dense count matrix.
+
+        Parameters
+        ----------
+        x_nf
+            Counts, shape ``(n, f)``.
+        library
+            Total count of each cell, shape ``(n,)``; the row sums by default.
+
+        Raises
+        ------
+        ValueError
+            If ``x_nf`` is not a matrix.
+        """
+        if x_nf.ndim != 2:
+            raise ValueError(f"`x_nf` must have shape (cells, features), found {tuple(x_nf.shape)}.")
+        rows, columns = x_nf.nonzero(as_tuple=True)
+        values = x_nf[rows, columns]
+        if not values.is_floating_point():
+            values = values.float()
+        if library is None:
+            library = torch.zeros(x_nf.shape[0], dtype=values.dtype, device=x_nf.device)
+            library = library.index_add(0, rows, values)
+        return cls(values, rows, columns, library, x_nf.shape[1])
+
+    def to_dense(self) -> Tensor:
+        """Return the dense count matrix, shape ``(n, f)``."""
+        x = self.values.new_zeros(self.n_cells * self.n_features)
+        x[self.flat_index] = self.values
+        return x.view(self.n_cells, self.n_features)

@@ -1,0 +1,146 @@
+"""From a cell's representation to the logits of every modality's features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def mlp(n_in: int, widths: Sequence[int]) -> nn.Sequential:
+    """Fully connected layers with a ReLU after each.
+
+    Parameters
+    ----------
+    n_in
+        Width of the input.
+    widths
+        Width of each layer; none at all gives the identity.
+    """
+    layers: list[nn.Module] = []
+    for n_out in widths:
+        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+        n_in = n_out
+    return nn.Sequential(*layers)
+
+
+def head_width(n_features: int, n_units: int) -> int:
+    """Width of a head's last hidden layer as published: ``max(n_units, sqrt(features))``."""
+    return max(n_units, round(n_features**0.5))
+
+
+class Head(nn.Module):
+    """The decoder's branch for one modality: hidden layers, then one logit a feature.
+
+    Parameters
+    ----------
+    n_in
+        Width of the trunk's output.
+    n_features
+        Number of features f of the modality.
+    widths
+        Widths of the hidden layers.
+    """
+
+    def __init__(self, n_in: int, n_features: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.hidden = mlp(n_in, widths)
+        self.output = nn.Linear(widths[-1] if widths else n_in, n_features)
+
+    def forward(self, trunk_nh: Tensor) -> Tensor:
+        """Logits, shape ``(n, f)``; the likelihood turns them into mean counts."""
+        return self.output(self.hidden(trunk_nh))
+
+
+class Decoder(nn.Module):
+    """Shared trunk and one head a modality.
+
+    ``logits_m = head_m(trunk([z, u_1, u_2, ..., continuous covariates]))`` (Schuster et al.,
+    Nature Communications 2024).
+
+    Parameters
+    ----------
+    n_in
+        Width of the input: latent dimensions, covariate dimensions and continuous covariates.
+    n_features
+        Number of features of each modality, by name.
+    n_units
+        Width of the hidden layers.
+    n_hidden
+        Number of layers of the trunk.
+    n_hidden_modality
+        Number of layers of a head, its output layer included. The last hidden layer is
+        ``max(n_units, sqrt(features))`` wide.
+
+    Raises
+    ------
+    ValueError
+        If a width or a number of layers is not positive, or no modality is given.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_features: Mapping[str, int],
+        *,
+        n_units: int = 100,
+        n_hidden: int = 2,
+        n_hidden_modality: int = 3,
+    ) -> None:
+        super().__init__()
+        sizes = {
+            "n_in": n_in,
+            "n_units": n_units,
+            "n_hidden": n_hidden,
+            "n_hidden_modality": n_hidden_modality,
+        }
+        for argument, value in sizes.items():
+            if value < 1:
+                raise ValueError(f"`{argument}` must be at least 1, found {value}.")
+        if not n_features:
+            raise ValueError("`n_features` must name at least one modality, found none.")
+        self.trunk = mlp(n_in, [n_units] * n_hidden)
+        # ModuleDict refuses some names (with a dot, or those of its methods); a list takes all.
+        self.modalities = list(n_features)
+        self.heads = nn.ModuleList()
+        for f in n_features.values():
+            widths = [n_units] * (n_hidden_modality - 1)
+            if widths:
+                widths[-1] = head_width(f, n_units)
+            self.heads.append(Head(n_units, f, widths))
+
+    def head(self, modality: str) -> Head:
+        """The head of one modality."""
+        return self.heads[self.modalities.index(modality)]
+
+    def forward(
+        self, latent_nl: Tensor, modalities: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Logits of each modality, shape ``(n, f)`` each.
+
+        Parameters
+        ----------
+        latent_nl
+            Decoder input, shape ``(n, n_in)``.
+        modalities
+            Those wanted; all by default.
+        """
+        trunk = self.trunk(latent_nl)
+        return {m: self.head(m)(trunk) for m in modalities or self.modalities}
+
+    @torch.no_grad()
+    def initialize_output(self, mean_proportions: Mapping[str, Tensor]) -> None:
+        """Start every head at the average profile of its modality.
+
+        A decoder that starts from uniform proportions spends its first epochs on finding the
+        average, with gradients that drag the representations along.
+
+        Parameters
+        ----------
+        mean_proportions
+            Share of each feature in the modality's counts, shape ``(f,)``, all positive.
+        """
+        for modality, share in mean_proportions.items():
+            bias = self.head(modality).output.bias
+            bias.copy_(share.to(bias).log())

@@ -1,0 +1,18 @@
+"""Distributions of counts given the decoder's logits, one to a file.
+
+Every module of this folder is imported and every :class:`Likelihood` in it is known by its
+``name``, so a new likelihood is a new file and nothing else.
+"""
+
+import importlib
+import pkgutil
+
+from ._base import Likelihood, get_likelihood
+from .bernoulli import Bernoulli
+from .negative_binomial import NegativeBinomial
+from .poisson import Poisson
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["Bernoulli", "Likelihood", "NegativeBinomial", "Poisson", "get_likelihood"]

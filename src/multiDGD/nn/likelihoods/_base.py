@@ -1,0 +1,167 @@
+"""The one interface of all likelihoods."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .._counts import Counts
+from ._sparse import SparseLogProb
+
+
+class Likelihood(nn.Module, ABC):
+    r"""Distribution of one modality's counts given the decoder's logits.
+
+    The mean count of feature j in cell i is :math:`\mu_{ij} = s_i\,\mathrm{softmax}(a_i)_j` with
+    :math:`s_i` the cell's total count in the modality and :math:`a_i` its logits. A subclass says
+    how counts scatter around it, through :meth:`log_prob_zero` and :meth:`log_prob_nonzero`.
+    Zeros, which are most of the data, then cost one pass over the means without any gamma
+    function, and the rest is a correction at the non-zeros. :meth:`zero_gradient` and
+    :meth:`zero_parameter_gradients` may be overridden by closed forms, for speed alone.
+
+    Parameters
+    ----------
+    n_features
+        Number of features f of the modality.
+
+    Attributes
+    ----------
+    name
+        Name under which users ask for this likelihood.
+
+    Raises
+    ------
+    ValueError
+        If there are no features.
+    """
+
+    name: ClassVar[str]
+    _registry: ClassVar[dict[str, type[Likelihood]]] = {}
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in cls.__dict__:
+            Likelihood._registry[cls.name] = cls
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        if n_features < 1:
+            raise ValueError(f"`n_features` must be at least 1, found {n_features}.")
+        self.n_features = n_features
+
+    @abstractmethod
+    def log_prob_zero(self, mean: Tensor, columns: Tensor | None = None) -> Tensor:
+        """Log-probability of zero counts (nats), of the means' shape; 0 for a mean of 0.
+
+        Parameters
+        ----------
+        mean
+            Mean counts: shape ``(n, f)``, or ``(nnz,)`` together with ``columns``.
+        columns
+            Feature of each mean, shape ``(nnz,)``.
+        """
+
+    @abstractmethod
+    def log_prob_nonzero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
+        """Log-probability of non-zero counts (nats), shape ``(nnz,)``.
+
+        Parameters
+        ----------
+        values
+            Counts, all above 0, shape ``(nnz,)``.
+        log_mean
+            Logarithm of their means, shape ``(nnz,)``.
+        columns
+            Feature of each, shape ``(nnz,)``.
+        """
+
+    @abstractmethod
+    def sample(self, mean_nf: Tensor) -> Tensor:
+        """Draw counts with the given means, shape ``(n, f)``, by torch's global generator."""
+
+    def zero_gradient(self, mean_nf: Tensor) -> Tensor:
+        """Derivative of :meth:`log_prob_zero` by the logarithm of the mean, shape ``(n, f)``.
+
+        Parameters
+        ----------
+        mean_nf
+            Mean counts, shape ``(n, f)``. May be overwritten.
+        """
+        with torch.enable_grad():
+            mean = mean_nf.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.log_prob_zero(mean).sum(), mean)
+        return gradient * mean_nf
+
+    def zero_parameter_gradients(self, mean_nf: Tensor, weight_n: Tensor) -> tuple[Tensor, ...]:
+        """Derivatives of the weighted sum of :meth:`log_prob_zero` by each of the parameters.
+
+        Parameters
+        ----------
+        mean_nf
+            Mean counts, shape ``(n, f)``.
+        weight_n
+            Weight of each cell, shape ``(n,)``.
+        """
+        with torch.enable_grad():
+            total = weight_n @ self.log_prob_zero(mean_nf.detach()).sum(1)
+            return torch.autograd.grad(total, tuple(self.parameters()))
+
+    def mean(self, logits_nf: Tensor, library_n: Tensor) -> Tensor:
+        """Mean counts, shape ``(n, f)``.
+
+        Parameters
+        ----------
+        logits_nf
+            Output of the modality's head, shape ``(n, f)``.
+        library_n
+            Total count of each cell in the modality, shape ``(n,)``; 1 gives proportions.
+        """
+        return library_n[:, None] * logits_nf.softmax(-1)
+
+    def log_prob(self, logits_nf: Tensor, counts: Counts | Tensor) -> Tensor:
+        """Log-likelihood of each cell, summed over features (nats), shape ``(n,)``.
+
+        Parameters
+        ----------
+        logits_nf
+            Output of the modality's head, shape ``(n, f)``. Below float32 it is raised to it.
+        counts
+            The cells' counts, as non-zeros or as a dense matrix ``(n, f)``.
+
+        Raises
+        ------
+        ValueError
+            If the counts' shape is not that of the logits or of this likelihood.
+        """
+        if isinstance(counts, Tensor):
+            counts = Counts.from_dense(counts)
+        found = (counts.n_cells, counts.n_features)
+        if found != tuple(logits_nf.shape) or found[1] != self.n_features:
+            raise ValueError(
+                f"`counts` must have shape {(logits_nf.shape[0], self.n_features)} and `logits_nf` "
+                f"the same, found {found} and {tuple(logits_nf.shape)}."
+            )
+        return SparseLogProb.apply(self, counts, logits_nf, *self.parameters())
+
+
+def get_likelihood(name: str) -> type[Likelihood]:
+    """Look a likelihood up by its name.
+
+    Parameters
+    ----------
+    name
+        For example ``"nb"``, ``"poisson"`` or ``"bernoulli"``.
+
+    Raises
+    ------
+    ValueError
+        If no likelihood has this name.
+    """
+    try:
+        return Likelihood._registry[name]
+    except KeyError:
+        known = ", ".join(sorted(Likelihood._registry))
+        raise ValueError(f"`likelihoods` has no {name!r}. Known are: {known}.") from None

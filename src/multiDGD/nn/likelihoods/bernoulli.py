@@ -1,0 +1,52 @@
+"""Binary accessibility."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ._base import Likelihood
+
+
+class Bernoulli(Likelihood):
+    r"""Open or closed: :math:`p(x > 0) = 1 - e^{-\mu}`.
+
+    The chance that a Poisson count of mean :math:`\mu` is not zero, so that depth enters as it
+    does in the other likelihoods. Counts above 1 are read as 1.
+
+    Parameters
+    ----------
+    n_features
+        Number of features f.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from multiDGD.nn import Bernoulli
+    >>> Bernoulli(n_features=2).log_prob(torch.zeros(1, 2), torch.tensor([[0.0, 1.0]])).shape
+    torch.Size([1])
+    """
+
+    name: ClassVar[str] = "bernoulli"
+
+    def log_prob_zero(self, mean: Tensor, columns: Tensor | None = None) -> Tensor:
+        """Log-probability of closed features, ``-mean`` (nats), of the means' shape."""
+        return -mean
+
+    def zero_gradient(self, mean_nf: Tensor) -> Tensor:
+        """Derivative by the log mean, ``-mean``, shape ``(n, f)``."""
+        return mean_nf.neg_()
+
+    def log_prob_nonzero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
+        """Log-probability of an open feature (nats), shape ``(nnz,)``."""
+        # log(1 - exp(-m)) falls below the smallest float for tiny m, where it is log(m) - m / 2.
+        mean = log_mean.exp()
+        tiny = mean < 1e-4
+        safe = torch.where(tiny, torch.ones_like(mean), mean)
+        return torch.where(tiny, log_mean - mean / 2, torch.log(-torch.expm1(-safe)))
+
+    def sample(self, mean_nf: Tensor) -> Tensor:
+        """Draw zeros and ones, shape ``(n, f)``."""
+        return torch.bernoulli(-torch.expm1(-mean_nf))

@@ -1,0 +1,90 @@
+"""Negative binomial counts."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ._base import Likelihood
+
+
+class NegativeBinomial(Likelihood):
+    r"""Negative binomial with a dispersion for each feature, the published likelihood.
+
+    .. math::
+        \log p(x) = \log\Gamma(x + r) - \log\Gamma(r) - \log\Gamma(x + 1)
+            + r \log\frac{r}{r + \mu} + x \log\frac{\mu}{r + \mu}
+
+    with :math:`r = 1 + e^{\text{log\_r}}`; the variance is :math:`\mu + \mu^2 / r`.
+
+    Parameters
+    ----------
+    n_features
+        Number of features f.
+    dispersion
+        Start of every r, above 1.
+
+    Raises
+    ------
+    ValueError
+        If ``dispersion`` is not above 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from multiDGD.nn import NegativeBinomial
+    >>> nb = NegativeBinomial(n_features=3)
+    >>> nb.log_prob(torch.zeros(1, 3), torch.tensor([[0.0, 2.0, 1.0]])).shape
+    torch.Size([1])
+    """
+
+    name: ClassVar[str] = "nb"
+
+    def __init__(self, n_features: int, dispersion: float = 2.0) -> None:
+        super().__init__(n_features)
+        if not dispersion > 1:
+            raise ValueError(f"`dispersion` must be above 1, found {dispersion}.")
+        self.log_r = nn.Parameter(torch.full((n_features,), math.log(dispersion - 1)))
+
+    @property
+    def dispersion(self) -> Tensor:
+        """r of each feature, shape ``(f,)``."""
+        return 1 + self.log_r.exp()
+
+    def log_prob_zero(self, mean: Tensor, columns: Tensor | None = None) -> Tensor:
+        """Log-probability of zeros, ``-r log(1 + mean / r)`` (nats), of the means' shape."""
+        r = self.dispersion if columns is None else self.dispersion[columns]
+        return torch.log1p(mean / r) * -r
+
+    def zero_gradient(self, mean_nf: Tensor) -> Tensor:
+        """Derivative by the log mean, ``-r mean / (r + mean)``, shape ``(n, f)``."""
+        r = self.dispersion.detach()
+        return mean_nf.mul(-r).div_(mean_nf.add_(r))
+
+    def zero_parameter_gradients(self, mean_nf: Tensor, weight_n: Tensor) -> tuple[Tensor, ...]:
+        """Derivative by ``log_r``, ``(r - 1) (mean / (r + mean) - log(1 + mean / r))``, summed."""
+        r = self.dispersion.detach()
+        ratio = mean_nf / r
+        by_r = (ratio / (1 + ratio)).sub_(ratio.log1p_())
+        return ((weight_n @ by_r) * (r - 1),)
+
+    def log_prob_nonzero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
+        """Log-probability of non-zero counts (nats), shape ``(nnz,)``."""
+        r = self.dispersion[columns]
+        log_odds = log_mean - r.log()
+        return (
+            torch.lgamma(values + r)
+            - torch.lgamma(r)
+            - torch.lgamma(values + 1)
+            + values * log_odds
+            - (values + r) * nn.functional.softplus(log_odds)
+        )
+
+    def sample(self, mean_nf: Tensor) -> Tensor:
+        """Draw counts as a Poisson whose rate is gamma distributed, shape ``(n, f)``."""
+        r = self.dispersion.expand_as(mean_nf)
+        rate = torch.distributions.Gamma(r, torch.ones_like(r)).sample()
+        return torch.poisson(rate * mean_nf / r)

@@ -1,0 +1,185 @@
+"""Training history: one panel a term, one curve a split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+
+_COLORS = {"train": "C0", "validation": "C1"}
+_BEST_BY = ("elbo", "loss", "reconstruction_loss")
+_MAX_COLUMNS = 3
+# From this many epochs on the first tenth may leave the panel, so that the rest can be seen.
+_MIN_EPOCHS_TO_CLIP = 20
+
+
+class HasHistory(Protocol):
+    """A trained model: anything with scvi-tools' ``history``."""
+
+    @property
+    def history(self) -> Mapping[str, pd.DataFrame] | None:
+        """Tables indexed by epoch, with one column each, by name of what was logged."""
+
+
+def history(
+    model: HasHistory | Mapping[str, pd.DataFrame],
+    keys: str | Sequence[str] | None = None,
+    *,
+    ax: Axes | Sequence[Axes] | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> Axes | list[Axes]:
+    """Plot the training history, each term of the loss by training and validation cells.
+
+    The epoch with the lowest validation ELBO loss (or total or reconstruction loss, where that was
+    not logged) is marked in every panel. From 20 epochs on, the limits are those of the curves
+    after the first tenth of the epochs.
+
+    Parameters
+    ----------
+    model
+        A trained model, or its ``history``: a mapping from names such as ``elbo_train`` and
+        ``elbo_validation`` to tables indexed by epoch with one column each.
+    keys
+        Terms to plot, named without their split: ``"elbo"``, ``"reconstruction_loss"``. By default
+        all that were logged by epoch and are not zero throughout.
+    ax
+        Axes to draw on, one for each term. A new figure by default.
+    show
+        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
+        figure by themselves.
+    save
+        File to write the figure to; its ending gives the format.
+
+    Returns
+    -------
+    matplotlib.axes.Axes or list of matplotlib.axes.Axes
+        The axes drawn on: one for one term, a list for more.
+
+    Raises
+    ------
+    ValueError
+        If the model has not been trained, nothing was logged by epoch, a key is not in the
+        history, or ``ax`` has not one axes for each term.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = {"elbo_train": pd.DataFrame({"elbo_train": [3.0, 2.0, 1.5]})}
+    >>> history(log, "elbo").get_title()
+    'elbo'
+    """
+    logged = model if isinstance(model, Mapping) else model.history
+    if not logged:
+        raise ValueError("The model has no history: train it first.")
+    terms = _by_term(logged)
+    names = _select(terms, keys)
+    best = _best_epoch(terms, names)
+    axes = _axes(ax, len(names))
+    for panel, name in zip(axes, names, strict=True):
+        _draw(panel, name, terms[name], best)
+    if save is not None:
+        cast(Any, axes[0].figure).savefig(save, bbox_inches="tight")
+    if show:
+        plt.show()
+    return axes[0] if len(axes) == 1 else axes
+
+
+def _by_term(logged: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pd.Series]]:
+    """Curves by term and split; what is not logged by epoch and split is left out."""
+    terms: dict[str, dict[str, pd.Series]] = {}
+    for key, table in logged.items():
+        if key in ("train_loss_epoch", "train_loss", "validation_loss"):
+            term, split = "loss", key.split("_")[0]
+        else:
+            term, _, split = key.rpartition("_")
+        if split not in _COLORS or not term:
+            continue
+        values = pd.DataFrame(table).iloc[:, 0]
+        curve = pd.to_numeric(values, errors="coerce").dropna()
+        if len(curve):
+            terms.setdefault(term, {})[split] = curve
+    return terms
+
+
+def _select(terms: dict[str, dict[str, pd.Series]], keys: str | Sequence[str] | None) -> list[str]:
+    """Names of the terms to plot."""
+    if keys is None:
+        names = [t for t, curves in terms.items() if any((c != 0).any() for c in curves.values())]
+        names.sort(key=lambda term: _BEST_BY.index(term) if term in _BEST_BY else len(_BEST_BY))
+        if not names:
+            raise ValueError("The history has no term logged by epoch and split.")
+        return names
+    names = [keys] if isinstance(keys, str) else list(keys)
+    for name in names:
+        if name not in terms:
+            raise ValueError(f"`keys`: {name!r} is not in the history, which has {list(terms)}.")
+    if not names:
+        raise ValueError("`keys` must name at least one term.")
+    return names
+
+
+def _best_epoch(terms: dict[str, dict[str, pd.Series]], names: list[str]) -> Any | None:
+    """Epoch of the lowest validation value of the term that stands for the whole."""
+    for name in (*_BEST_BY, *names):
+        if "validation" in terms.get(name, {}):
+            return terms[name]["validation"].idxmin()
+    return None
+
+
+def _axes(ax: Axes | Sequence[Axes] | None, n_panels: int) -> list[Axes]:
+    """The given axes, or those of a new figure."""
+    if ax is not None:
+        axes = [ax] if isinstance(ax, Axes) else list(ax)
+        if len(axes) != n_panels:
+            raise ValueError(f"`ax` has {len(axes)} axes for {n_panels} terms.")
+        return axes
+    n_columns = min(n_panels, _MAX_COLUMNS)
+    n_rows = math.ceil(n_panels / n_columns)
+    figure, grid = plt.subplots(
+        n_rows,
+        n_columns,
+        figsize=(3.6 * n_columns, 2.8 * n_rows),
+        squeeze=False,
+        layout="constrained",
+    )
+    axes = list(grid.ravel())
+    for unused in axes[n_panels:]:
+        figure.delaxes(unused)
+    return axes[:n_panels]
+
+
+def _draw(ax: Axes, name: str, curves: dict[str, pd.Series], best: Any | None) -> None:
+    """Draw the curves of one term."""
+    for split, curve in curves.items():
+        # A single validated epoch would leave no visible line.
+        marker = "o" if len(curve) == 1 else None
+        ax.plot(curve.index, curve, color=_COLORS[split], label=split, marker=marker)
+    if best is not None:
+        ax.axvline(best, color="0.6", linestyle=":", linewidth=1, zorder=0)
+        validation = curves.get("validation", pd.Series(dtype=float))
+        if best in validation.index:
+            ax.plot(
+                [best],
+                [validation[best]],
+                linestyle="",
+                marker="o",
+                color=_COLORS["validation"],
+                label=f"best epoch ({best})",
+            )
+    first = min(curve.index[0] for curve in curves.values())
+    last = max(curve.index[-1] for curve in curves.values())
+    if last - first + 1 >= _MIN_EPOCHS_TO_CLIP:
+        start = first + (last - first) / 10
+        settled = pd.concat([curve[curve.index >= start] for curve in curves.values()])
+        margin = 0.05 * (settled.max() - settled.min()) or 0.05 * abs(settled.max()) or 1.0
+        ax.set_ylim(settled.min() - margin, settled.max() + margin)
+    ax.set_title(name.replace("_", " "))
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("loss")
+    ax.legend(frameon=False, fontsize="small")

@@ -1,0 +1,218 @@
+"""The training plan: decoder, mixtures and representations, each with its own learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import torch
+from scvi.module.base import LossOutput
+from scvi.train import TrainingPlan
+from torch import Tensor
+
+from multiDGD.module import MultiDGDModule
+
+from ._map import frozen_gradient
+from ._row_adam import RowAdam
+
+
+class MultiDGDTrainingPlan(TrainingPlan):
+    """Fits everything at once by maximum a posteriori.
+
+    Decoder and mixtures are stepped by Adam after every minibatch, the visited cells'
+    representations by :class:`RowAdam`. Validation cells learn their representations in the
+    validation loop, under a decoder and mixtures that are frozen there.
+
+    Parameters
+    ----------
+    module
+        The module to train.
+    lr
+        Learning rate of the decoder.
+    lr_representation
+        Learning rate of the representations.
+    lr_mixture
+        Learning rate of the mixture over z.
+    lr_covariate_mixture
+        Learning rate of the covariates' mixtures.
+    betas
+        Adam's decay rates, for all of them.
+    eps
+        Adam's epsilon.
+    weight_decay
+        L2 penalty on the decoder (as in :class:`torch.optim.Adam`).
+    l1
+        L1 penalty on the decoder's weights, in nats for each unit of absolute weight and cell.
+    schedule
+        ``"cosine"``: learning rates rise over the first steps and fall to 0 by a cosine;
+        ``"constant"`` as published.
+    n_warmup_steps
+        Steps over which the learning rates rise, at most a tenth of all.
+
+    Raises
+    ------
+    ValueError
+        If a learning rate is negative or the schedule unknown.
+    """
+
+    def __init__(
+        self,
+        module: MultiDGDModule,
+        *,
+        lr: float = 3e-3,
+        lr_representation: float = 3e-3,
+        lr_mixture: float = 1e-3,
+        lr_covariate_mixture: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-4,
+        l1: float = 0.0,
+        schedule: str = "cosine",
+        n_warmup_steps: int = 50,
+    ) -> None:
+        rates = {
+            "lr": lr,
+            "lr_representation": lr_representation,
+            "lr_mixture": lr_mixture,
+            "lr_covariate_mixture": lr_covariate_mixture,
+            "weight_decay": weight_decay,
+            "l1": l1,
+        }
+        for argument, value in rates.items():
+            if not value >= 0:
+                raise ValueError(f"`{argument}` must not be negative, found {value}.")
+        if schedule not in ("cosine", "constant"):
+            raise ValueError(f"`schedule` must be 'cosine' or 'constant', found {schedule!r}.")
+        super().__init__(module, lr=lr, eps=eps, weight_decay=weight_decay)
+        self.lr_representation = lr_representation
+        self.lr_mixture = lr_mixture
+        self.lr_covariate_mixture = lr_covariate_mixture
+        self.betas = betas
+        self.l1 = l1
+        self.schedule = schedule
+        self.n_warmup_steps = n_warmup_steps
+        self.row_optimizer = RowAdam(module.representations.z, lr_representation, betas, eps)
+        self._sums: dict[str, dict[str, Any]] = {}
+        self._visited: tuple[Tensor, Tensor] | None = None
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Adam with one group each for decoder, mixture and covariates' mixtures."""
+        module = self.module
+        decoder = [*module.decoder.parameters(), *module.likelihoods.parameters()]
+        groups = [
+            {"params": decoder, "lr": self.lr, "weight_decay": self.weight_decay},
+            {"params": list(module.mixture.parameters()), "lr": self.lr_mixture},
+            {
+                "params": list(module.covariate_mixtures.parameters()),
+                "lr": self.lr_covariate_mixture,
+            },
+        ]
+        groups = [group for group in groups if group["params"]]
+        optimizer = torch.optim.Adam(groups, betas=self.betas, eps=self.eps, fused=True)
+        if self.schedule == "constant":
+            return {"optimizer": optimizer}
+        n_steps = max(1, int(self.trainer.estimated_stepping_batches))
+        n_warmup = min(self.n_warmup_steps, n_steps // 10)
+
+        def factor(step: int) -> float:
+            if step < n_warmup:
+                return (step + 1) / (n_warmup + 1)
+            done = (step - n_warmup) / max(1, n_steps - n_warmup)
+            return 0.5 + 0.5 * math.cos(math.pi * min(1.0, done))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    @property
+    def lr_factor_now(self) -> float:
+        """What the schedule multiplies all learning rates with in this step."""
+        scheduler = self.lr_schedulers()
+        if scheduler is None:
+            return 1.0
+        step = scheduler.last_epoch
+        return scheduler.lr_lambdas[0](step)
+
+    def on_fit_start(self) -> None:
+        """Follow the table to the device on which training happens."""
+        table = self.module.representations.z
+        old = self.row_optimizer
+        if old.table.device != table.device:
+            self.row_optimizer = RowAdam(table, old.lr, old.betas, old.eps)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Loss of a minibatch, by decoder, mixtures and the visited rows."""
+        cells = batch["cells"]
+        leaf = self.row_optimizer.table[cells].requires_grad_()
+        _, _, output = self.module(
+            batch,
+            get_inference_input_kwargs={"representation": leaf},
+            loss_kwargs={"n_obs": self.n_obs_training or len(cells)},
+        )
+        self._visited = (cells, leaf)
+        self._collect(output, "train")
+        return output.loss
+
+    @torch.no_grad()
+    def on_after_backward(self) -> None:
+        """Step the visited rows; add the L1 penalty's gradient."""
+        if self._visited is None:
+            return
+        cells, leaf = self._visited
+        self._visited = None
+        self.row_optimizer.step(cells, leaf.grad, self.lr_factor_now)
+        if self.l1:
+            for weight in self.module.decoder.parameters():
+                if weight.ndim > 1 and weight.grad is not None:
+                    weight.grad.add_(weight.sign(), alpha=self.l1 * len(cells))
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Loss of validation cells; their rows take one step for each epoch since the last."""
+        cells = batch["cells"]
+        # Labels stay out, so that what is predicted for validation cells is a prediction.
+        batch = {**batch, "labels": torch.full_like(batch["labels"], -1)}
+        every = self.trainer.check_val_every_n_epoch or 1
+        for step in range(min(every, 100)):
+            output, gradient = frozen_gradient(
+                self.module, batch, self.row_optimizer.table[cells]
+            )
+            if step == 0:
+                self._collect(output, "validation")
+            self.row_optimizer.step(cells, gradient, self.lr_factor_now)
+
+    @torch.no_grad()
+    def _collect(self, output: LossOutput, mode: str) -> None:
+        sums = self._sums.setdefault(mode, defaultdict(float))
+        for terms in (output.reconstruction_loss, output.kl_local):
+            for name, value in terms.items():
+                sums[name] += value.detach().sum()
+        sums["reconstruction_loss"] += output.reconstruction_loss_sum.detach()
+        sums["kl_local"] += output.kl_local_sum.detach()
+        sums["n_cells"] += output.n_obs_minibatch
+        sums["kl_global"] = output.kl_global_sum.detach()
+
+    def _log_epoch(self, mode: str) -> None:
+        sums = self._sums.pop(mode, None)
+        if sums is None:
+            return
+        n_cells = sums.pop("n_cells")
+        prior = sums.pop("kl_global")
+        means = {name: value / n_cells for name, value in sums.items()}
+        loss = means["reconstruction_loss"] + means["kl_local"]
+        if mode == "train":
+            loss = loss + prior / n_cells
+            means["kl_global"] = prior
+        self.log(f"{mode}_loss", loss, prog_bar=mode == "train")
+        self.log_dict({f"{name}_{mode}": value for name, value in means.items()})
+        self.log(f"elbo_{mode}", loss)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's means, in nats per cell."""
+        self._log_epoch("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation cells' means, in nats per cell."""
+        self._log_epoch("validation")

@@ -1,0 +1,77 @@
+"""Adam for a table of which a few rows are visited at a time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class RowAdam:
+    r"""Adam that touches only the visited rows of a table.
+
+    Each cell is visited once an epoch, so stepping its row right after its minibatch is the same
+    update as collecting gradients over the epoch and then stepping the whole table, as published,
+    at a cost that depends on the minibatch and not on the number of cells. Moments and step
+    count belong to the row (Kingma & Ba, 2015, for each row on its own).
+
+    Parameters
+    ----------
+    table
+        Rows to optimise, in place, shape ``(n, d)``.
+    lr
+        Learning rate.
+    betas
+        Decay of the first and second moment.
+    eps
+        Added to the root of the second moment.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from multiDGD.train import RowAdam
+    >>> table = torch.zeros(4, 2)
+    >>> RowAdam(table, lr=0.1).step(torch.tensor([2]), torch.ones(1, 2))
+    >>> table[2]
+    tensor([-0.1000, -0.1000])
+    """
+
+    def __init__(
+        self,
+        table: Tensor,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        self.table = table.detach()
+        self.lr = lr
+        self.betas = betas
+        self.eps = eps
+        self.first = torch.zeros_like(self.table)
+        self.second = torch.zeros_like(self.table)
+        self.visits = torch.zeros(len(table), dtype=torch.int64, device=table.device)
+
+    @torch.no_grad()
+    def step(self, rows: Tensor, gradient: Tensor, lr_factor: float = 1.0) -> None:
+        """Update some rows.
+
+        Parameters
+        ----------
+        rows
+            Their positions, each at most once, shape ``(b,)``.
+        gradient
+            Gradient of the loss, shape ``(b, d)``.
+        lr_factor
+            Multiplies the learning rate in this step (a schedule).
+        """
+        beta1, beta2 = self.betas
+        gradient = gradient.to(self.table)
+        visits = self.visits[rows] + 1
+        first = torch.lerp(gradient, self.first[rows], beta1)
+        second = torch.lerp(gradient.square(), self.second[rows], beta2)
+        t = visits.to(self.table)[:, None]
+        unbiased = (second / (1 - beta2**t)).sqrt_().add_(self.eps)
+        step = first / (1 - beta1**t) / unbiased
+        self.table[rows] -= self.lr * lr_factor * step
+        self.visits[rows] = visits
+        self.first[rows] = first
+        self.second[rows] = second

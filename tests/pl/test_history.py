@@ -1,0 +1,137 @@
+"""What the history plot draws."""
+
+from types import SimpleNamespace
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+
+from multiDGD import pl
+
+
+def table(name, values, epochs=None):
+    index = pd.Index(range(len(values)) if epochs is None else epochs, name="epoch")
+    return pd.DataFrame({name: values}, index=index)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def log():
+    epochs = np.arange(40)
+    falling = 100 * np.exp(-epochs / 2) + 5
+    validation = falling + 0.01 * (epochs - 25) ** 2
+    curves = {
+        "train_loss_step": np.arange(400.0),
+        "train_loss_epoch": falling,
+        "validation_loss": validation,
+        "mixture_loss_train": falling / 10,
+        "elbo_train": falling,
+        "elbo_validation": validation,
+        "reconstruction_loss_rna_train": falling,
+        "reconstruction_loss_rna_validation": np.where(epochs % 5 == 0, validation, np.nan),
+        "kl_global_train": np.zeros(40),
+        "lr-Adam": np.full(40, 0.1),
+    }
+    return {name: table(name, values) for name, values in curves.items()}
+
+
+def lines(ax):
+    return {line.get_label(): line for line in ax.get_lines() if line.get_label()[0] != "_"}
+
+
+def test_one_panel_a_term_and_one_curve_a_split(log):
+    axes = pl.history(SimpleNamespace(history=log))
+    assert [ax.get_title() for ax in axes] == [
+        "elbo", "loss", "mixture loss", "reconstruction loss rna",
+    ]  # fmt: skip
+    drawn = lines(axes[0])
+    np.testing.assert_allclose(drawn["train"].get_ydata(), log["elbo_train"]["elbo_train"])
+    np.testing.assert_allclose(
+        drawn["validation"].get_ydata(), log["elbo_validation"]["elbo_validation"]
+    )
+    assert list(lines(axes[2])) == ["train"]
+    assert axes[0].get_xlabel() == "epoch"
+    assert axes[0].get_ylabel() == "loss"
+    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == list(drawn)
+    assert len(axes[0].figure.axes) == 4
+
+
+def test_best_validation_epoch_is_marked_in_every_panel(log):
+    best = int(log["elbo_validation"]["elbo_validation"].idxmin())
+    assert 5 < best < 39
+    axes = pl.history(log, ["elbo", "mixture_loss"])
+    marker = lines(axes[0])[f"best epoch ({best})"]
+    assert marker.get_xdata() == [best]
+    assert marker.get_ydata() == [log["elbo_validation"]["elbo_validation"][best]]
+    vertical = [line for line in axes[1].get_lines() if len(set(line.get_xdata())) == 1]
+    assert [line.get_xdata()[0] for line in vertical] == [best]
+
+
+def test_epochs_without_validation_are_bridged(log):
+    ax = pl.history(log, "reconstruction_loss_rna")
+    np.testing.assert_array_equal(lines(ax)["validation"].get_xdata(), np.arange(0, 40, 5))
+    assert np.isfinite(lines(ax)["validation"].get_ydata()).all()
+
+
+def test_limits_show_the_settled_part(log):
+    low, high = pl.history(log, "elbo").get_ylim()
+    settled = log["elbo_validation"]["elbo_validation"][4:]
+    assert low < log["elbo_train"]["elbo_train"].min()
+    assert settled.max() < high < 30
+
+
+def test_short_history_is_shown_whole():
+    ax = pl.history({"elbo_train": table("elbo_train", [100.0, 2.0, 1.0])})
+    low, high = ax.get_ylim()
+    assert low < 1 and high > 100
+
+
+def test_constant_curve_has_limits():
+    low, high = pl.history({"a_train": table("a_train", np.full(30, 2.0))}).get_ylim()
+    assert low < 2 < high
+
+
+def test_values_logged_as_objects():
+    values = pd.DataFrame({"elbo_train": np.array([3, 2.5, 1], dtype=object)})
+    np.testing.assert_allclose(
+        lines(pl.history({"elbo_train": values}))["train"].get_ydata(), [3, 2.5, 1]
+    )
+
+
+def test_draws_on_given_axes_and_saves(log, tmp_path):
+    figure, ax = plt.subplots()
+    assert pl.history(log, "elbo", ax=ax, save=tmp_path / "history.png") is ax
+    assert (tmp_path / "history.png").stat().st_size > 1000
+    assert plt.get_fignums() == [figure.number]
+
+
+def test_show_only_where_asked(log, monkeypatch):
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.append(True))
+    pl.history(log, "elbo")
+    assert not shown
+    pl.history(log, "elbo", show=True)
+    assert shown == [True]
+
+
+def test_errors(log):
+    with pytest.raises(ValueError, match="train it first"):
+        pl.history(SimpleNamespace(history=None))
+    with pytest.raises(ValueError, match="'elbow' is not in the history"):
+        pl.history(log, "elbow")
+    with pytest.raises(ValueError, match="at least one term"):
+        pl.history(log, [])
+    with pytest.raises(ValueError, match="no term logged"):
+        pl.history({"lr": table("lr", [1.0])})
+    with pytest.raises(ValueError, match="`ax` has 1 axes for 2 terms"):
+        pl.history(log, ["elbo", "loss"], ax=plt.subplots()[1])
