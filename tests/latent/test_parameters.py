@@ -159,6 +159,13 @@ def test_initialize_from_a_cluster_of_one_cell_can_be_trained():
     assert all(torch.isfinite(p.grad).all() for p in gmm.parameters())
 
 
+def test_initialize_takes_cluster_sizes_as_well_as_probabilities():
+    sizes, probabilities = make(), make()
+    sizes.initialize(torch.zeros(4, 3), weight_k=[0, 500, 300, 200])
+    probabilities.initialize(torch.zeros(4, 3), weight_k=[0, 0.5, 0.3, 0.2])
+    torch.testing.assert_close(sizes.mixture_probs(), probabilities.mixture_probs())
+
+
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [

@@ -2,14 +2,10 @@
 
 from types import SimpleNamespace
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 
 from multiDGD import pl
 
@@ -17,12 +13,6 @@ from multiDGD import pl
 def table(name, values, epochs=None):
     index = pd.Index(range(len(values)) if epochs is None else epochs, name="epoch")
     return pd.DataFrame({name: values}, index=index)
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
@@ -39,7 +29,8 @@ def log():
         "elbo_validation": validation,
         "reconstruction_loss_rna_train": falling,
         "reconstruction_loss_rna_validation": np.where(epochs % 5 == 0, validation, np.nan),
-        "kl_global_train": np.zeros(40),
+        "kl_global_train": falling,
+        "l1_train": np.zeros(40),
         "lr-Adam": np.full(40, 0.1),
     }
     return {name: table(name, values) for name, values in curves.items()}
@@ -52,18 +43,26 @@ def lines(ax):
 def test_one_panel_a_term_and_one_curve_a_split(log):
     axes = pl.history(SimpleNamespace(history=log))
     assert [ax.get_title() for ax in axes] == [
-        "elbo", "loss", "mixture loss", "reconstruction loss rna",
+        "elbo", "mixture loss", "reconstruction loss rna",
     ]  # fmt: skip
     drawn = lines(axes[0])
     np.testing.assert_allclose(drawn["train"].get_ydata(), log["elbo_train"]["elbo_train"])
     np.testing.assert_allclose(
         drawn["validation"].get_ydata(), log["elbo_validation"]["elbo_validation"]
     )
-    assert list(lines(axes[2])) == ["train"]
+    assert list(lines(axes[1])) == ["train"]
     assert axes[0].get_xlabel() == "epoch"
     assert axes[0].get_ylabel() == "loss"
     assert [text.get_text() for text in axes[0].get_legend().get_texts()] == list(drawn)
-    assert len(axes[0].figure.axes) == 4
+    assert len(axes[0].figure.axes) == 3
+
+
+def test_total_and_sums_only_where_asked(log):
+    axes = pl.history(log, ["loss", "kl_global", "l1"])
+    assert [ax.get_title() for ax in axes] == ["loss", "kl global", "l1"]
+    assert list(lines(axes[0])) == ["train", "validation", "best epoch (26)"]
+    del log["elbo_train"], log["elbo_validation"]
+    assert pl.history(log)[0].get_title() == "loss"
 
 
 def test_best_validation_epoch_is_marked_in_every_panel(log):

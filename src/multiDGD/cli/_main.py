@@ -57,11 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _progress_on_stderr() -> Iterator[None]:
     """Show this package's log on standard error, and no warning that the user cannot act on."""
     logger = logging.getLogger("multiDGD")
-    level = logger.level
+    level, propagate = logger.level, logger.propagate
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    # A handler that some library gave the root logger would repeat every line.
+    logger.propagate = False
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=r"From 0\.4 \.update\(\)")
@@ -69,3 +71,4 @@ def _progress_on_stderr() -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+        logger.propagate = propagate

@@ -196,6 +196,7 @@ def _draw_umap(data: AnnData | MuData, path: Path, colors: Sequence[str]) -> Non
             frame,
             "umap",
             color=color,
+            size=np.clip(30_000 / len(frame), 2, 60),
             ax=ax,
             show=False,
             frameon=False,

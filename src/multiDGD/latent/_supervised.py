@@ -59,8 +59,8 @@ class GaussianMixtureSupervised(GaussianMixture):
     >>> x = torch.randn(4, 5)
     >>> gmm(x, label=[0, 2, -1, 1]).shape
     torch.Size([4])
-    >>> gmm.class_log_prob(x).detach().exp().sum(1)
-    tensor([1., 1., 1., 1.])
+    >>> gmm.class_log_prob(x).shape
+    torch.Size([4, 3])
     """
 
     def __init__(

@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 
 _COLORS = {"train": "C0", "validation": "C1"}
 _BEST_BY = ("elbo", "loss", "reconstruction_loss")
+# What scvi-tools logs beside the terms of the loss, which add up to these.
+_SUMS = ("kl_local", "kl_global", "kl")
 _MAX_COLUMNS = 3
 # From this many epochs on the first tenth may leave the panel, so that the rest can be seen.
 _MIN_EPOCHS_TO_CLIP = 20
@@ -47,7 +49,8 @@ def history(
         ``elbo_validation`` to tables indexed by epoch with one column each.
     keys
         Terms to plot, named without their split: ``"elbo"``, ``"reconstruction_loss"``. By default
-        all that were logged by epoch and are not zero throughout.
+        all that were logged by epoch and are not zero throughout, without the Kullback-Leibler
+        sums ``kl_local`` and ``kl_global`` and, where ``elbo`` was logged, without the ``loss``.
     ax
         Axes to draw on, one for each term. A new figure by default.
     show
@@ -110,7 +113,13 @@ def _by_term(logged: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pd.Serie
 def _select(terms: dict[str, dict[str, pd.Series]], keys: str | Sequence[str] | None) -> list[str]:
     """Names of the terms to plot."""
     if keys is None:
-        names = [t for t, curves in terms.items() if any((c != 0).any() for c in curves.values())]
+        names = [
+            term
+            for term, curves in terms.items()
+            if term not in _SUMS
+            and not (term == "loss" and "elbo" in terms)
+            and any((curve != 0).any() for curve in curves.values())
+        ]
         names.sort(key=lambda term: _BEST_BY.index(term) if term in _BEST_BY else len(_BEST_BY))
         if not names:
             raise ValueError("The history has no term logged by epoch and split.")
@@ -156,7 +165,8 @@ def _axes(ax: Axes | Sequence[Axes] | None, n_panels: int) -> list[Axes]:
 
 def _draw(ax: Axes, name: str, curves: dict[str, pd.Series], best: Any | None) -> None:
     """Draw the curves of one term."""
-    for split, curve in curves.items():
+    for split in (split for split in _COLORS if split in curves):
+        curve = curves[split]
         # A single validated epoch would leave no visible line.
         marker = "o" if len(curve) == 1 else None
         ax.plot(curve.index, curve, color=_COLORS[split], label=split, marker=marker)

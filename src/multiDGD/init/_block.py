@@ -1,0 +1,138 @@
+"""One modality as a small dense block: principal scores, without sequencing depth."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from scipy.sparse.linalg import LinearOperator, svds
+
+from ._normalize import NORMALIZATIONS, column_sums, row_sums
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+N_SCORES = 30
+"""Most components kept of a modality."""
+MAX_DEPTH_CORRELATION = 0.75
+"""A component that follows log total counts more closely than this is dropped."""
+_DENSE_ENTRIES = 200_000
+_MIN_SIGNAL = 0.05
+
+
+def modality_block(
+    counts: sp.csr_matrix, normalization: str, fit: Mask, *, seed: int = 0
+) -> tuple[Array, Mask] | None:
+    r"""Scores of the cells of one modality, weighted by how much of them is signal.
+
+    1. Normalise, and divide each feature by the square root of its standard deviation: half-way
+       between the covariance (ruled by the few most abundant features) and the correlation
+       (ruled by the many that are mostly noise).
+    2. Principal components of the fitted cells; all cells projected.
+    3. Components that correlate with log total counts by more than
+       :data:`MAX_DEPTH_CORRELATION` are dropped. Regressing depth out instead costs biology,
+       because cell types differ in size.
+    4. Scale so that the mean squared norm is the share of the variance that stands out of the
+       noise, :math:`\sum_j (\lambda_j - \lambda_{\min}) / \sum_j \lambda_j`, where
+       :math:`\lambda_{\min}` is the variance of the last component: a flat spectrum (shallow
+       ATAC) tells little and should not take half of the joint space.
+
+    Parameters
+    ----------
+    counts
+        Raw counts, shape ``(n_cells, n_features)``; an empty row is a cell without the modality.
+    normalization
+        Key of :data:`~multiDGD.init.NORMALIZATIONS`.
+    fit
+        Cells to learn from, shape ``(n_cells,)``.
+    seed
+        Seed of the start vector of the decomposition.
+
+    Returns
+    -------
+    tuple or None
+        Scores of shape ``(n_cells, at most 30)`` (zero where the modality is lacking) and the
+        mask of the cells that have it; None where there is nothing to learn.
+    """
+    totals = row_sums(counts)
+    present = totals > 0
+    learn = fit & present
+    if learn.sum() < 2:
+        return None
+    seen = column_sums(counts[learn]) > 0
+    if not seen.all():
+        counts = counts[:, np.flatnonzero(seen)]
+    values = NORMALIZATIONS[normalization](counts, learn)
+    scores = _principal_scores(values, learn, seed)
+    scores[~present] = 0
+    variance = scores[learn].var(axis=0)
+    real = variance > 1e-8 * max(float(variance.max(initial=0)), 1e-12)
+    free = np.abs(_correlation(scores[learn], np.log(totals[learn]))) <= MAX_DEPTH_CORRELATION
+    scores, variance = scores[:, real & free], variance[real & free]
+    if not len(variance):
+        return None
+    signal = 1 - len(variance) * variance.min() / variance.sum()
+    return scores * np.sqrt(max(signal, _MIN_SIGNAL) / variance.sum()), present
+
+
+def _principal_scores(values: sp.csr_matrix, learn: Mask, seed: int) -> Array:
+    """Scores of all cells on the leading components of the cells in ``learn``."""
+    rows = values if learn.all() else values[np.flatnonzero(learn)]
+    n_cells, n_features = rows.shape
+    mean = column_sums(rows) / n_cells
+    squares = np.bincount(rows.indices, rows.data.astype(np.float64) ** 2, n_features) / n_cells
+    deviation = np.sqrt(np.maximum(squares - mean**2, 0))
+    constant = deviation <= 1e-4 * np.sqrt(squares)  # all that float32 can tell
+    weight = np.where(constant, 0, 1 / np.sqrt(np.where(constant, 1, deviation)))
+    n_scores = max(min(N_SCORES, n_cells - 1, n_features - 1), 1)
+    axes = _principal_axes(rows, mean, weight, n_scores, seed)
+    # A sign that neither the order of the cells nor that of the features changes.
+    axes *= np.where(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])] < 0, -1, 1)
+    loadings = weight[:, None] * axes
+    return np.asarray(values @ loadings.astype(np.float32), np.float64) - mean @ loadings
+
+
+def _principal_axes(
+    rows: sp.csr_matrix, mean: Array, weight: Array, n_scores: int, seed: int
+) -> Array:
+    """Leading right singular vectors of ``(rows - mean) * weight``, shape (n_features, k).
+
+    Centring and weighting are folded into the products, so that ``rows`` stays sparse.
+    """
+    n_cells, n_features = rows.shape
+    if n_cells * n_features <= _DENSE_ENTRIES or min(n_cells, n_features) <= 2 * n_scores:
+        return _dense_axes(rows, mean, weight, n_scores)
+    w = weight.astype(np.float32)
+    centre = (mean * weight).astype(np.float32)
+    transposed = rows.T.tocsr()
+
+    def forward(v: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        v = v.ravel()
+        return rows @ (w * v) - centre @ v
+
+    def backward(u: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        u = u.ravel()
+        return w * (transposed @ u) - centre * u.sum()
+
+    operator = LinearOperator(rows.shape, matvec=forward, rmatvec=backward, dtype=np.float32)
+    start = np.random.default_rng(seed).standard_normal(min(rows.shape)).astype(np.float32)
+    _, s, vt = svds(operator, k=n_scores, v0=start, tol=1e-4)
+    return np.asarray(vt[np.argsort(-s)].T, np.float64)
+
+
+def _dense_axes(rows: sp.csr_matrix, mean: Array, weight: Array, n_scores: int) -> Array:
+    """The same for a matrix that is small or narrow, from the smaller Gram matrix."""
+    dense = (rows.toarray() - mean) * weight
+    if dense.shape[1] <= dense.shape[0]:
+        return np.linalg.eigh(dense.T @ dense)[1][:, ::-1][:, :n_scores]
+    variance, left = np.linalg.eigh(dense @ dense.T)
+    axes = dense.T @ left[:, ::-1][:, :n_scores]
+    return axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-12)
+
+
+def _correlation(scores: Array, depth: Array) -> Array:
+    """Pearson correlation of each column with ``depth``; zero where either is constant."""
+    centred = scores - scores.mean(axis=0)
+    depth = depth - depth.mean()
+    norm = np.linalg.norm(centred, axis=0) * np.linalg.norm(depth)
+    return np.where(norm > 1e-12, depth @ centred / np.maximum(norm, 1e-12), 0)

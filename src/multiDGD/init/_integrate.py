@@ -1,0 +1,174 @@
+"""Taking the effect of categorical covariates out of an embedding, type by type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.cluster import KMeans
+
+Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.integer]
+Mask = npt.NDArray[np.bool_]
+
+DIVERSITY = 2.0
+"""Exponent of the preference for clusters that hold all categories."""
+SOFTNESS = 0.1
+"""Width of the soft assignment to clusters, in cosine distance."""
+SHRINKAGE = 0.5
+"""Ridge penalty of a shift, as a fraction of the cells expected of that category."""
+_ROUNDS = 10
+_SWEEPS = 4
+_SLICES = 5
+_MAX_LEARN = 6_000
+
+
+@dataclass
+class _Round:
+    """What one round learned: enough to repeat it on cells that it has not seen."""
+
+    centres: Array  # (K, L), unit length
+    preference: Array  # (K, C)
+    shift: Array  # (K, C, L)
+
+
+def remove_covariates(
+    embedding: Array, covariates: Sequence[Codes], fit: Mask, *, seed: int = 0
+) -> Array:
+    r"""Embedding without the shifts that categories cause within soft clusters.
+
+    The scheme of Harmony (Korsunsky et al., Nature Methods 16:1289, 2019). Centring the categories
+    would be wrong where their composition differs; so, in turn,
+
+    - assign cells softly to clusters by cosine similarity, with a preference for clusters in which
+      the cell's category is rarer than expected,
+      :math:`R_{ik} \propto \exp(-2 (1 - \cos(z_i, y_k)) / \sigma)
+      \prod_c ((E_{kc} + 1) / (O_{kc} + 1))^{\theta}`;
+    - estimate in each cluster the shift of every category by ridge regression on the uncorrected
+      embedding, with a penalty in proportion to the expected number of cells
+      :math:`\alpha E_{kc}` (a category that a cluster hardly holds is hardly moved);
+    - subtract the shifts, weighted by the assignment.
+
+    The clusters and shifts are learned from at most 6,000 of the fitted cells and then repeated on
+    all cells, so that time and memory are linear in the cells. A code below zero means unknown
+    and, like a category absent from the fitted cells, is not corrected.
+
+    Parameters
+    ----------
+    embedding
+        Shape ``(n_cells, L)``, centred.
+    covariates
+        Integer codes, each of shape ``(n_cells,)``.
+    fit
+        Cells to learn from, shape ``(n_cells,)``.
+    seed
+        Seed of k-means and of the choice of cells.
+
+    Returns
+    -------
+    numpy.ndarray
+        Corrected embedding, shape ``(n_cells, L)``.
+    """
+    designs = [design for design in (_one_hot(c, fit) for c in covariates) if design.shape[1] > 1]
+    if not designs or fit.sum() < 4:
+        return embedding
+    design, starts = np.hstack(designs), np.cumsum([0] + [d.shape[1] for d in designs])[:-1]
+    # The order of the embedding's own first axis, so that the order of the input is of no account.
+    learn = np.flatnonzero(fit)
+    learn = learn[np.argsort(embedding[learn, 0], kind="stable")]
+    if len(learn) > _MAX_LEARN:
+        picked = np.random.default_rng(seed).choice(len(learn), _MAX_LEARN, replace=False)
+        learn = learn[np.sort(picked)]
+    rounds = _learn(embedding[learn], design[learn], starts, seed)
+    corrected = embedding.copy()
+    for part in np.array_split(np.arange(len(embedding)), max(len(embedding) // 20_000, 1)):
+        z = embedding[part]
+        for step in rounds:
+            share = _assign(_unit(z), step.centres) * _prefer(design[part], step.preference)
+            share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
+            z = embedding[part] - _shift(share, design[part], step.shift)
+        corrected[part] = z
+    return corrected
+
+
+def _learn(z0: Array, design: Array, starts: npt.NDArray[np.intp], seed: int) -> list[_Round]:
+    n_cells = len(z0)
+    n_clusters = int(np.clip(round(0.5 * np.sqrt(n_cells)), 2, 100))
+    frequency = design.mean(axis=0)
+    slices = [np.arange(i, n_cells, _SLICES) for i in range(min(_SLICES, n_cells))]
+    unit = _unit(z0)
+    start = KMeans(n_clusters, n_init=1, max_iter=25, random_state=seed).fit(unit)
+    share = _normalise(_assign(unit, _unit(start.cluster_centers_)))
+    rounds = []
+    for _ in range(_ROUNDS):
+        for _ in range(_SWEEPS):
+            centres = _unit(share.T @ unit)
+            similar = _assign(unit, centres)
+            observed, size = share.T @ design, share.sum(axis=0)
+            for part in slices:  # a slice at a time, or all cells would jump to the same cluster
+                observed -= share[part].T @ design[part]
+                size -= share[part].sum(axis=0)
+                preference = _preference(observed, size, frequency)
+                share[part] = _normalise(similar[part] * _prefer(design[part], preference))
+                observed += share[part].T @ design[part]
+                size += share[part].sum(axis=0)
+        preference = _preference(observed, size, frequency)
+        shift = _fit_shifts(z0, share, design, frequency)
+        rounds.append(_Round(centres, preference, shift))
+        moved = _unit(z0 - _shift(share, design, shift))
+        change, unit = float(np.abs(moved - unit).mean()), moved
+        if change < 1e-3:
+            break
+    return rounds
+
+
+def _fit_shifts(z: Array, share: Array, design: Array, frequency: Array) -> Array:
+    """Ridge estimate of each category's shift in each cluster, shape (K, C, L)."""
+    n_clusters, n_categories = share.shape[1], design.shape[1]
+    features = np.hstack([np.ones((len(z), 1)), design])
+    shift = np.empty((n_clusters, n_categories, z.shape[1]))
+    for k in range(n_clusters):
+        weighted = features * share[:, [k]]
+        penalty = np.concatenate([[0.0], SHRINKAGE * share[:, k].sum() * frequency]) + 1e-9
+        shift[k] = np.linalg.solve(weighted.T @ features + np.diag(penalty), weighted.T @ z)[1:]
+    return shift
+
+
+def _shift(share: Array, design: Array, shift: Array) -> Array:
+    """``sum_k share_ik sum_c design_ic shift_kc``, shape (n_cells, L)."""
+    moved = np.zeros((len(share), shift.shape[2]))
+    for c in range(design.shape[1]):
+        cells = np.flatnonzero(design[:, c])
+        moved[cells] += share[cells] @ shift[:, c]
+    return moved
+
+
+def _preference(observed: Array, size: Array, frequency: Array) -> Array:
+    return ((np.outer(size, frequency) + 1) / (np.maximum(observed, 0) + 1)) ** DIVERSITY
+
+
+def _prefer(design: Array, preference: Array) -> Array:
+    """Product over a cell's categories of the clusters' preference, shape (n_cells, K)."""
+    return np.exp(design @ np.log(preference).T)
+
+
+def _assign(unit: Array, centres: Array) -> Array:
+    distance = 2 * (1 - unit @ centres.T)
+    return np.exp(-(distance - distance.min(axis=1, keepdims=True)) / SOFTNESS)
+
+
+def _normalise(share: Array) -> Array:
+    return share / np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
+
+
+def _unit(z: Array) -> Array:
+    return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
+
+
+def _one_hot(codes: Codes, fit: Mask) -> Array:
+    """Indicator of each category that fitted cells have, shape (n_cells, n_categories)."""
+    codes = np.asarray(codes)
+    known = np.unique(codes[fit & (codes >= 0)])
+    return (codes[:, None] == known[None, :]).astype(np.float64)

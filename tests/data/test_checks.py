@@ -1,0 +1,141 @@
+import mudata as md
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from multiDGD import MultiDGD
+from tests.toy import toy_adata, toy_mudata
+
+
+def spoilt(value):
+    adata = toy_adata()
+    adata.X.data[5] = value
+    return adata
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(-1, "negative values"), (np.nan, "NaN or infinite"), (np.inf, "NaN or infinite")],
+)
+def test_values_that_are_not_counts(value, message):
+    with pytest.raises(ValueError, match=message):
+        MultiDGD.setup_anndata(spoilt(value))
+    mdata = toy_mudata()
+    mdata["atac"].X.data[3] = value
+    with pytest.raises(ValueError, match=message):
+        MultiDGD.setup_mudata(mdata)
+
+
+def test_normalised_values_are_warned_about():
+    adata = toy_adata()
+    adata.X = sparse.csr_matrix(np.log1p(adata.X.toarray()))
+    with pytest.warns(UserWarning, match="does not contain unnormalized count data"):
+        MultiDGD.setup_anndata(adata)
+
+
+def test_cells_without_counts_are_named():
+    adata = toy_adata()
+    x = adata.X.toarray()
+    x[[3, 8]] = 0
+    adata.X = sparse.csr_matrix(x)
+    with pytest.raises(ValueError, match="2 cells have no counts.*'cell3', 'cell8'.*filter_cells"):
+        MultiDGD.setup_anndata(adata)
+
+
+def test_a_cell_with_counts_in_one_modality_is_fine():
+    mdata = toy_mudata()
+    x = mdata["rna"].X.toarray()
+    x[3] = 0
+    mdata["rna"].X = sparse.csr_matrix(x)
+    MultiDGD.setup_mudata(mdata)
+
+
+def test_empty_modalities():
+    mdata = toy_mudata()
+    mdata["atac"].X = mdata["atac"].X * 0
+    with pytest.raises(ValueError, match="no counts at all"):
+        MultiDGD.setup_mudata(mdata)
+    with pytest.raises(ValueError, match="40 cells and 0 features"):
+        MultiDGD.setup_anndata(toy_adata()[:, []].copy())
+
+
+def test_names_that_occur_twice():
+    adata = toy_adata()
+    adata.var_names = ["gene0", *adata.var_names[:-1]]
+    with pytest.raises(ValueError, match="Feature names.*1 occur more than once: 'gene0'"):
+        MultiDGD.setup_anndata(adata)
+    adata = toy_adata()
+    adata.obs_names = ["cell0", *adata.obs_names[:-1]]
+    with pytest.raises(ValueError, match="Cell names.*'cell0'"):
+        MultiDGD.setup_anndata(adata)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"labels_key": "lable"}, "`labels_key`: 'lable'.*label"),
+        ({"batch_key": "batc"}, "`batch_key`: 'batc'.*batch"),
+        ({"categorical_covariate_keys": ["nope"]}, "`categorical_covariate_keys`: 'nope'"),
+        ({"categorical_covariate_keys": "site"}, "must be a list.*'site'"),
+        ({"continuous_covariate_keys": ["site"]}, "`continuous_covariate_keys`: 'site' is not num"),
+        ({"batch_key": "batch", "categorical_covariate_keys": ["batch"]}, "'batch'.*once"),
+        ({"layer": "raw"}, "`layer`: 'raw' is not a layer"),
+        ({"modality_key": "feature_types"}, "`modality_key`: 'feature_types'"),
+    ],
+)
+def test_keys_that_are_not_there(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        MultiDGD.setup_anndata(toy_adata(), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"modalities": ["rna", "prot"]}, r"`modalities`: no modality \['prot'\].*'atac'"),
+        ({"modalities": ["rna", "rna"]}, "`modalities` has an entry more than once"),
+        ({"modalities": "rna"}, "`modalities` must be a list"),
+        ({"modalities": []}, "`modalities` is empty"),
+        ({"layers": {"prot": "raw"}}, r"`layers`: no modality \['prot'\]"),
+        ({"layers": {"rna": "raw"}}, "`layer`: 'raw'"),
+        ({"batch_key": "donor"}, "`batch_key`: 'donor'"),
+    ],
+)
+def test_mudata_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        MultiDGD.setup_mudata(toy_mudata(), **arguments)
+
+
+def test_missing_covariates_are_counted():
+    adata = toy_adata()
+    adata.obs["batch"] = pd.Categorical(adata.obs["batch"])
+    adata.obs.loc["cell4", "batch"] = np.nan
+    with pytest.raises(ValueError, match="`batch_key`: 1 of 40 entries"):
+        MultiDGD.setup_anndata(adata, batch_key="batch")
+    adata.var["kind"] = ["a"] * 11 + [None]
+    with pytest.raises(ValueError, match="`modality_key`: 1 of 12 entries"):
+        MultiDGD.setup_anndata(adata, modality_key="kind")
+
+
+def test_no_known_label():
+    adata = toy_adata()
+    adata.obs["label"] = "unknown"
+    with pytest.raises(ValueError, match="`labels_key`: no cell has a label"):
+        MultiDGD.setup_anndata(adata, labels_key="label")
+
+
+def test_the_wrong_container():
+    with pytest.raises(ValueError, match="`adata`.*MuData.*setup_mudata"):
+        MultiDGD.setup_anndata(toy_mudata())
+    with pytest.raises(ValueError, match="`mdata`.*AnnData.*setup_anndata"):
+        MultiDGD.setup_mudata(toy_adata())
+
+
+def test_nothing_of_the_users_is_changed():
+    adata = toy_adata()
+    adata.X = adata.X.tocsc()
+    before = adata.copy()
+    MultiDGD.setup_anndata(adata, labels_key="label", batch_key="batch")
+    assert adata.X.format == "csc"
+    pd.testing.assert_frame_equal(adata.obs[before.obs.columns], before.obs)
+    assert isinstance(md.MuData({"a": adata}), md.MuData)

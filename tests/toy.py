@@ -1,0 +1,36 @@
+"""Small objects with Poisson counts, for tests that need no real data."""
+
+import anndata as ad
+import mudata as md
+import numpy as np
+from scipy import sparse
+
+
+def toy_adata(n_cells=40, n_features=12, *, seed=0, prefix="gene", dense=False, rate=1.5):
+    """An AnnData with two batches, three labels, a site and an age."""
+    rng = np.random.default_rng(seed)
+    x = rng.poisson(rate, (n_cells, n_features)).astype(np.float32)
+    x[:, 0] += 1  # no cell and no modality is empty
+    adata = ad.AnnData(x if dense else sparse.csr_matrix(x))
+    adata.obs_names = [f"cell{i}" for i in range(n_cells)]
+    adata.var_names = [f"{prefix}{j}" for j in range(n_features)]
+    adata.obs["batch"] = np.where(np.arange(n_cells) % 2, "b1", "b0")
+    adata.obs["label"] = np.array(["A", "B", "C"])[np.arange(n_cells) % 3]
+    adata.obs["site"] = np.array(["x", "y", "z"])[np.arange(n_cells) // 3 % 3]
+    adata.obs["age"] = rng.normal(50, 10, n_cells)
+    return adata
+
+
+def toy_mudata(n_cells=40, n_features=(12, 15), names=("rna", "atac"), **kwargs):
+    """A MuData of paired modalities; the columns of obs are those of :func:`toy_adata`."""
+    parts = {
+        name: toy_adata(n_cells, f, prefix=name, seed=i, **kwargs)
+        for i, (name, f) in enumerate(zip(names, n_features, strict=True))
+    }
+    obs = next(iter(parts.values())).obs.copy()
+    for part in parts.values():
+        part.obs = part.obs[[]]
+    mdata = md.MuData(parts)
+    for column in obs:
+        mdata.obs[column] = obs[column].to_numpy()
+    return mdata
