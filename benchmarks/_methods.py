@@ -91,10 +91,14 @@ def multidgd(
     def predict(model: Any) -> dict[str, np.ndarray]:
         out = {}
         for name in train.modalities:
-            modality = name if len(train.modalities) > 1 else None
-            profile = np.asarray(model.get_normalized_expression(held_out.data, modality=modality))
-            depth = np.asarray(held_out.counts(name).sum(1)) if name != "rna" else 1.0
-            out[name] = profile * depth
+            query = {"adata": held_out.data, "return_numpy": True}
+            if len(train.modalities) > 1:
+                query["modality"] = name
+            if name == "atac":
+                out[name] = model.get_accessibility_estimates(library_size="latent", **query)
+            else:
+                library = 1 if name == "rna" else "latent"
+                out[name] = model.get_normalized_expression(library_size=library, **query)
         return out
 
     kwargs = {"n_components": train.n_types} if true_components else {}

@@ -60,7 +60,7 @@ def test_one_panel_a_term_and_one_curve_a_split(log):
 def test_total_and_sums_only_where_asked(log):
     axes = pl.history(log, ["loss", "kl_global", "l1"])
     assert [ax.get_title() for ax in axes] == ["loss", "kl global", "l1"]
-    assert list(lines(axes[0])) == ["train", "validation", "best epoch (26)"]
+    assert list(lines(axes[0])) == ["train", "validation", "best epoch (25)"]
     del log["elbo_train"], log["elbo_validation"]
     assert pl.history(log)[0].get_title() == "loss"
 

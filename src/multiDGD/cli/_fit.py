@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from typing import Any
 
 import pandas as pd
 import scvi
@@ -81,6 +82,6 @@ def _setup(data: AnnData | MuData, modality_key: str | None, args: argparse.Name
         MultiDGD.setup_mudata(data, layers=layers, **columns)
 
 
-def _given(**values: int | None) -> dict[str, int]:
+def _given(**values: Any) -> dict[str, Any]:
     """Those options that were given: the others keep the model's defaults."""
     return {name: value for name, value in values.items() if value is not None}

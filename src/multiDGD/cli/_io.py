@@ -54,6 +54,10 @@ def read_data(path: Path, modality_key: str | None = None) -> AnnData | mudata.M
     if path.suffix == ".h5mu":
         if modality_key is not None:
             raise UserError("--modality-key is for .h5ad and .h5; .h5mu has modalities of its own")
+        with h5py.File(path) as file:
+            # mudata reads any other file without complaint, as a MuData of nothing.
+            if "mod" not in file:
+                raise UserError(f"cannot read {path}: it is not a .h5mu file (no modalities)")
         with blame_user(*_READ_ERRORS, doing=f"cannot read {path}: "):
             return mudata.read_h5mu(path)
     if path.suffix == ".h5ad":

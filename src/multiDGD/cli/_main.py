@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _progress_on_stderr():
             if args.command == "demo":
-                # Only here, since they import torch: --help and wrong arguments answer at once.
+                # Here and not above: --help and wrong arguments need nothing of what they import.
                 from ._demo import run_demo
 
                 run_demo(args)

@@ -71,9 +71,9 @@ class CellManager(AnnDataManager):
 
     def _matrices(self) -> list[tuple[object, str | None]]:
         found: list[tuple[object, str | None]] = []
-        for key in self.data_registry:
+        for key, place in self.data_registry.items():
             if key.startswith(COUNTS_PREFIX):
-                found.append((self.get_from_registry(key), key.removeprefix(COUNTS_PREFIX)))
+                found.append((self.get_from_registry(key), place.mod_key))
             elif key == REGISTRY_KEYS.X_KEY:
                 found.append((self.get_from_registry(key), None))
         return found

@@ -45,8 +45,8 @@ def _state(registry: dict, key: str) -> dict:
 
 def _features(registry: dict) -> dict[str, np.ndarray]:
     found = {
-        key.removeprefix(COUNTS_PREFIX): np.asarray(_state(registry, key)["column_names"])
-        for key in registry["field_registries"]
+        str(field["data_registry"]["mod_key"]): np.asarray(field["state_registry"]["column_names"])
+        for key, field in registry["field_registries"].items()
         if key.startswith(COUNTS_PREFIX)
     }
     if found:

@@ -143,9 +143,10 @@ def mudata_fields(
     )
     fields: list[AnnDataField] = [
         MuDataCountsField(
-            COUNTS_PREFIX + name, (layers or {}).get(name), mod_key=name, mod_required=True
+            # By number, since scvi-tools' keys cannot hold every name that a modality can have.
+            f"{COUNTS_PREFIX}{number}", (layers or {}).get(name), mod_key=name, mod_required=True
         )
-        for name in chosen
+        for number, name in enumerate(chosen)
     ]
     if labels_key is not None:
         fields.append(MuDataLabelsField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category))

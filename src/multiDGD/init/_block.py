@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator, svds
 
 from ._normalize import NORMALIZATIONS, column_sums, row_sums
@@ -16,7 +17,9 @@ N_SCORES = 30
 """Most components kept of a modality."""
 MAX_DEPTH_CORRELATION = 0.75
 """A component that follows log total counts more closely than this is dropped."""
-_DENSE_ENTRIES = 200_000
+_MAX_GRAM = 2_500
+_SLICE_ENTRIES = 10_000_000
+_TOLERANCE = 1e-4
 _MIN_SIGNAL = 0.05
 
 
@@ -95,13 +98,19 @@ def _principal_scores(values: sp.csr_matrix, learn: Mask, seed: int) -> Array:
 def _principal_axes(
     rows: sp.csr_matrix, mean: Array, weight: Array, n_scores: int, seed: int
 ) -> Array:
-    """Leading right singular vectors of ``(rows - mean) * weight``, shape (n_features, k).
+    """Leading right singular vectors of ``(rows - mean) * weight``, shape (n_features, k)."""
+    narrow = min(rows.shape)
+    density = rows.nnz / max(rows.shape[0] * rows.shape[1], 1)
+    # The Gram matrix costs narrow^2 * wide, Lanczos some 300 products of nnz slower operations.
+    if narrow <= 2 * n_scores or narrow <= min(_MAX_GRAM, 20_000 * density):
+        return _gram_axes(rows, mean, weight, n_scores)
+    return _lanczos_axes(rows, mean, weight, n_scores, seed)
 
-    Centring and weighting are folded into the products, so that ``rows`` stays sparse.
-    """
-    n_cells, n_features = rows.shape
-    if n_cells * n_features <= _DENSE_ENTRIES or min(n_cells, n_features) <= 2 * n_scores:
-        return _dense_axes(rows, mean, weight, n_scores)
+
+def _lanczos_axes(
+    rows: sp.csr_matrix, mean: Array, weight: Array, n_scores: int, seed: int
+) -> Array:
+    """By products with vectors, centring and weighting folded in: ``rows`` stays sparse."""
     w = weight.astype(np.float32)
     centre = (mean * weight).astype(np.float32)
     transposed = rows.T.tocsr()
@@ -116,17 +125,33 @@ def _principal_axes(
 
     operator = LinearOperator(rows.shape, matvec=forward, rmatvec=backward, dtype=np.float32)
     start = np.random.default_rng(seed).standard_normal(min(rows.shape)).astype(np.float32)
-    _, s, vt = svds(operator, k=n_scores, v0=start, tol=1e-4)
+    _, s, vt = svds(operator, k=n_scores, v0=start, tol=_TOLERANCE)
     return np.asarray(vt[np.argsort(-s)].T, np.float64)
 
 
-def _dense_axes(rows: sp.csr_matrix, mean: Array, weight: Array, n_scores: int) -> Array:
-    """The same for a matrix that is small or narrow, from the smaller Gram matrix."""
-    dense = (rows.toarray() - mean) * weight
-    if dense.shape[1] <= dense.shape[0]:
-        return np.linalg.eigh(dense.T @ dense)[1][:, ::-1][:, :n_scores]
-    variance, left = np.linalg.eigh(dense @ dense.T)
-    axes = dense.T @ left[:, ::-1][:, :n_scores]
+def _gram_axes(rows: sp.csr_matrix, mean: Array, weight: Array, n_scores: int) -> Array:
+    """From the Gram matrix of the narrower side, densified a slice of the wider at a time."""
+    n_cells, n_features = rows.shape
+    narrow, wide = min(rows.shape), max(rows.shape)
+    tall = n_cells >= n_features
+    sliced = rows if tall else rows.T.tocsr()
+    gram = np.zeros((narrow, narrow))
+    parts = np.array_split(np.arange(wide), max(narrow * wide // _SLICE_ENTRIES, 1))
+
+    def slice_(part: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        dense = sliced[part[0] : part[-1] + 1].toarray().astype(np.float32)
+        if tall:
+            return ((dense - mean) * weight).astype(np.float32)
+        return ((dense - mean[part, None]) * weight[part, None]).astype(np.float32)
+
+    for part in parts:
+        dense = slice_(part)
+        gram += dense.T @ dense
+    last = [narrow - min(n_scores, narrow), narrow - 1]
+    vectors = eigh(gram, subset_by_index=last)[1][:, ::-1]
+    if tall:
+        return vectors
+    axes = np.vstack([slice_(part) @ vectors for part in parts])
     return axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-12)
 
 

@@ -1,107 +1,187 @@
-"""Mixture components from clusters or classes of an embedding."""
+"""Mixture components from the clusters, or the classes, of an embedding."""
 
 from __future__ import annotations
+
+import warnings
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 Array = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.integer]
 Start = tuple[Array, Array, Array]
 
-_PSEUDO_CELLS = 10.0  # a cluster of this many cells trusts its own variance by half
+PSEUDO_CELLS = 10.0
+"""A component of this many cells trusts its own variance and the pooled one alike."""
 _MINIBATCH_CELLS = 50_000
+_GRID = (5, 7, 10, 14, 20, 28, 38, 50)
+_BIC_CELLS = 2_000
 
 
-def _pooled_variance(embedding: Array) -> Array:
-    var = embedding.var(axis=0) if len(embedding) > 1 else np.zeros(embedding.shape[1])
-    floor = max(1e-3 * float(var.mean()), 1e-6)
-    return np.maximum(var, floor).astype(np.float32)
+def cluster_start(
+    embedding: npt.NDArray[np.floating], n_clusters: int, *, seed: int = 0, n_init: int = 3
+) -> Start:
+    r"""Means, variances and weights of the k-means clusters of an embedding.
+
+    The variance of cluster k with :math:`n_k` cells is shrunk towards that within all clusters,
+    :math:`(\sum_{i \in k} (z_i - \mu_k)^2 + 10 \bar v) / (n_k + 10)`; its weight is
+    :math:`(n_k + 1) / (n + K)`. Where there are fewer distinct cells than clusters, the spare
+    components are placed around the largest cluster, at its own spread.
+
+    Parameters
+    ----------
+    embedding
+        Shape ``(n_cells, L)``, at least one cell.
+    n_clusters
+        Number of components K.
+    seed
+        Seed of k-means (in mini-batches beyond 50,000 cells).
+    n_init
+        Number of starts of k-means, of which the best is kept.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Means ``(K, L)``, variances ``(K, L)``, all positive, and weights ``(K,)``, which sum
+        to 1; float32.
+    """
+    return class_start(embedding, np.zeros(len(embedding), int), 1, n_clusters, seed, n_init)
 
 
-def _k_means(embedding: Array, k: int, seed: int, n_init: int) -> npt.NDArray[np.intp]:
-    kind = MiniBatchKMeans if len(embedding) > _MINIBATCH_CELLS else KMeans
-    return kind(k, n_init=n_init, random_state=seed).fit_predict(embedding)
+def class_start(
+    embedding: npt.NDArray[np.floating],
+    labels: Codes,
+    n_classes: int,
+    n_per_class: int = 1,
+    seed: int = 0,
+    n_init: int = 3,
+) -> Start:
+    """Means, variances and weights of the k-means clusters of each class of an embedding.
 
+    As :func:`cluster_start`, class c owning the components ``c * n_per_class`` to
+    ``(c + 1) * n_per_class - 1``. The components of a class without labelled cells lie around the
+    centre of all cells, as wide as they are, with the weight of a class of no cells.
 
-def _summarise(embedding: Array, assigned: npt.NDArray[np.intp], k: int) -> Start:
-    sizes = np.bincount(assigned, minlength=k).astype(np.float64)
-    means = np.zeros((k, embedding.shape[1]))
-    np.add.at(means, assigned, embedding)
-    means /= np.maximum(sizes, 1)[:, None]
-    squares = np.zeros_like(means)
-    np.add.at(squares, assigned, (embedding - means[assigned]) ** 2)
-    within = squares.sum(0) / max(len(embedding) - 1, 1)
-    within = np.maximum(within, 1e-2 * _pooled_variance(embedding))
-    var = (squares + _PSEUDO_CELLS * within) / (sizes + _PSEUDO_CELLS)[:, None]
+    Parameters
+    ----------
+    embedding
+        Shape ``(n_cells, L)``, at least one cell.
+    labels
+        Class of each cell, shape ``(n_cells,)``; -1 where unknown.
+    n_classes
+        Number of classes C.
+    n_per_class
+        Components of each class.
+    seed
+        Seed of k-means.
+    n_init
+        Number of starts of k-means.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Means ``(K, L)``, variances ``(K, L)`` and weights ``(K,)`` with ``K = C * n_per_class``;
+        float32.
+    """
+    z = np.asarray(embedding, np.float64)
+    labels = np.asarray(labels)
+    if z.ndim != 2 or not len(z):
+        raise ValueError("`embedding` must have shape (n_cells, L) and at least one cell.")
+    if labels.shape != (len(z),) or labels.max() >= n_classes:
+        raise ValueError("`labels` must hold a code below `n_classes` for every cell.")
+    rng = np.random.default_rng(seed)
+    owner = np.full(len(z), -1)
+    for c in range(n_classes):
+        cells = np.flatnonzero(labels == c)
+        if len(cells):
+            owner[cells] = c * n_per_class + _k_means(z[cells], n_per_class, seed, n_init)
+    total = z.var(axis=0)
+    total = np.maximum(total, max(1e-3 * float(total.mean()), 1e-6))
+    means, var, sizes = _summarise(
+        z[owner >= 0], owner[owner >= 0], n_classes * n_per_class, total
+    )
+    for k in np.flatnonzero(sizes == 0):
+        siblings = slice(k - k % n_per_class, k - k % n_per_class + n_per_class)
+        largest = siblings.start + int(np.argmax(sizes[siblings]))
+        has_cells = sizes[largest] > 0
+        centre, spread = (means[largest], var[largest]) if has_cells else (z.mean(0), total)
+        means[k] = centre + rng.standard_normal(z.shape[1]) * np.sqrt(spread)
+        var[k] = spread
+    # One pseudo-cell a component.
     weights = (sizes + 1) / (sizes + 1).sum()
     return means.astype(np.float32), var.astype(np.float32), weights.astype(np.float32)
 
 
-def cluster_start(
-    embedding: Array, n_clusters: int, *, seed: int = 0, n_init: int = 3
-) -> Start:
-    """K-means means (K, L), variances (K, L) and weights (K,)."""
-    embedding = np.asarray(embedding, np.float32)
-    distinct = len(np.unique(embedding, axis=0))
-    k = min(n_clusters, distinct)
-    assigned = _k_means(embedding, k, seed, n_init)
-    means, var, weights = _summarise(embedding, assigned, k)
-    if k < n_clusters:  # spare components: copies of the largest, a little apart
-        rng = np.random.default_rng(seed)
-        source = np.argsort(-weights)[np.arange(n_clusters - k) % k]
-        jitter = rng.standard_normal((n_clusters - k, embedding.shape[1]))
-        means = np.vstack([means, means[source] + jitter * np.sqrt(var[source])])
-        var = np.vstack([var, var[source]])
-        weights = np.concatenate([weights, np.full(n_clusters - k, weights.min())])
-        weights /= weights.sum()
-    return means.astype(np.float32), var.astype(np.float32), weights.astype(np.float32)
+def choose_n_components(embedding: npt.NDArray[np.floating], *, seed: int = 0) -> int:
+    """Number of components that the data support, by the Bayesian information criterion.
+
+    Mixtures with diagonal covariance, as the model's own prior, are fitted to at most 2,000 cells
+    for 5, 7, 10, 14, 20, 28, 38 and 50 components, as far as there are ten cells for each; the
+    one of lowest BIC is chosen. Types that are not Gaussian take more than one component, so this
+    is no estimate of the number of types.
+
+    Parameters
+    ----------
+    embedding
+        Shape ``(n_cells, L)``.
+    seed
+        Seed of the choice of cells and of the fits.
+
+    Returns
+    -------
+    int
+        Between 5 and 50.
+    """
+    z = np.asarray(embedding, np.float64)
+    if len(z) > _BIC_CELLS:
+        z = z[np.sort(np.random.default_rng(seed).choice(len(z), _BIC_CELLS, replace=False))]
+    grid = [k for k in _GRID if 10 * k <= len(z)]
+    if len(grid) < 2 or not z.var() > 0:
+        return _GRID[0]
+    floor = 1e-2 * float(z.var())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 50 rounds rank the numbers well
+        bic = [
+            GaussianMixture(
+                k, covariance_type="diag", reg_covar=floor, max_iter=50, random_state=seed
+            )
+            .fit(z)
+            .bic(z)
+            for k in grid
+        ]
+    return grid[int(np.argmin(bic))]
 
 
-def class_start(
-    embedding: Array,
-    labels: npt.NDArray[np.integer],
-    n_classes: int,
-    n_per_class: int = 1,
-    seed: int = 0,
-) -> Start:
-    """As :func:`cluster_start`, class c owning components ``c*n_per_class ...``."""
-    embedding = np.asarray(embedding, np.float32)
-    parts, sizes = [], []
-    fallback = embedding.mean(0), _pooled_variance(embedding)
-    for c in range(n_classes):
-        cells = embedding[labels == c]
-        sizes.append(len(cells))
-        if len(cells):
-            parts.append(cluster_start(cells, n_per_class, seed=seed))
-        else:
-            rng = np.random.default_rng((seed, c))
-            jitter = rng.standard_normal((n_per_class, embedding.shape[1]))
-            parts.append((
-                fallback[0] + jitter * np.sqrt(fallback[1]),
-                np.tile(fallback[1], (n_per_class, 1)),
-                np.full(n_per_class, 1 / n_per_class),
-            ))
-    share = (np.asarray(sizes) + 1.0) / (np.sum(sizes) + n_classes)
-    weights = np.concatenate([s * p[2] for s, p in zip(share, parts, strict=True)])
-    means = np.vstack([p[0] for p in parts])
-    var = np.vstack([p[1] for p in parts])
-    return means.astype(np.float32), var.astype(np.float32), weights.astype(np.float32)
+def _k_means(
+    z: npt.NDArray[np.float64], n_clusters: int, seed: int, n_init: int
+) -> npt.NDArray[np.intp]:
+    """Cluster of each cell; some clusters stay empty where cells coincide."""
+    if n_clusters == 1:
+        return np.zeros(len(z), np.intp)
+    kind = MiniBatchKMeans if len(z) > _MINIBATCH_CELLS else KMeans
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct cells than clusters
+        k = min(n_clusters, len(z))
+        return np.asarray(kind(k, n_init=n_init, random_state=seed).fit_predict(z), np.intp)
 
 
-def choose_n_components(embedding: Array, *, seed: int = 0) -> int:
-    """Number of components with the lowest BIC of a diagonal mixture, within [5, 50]."""
-    embedding = np.asarray(embedding, np.float32)
-    rng = np.random.default_rng(seed)
-    n = min(len(embedding), 4000)
-    cells = embedding[rng.choice(len(embedding), n, replace=False)]
-    grid = [k for k in (5, 7, 10, 14, 20, 28, 38, 50) if k <= max(n // 10, 5)]
-    if n <= grid[0]:
-        return grid[0]
-    scores = [
-        GaussianMixture(k, covariance_type="diag", reg_covar=1e-3, max_iter=30, random_state=seed)
-        .fit(cells).bic(cells)
-        for k in grid
-    ]
-    return grid[int(np.argmin(scores))]
+def _summarise(
+    z: npt.NDArray[np.float64],
+    owner: npt.NDArray[np.intp],
+    n_components: int,
+    total: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Means, shrunk variances and sizes of the components."""
+    sizes = np.bincount(owner, minlength=n_components).astype(np.float64)
+    means = np.zeros((n_components, z.shape[1]))
+    np.add.at(means, owner, z)
+    means /= np.maximum(sizes, 1)[:, None]
+    squares = np.zeros_like(means)
+    np.add.at(squares, owner, (z - means[owner]) ** 2)
+    # With a cell or two a cluster nothing is known of the spread within: keep off zero.
+    within = np.maximum(squares.sum(axis=0) / max(len(z), 1), 1e-2 * total)
+    var = (squares + PSEUDO_CELLS * within) / (sizes + PSEUDO_CELLS)[:, None]
+    return means, var, sizes

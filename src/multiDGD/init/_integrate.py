@@ -23,6 +23,7 @@ _ROUNDS = 10
 _SWEEPS = 4
 _SLICES = 5
 _MAX_LEARN = 6_000
+_MIN_CELLS = 10
 
 
 @dataclass
@@ -52,8 +53,9 @@ def remove_covariates(
     - subtract the shifts, weighted by the assignment.
 
     The clusters and shifts are learned from at most 6,000 of the fitted cells and then repeated on
-    all cells, so that time and memory are linear in the cells. A code below zero means unknown
-    and, like a category absent from the fitted cells, is not corrected.
+    all cells, so that time and memory are linear in the cells. Cells are not moved for a code
+    below zero, which means unknown, nor for a category of fewer than ten fitted cells: too few to
+    tell the shift of a batch from the place of a type.
 
     Parameters
     ----------
@@ -168,7 +170,8 @@ def _unit(z: Array) -> Array:
 
 
 def _one_hot(codes: Codes, fit: Mask) -> Array:
-    """Indicator of each category that fitted cells have, shape (n_cells, n_categories)."""
+    """Indicator of each category that enough fitted cells have, (n_cells, n_categories)."""
     codes = np.asarray(codes)
-    known = np.unique(codes[fit & (codes >= 0)])
+    values, sizes = np.unique(codes[fit & (codes >= 0)], return_counts=True)
+    known = values[sizes >= _MIN_CELLS]
     return (codes[:, None] == known[None, :]).astype(np.float64)

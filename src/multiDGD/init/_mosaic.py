@@ -15,7 +15,7 @@ RIDGE = 0.05
 _MIN_PAIRED = 10
 
 
-def join_blocks(blocks: Sequence[Array], present: Array, fit: Mask) -> Array:
+def join_blocks(blocks: Sequence[Array], present: Mask, fit: Mask) -> Array:
     r"""Blocks side by side, lacking ones predicted from those a cell has.
 
     The blocks are taken as jointly Gaussian. With :math:`C` their covariance, a cell with the
@@ -64,7 +64,7 @@ def join_blocks(blocks: Sequence[Array], present: Array, fit: Mask) -> Array:
     return joined
 
 
-def _covariance(centred: Sequence[Array], present: Array, fit: Mask) -> Array:
+def _covariance(centred: Sequence[Array], present: Mask, fit: Mask) -> Array:
     """Covariance of all blocks, each part from the cells that have both of its blocks."""
     n = len(centred)
     parts: dict[tuple[int, int], Array] = {}

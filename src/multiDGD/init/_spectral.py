@@ -68,8 +68,7 @@ def spectral_embedding(
         float32, shape ``(n_cells, n_latent)``, zero mean over the fitted cells and mean square 1
         over cells *and* dimensions: the mean squared norm of a cell is ``n_latent``, and
         the axes' variances fall as the eigenvalues do. Dimensions beyond the rank of the data
-        hold normal noise of standard deviation 0.01 before that scaling, so that no two cells
-        start at the same point.
+        hold normal noise of standard deviation 0.01 before that scaling.
 
     Raises
     ------
@@ -87,6 +86,8 @@ def spectral_embedding(
         raise ValueError("`counts` must hold at least one modality.")
     n_cells = next(iter(counts.values())).shape[0]
     fit = np.ones(n_cells, bool) if fit_cells is None else np.asarray(fit_cells, bool)
+    if not fit.any():
+        raise ValueError("`fit_cells` must hold at least one cell.")
     if fit.shape != (n_cells,) or any(x.shape[0] != n_cells for x in counts.values()):
         raise ValueError("`counts` and `fit_cells` must all have the same number of cells.")
     blocks, present = [], []

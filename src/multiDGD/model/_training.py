@@ -116,6 +116,7 @@ class TrainingMixin:
             **{**stopping, **trainer_kwargs},
         )
         self._inferred.clear()
+        self.module.train()
         runner()
         unvisited = (plan.row_optimizer.visits == 0).nonzero().squeeze(-1).cpu().numpy()
         self._infer_rows(unvisited)

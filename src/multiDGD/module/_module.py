@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
+from scvi.module.base import BaseModuleClass, LossOutput
 from torch import Tensor, nn
 
 from multiDGD.latent import GaussianMixture, GaussianMixtureSupervised, RepresentationLayer
@@ -228,7 +228,6 @@ class MultiDGDModule(BaseModuleClass):
             "continuous": tensors["continuous"],
         }
 
-    @auto_move_data
     def inference(self, cells: Tensor, representation: Tensor | None = None) -> dict[str, Tensor]:
         """Look the cells' representations up.
 
@@ -243,7 +242,6 @@ class MultiDGDModule(BaseModuleClass):
             representation = self.representations(cells)
         return {"representation": representation, "z": representation[:, : self.n_latent]}
 
-    @auto_move_data
     def generative(
         self,
         representation: Tensor,
@@ -268,6 +266,25 @@ class MultiDGDModule(BaseModuleClass):
         continuous = (continuous - self.continuous_mean) / self.continuous_scale
         latent = torch.cat([representation, continuous.to(representation)], dim=-1)
         return {"logits": self.decoder(latent, modalities)}
+
+    def objective(
+        self, tensors: dict[str, Any], representation: Tensor, n_obs: float | None = None
+    ) -> LossOutput:
+        """Negative log posterior of a minibatch at given representations (nats).
+
+        What training, validation and the inference of new cells all descend.
+
+        Parameters
+        ----------
+        tensors
+            The minibatch, on the module's device.
+        representation
+            Shape ``(n, n_representation)``.
+        n_obs
+            As for :meth:`loss`.
+        """
+        decoded = self.generative(representation, tensors["continuous"])
+        return self.loss(tensors, {"representation": representation}, decoded, n_obs)
 
     def reconstruction_loss(
         self, logits: Mapping[str, Tensor], counts: Mapping[str, Counts]

@@ -32,7 +32,7 @@ def frozen_gradient(
     """
     with torch.enable_grad():
         leaf = representation.detach().requires_grad_()
-        _, _, output = module(batch, get_inference_input_kwargs={"representation": leaf})
+        output = module.objective(batch, leaf)
         (gradient,) = torch.autograd.grad(output.loss, leaf)
     return output, gradient
 
@@ -99,18 +99,20 @@ def best_candidates(module: MultiDGDModule, batch: dict[str, Any]) -> Tensor:
     """
     means_kl = module.mixture.mean
     table = means_kl.new_zeros(len(batch["cells"]), module.n_representation)
+    codes, continuous = batch["covariates"], batch["continuous"]
+    # Cells in the same situation share their candidates. A column of zeros keeps a row from being
+    # empty, which `unique` refuses.
+    zero = continuous.new_zeros(len(codes), 1)
     situations, of_cell = torch.unique(
-        torch.cat([batch["covariates"].to(means_kl), batch["continuous"].to(means_kl)], dim=1),
-        dim=0,
-        return_inverse=True,
+        torch.cat([zero, continuous, codes.to(zero)], dim=1), dim=0, return_inverse=True
     )
-    n_covariates = batch["covariates"].shape[1]
+    sizes = [1, continuous.shape[1], codes.shape[1]]
     for number, situation in enumerate(situations):
         cells = (of_cell == number).nonzero().squeeze(-1)
-        codes, continuous = situation[:n_covariates].long(), situation[n_covariates:]
-        u = category_means(module, codes[None]).expand(len(means_kl), -1)
+        _, value, code = situation.split(sizes)
+        u = category_means(module, code[None].long()).expand(len(means_kl), -1)
         candidates = torch.cat([means_kl, u], dim=1)
-        logits = module.generative(candidates, continuous.expand(len(means_kl), -1))["logits"]
+        logits = module.generative(candidates, value.expand(len(means_kl), -1))["logits"]
         scores_nk = sum(
             _multinomial_scores(logits[m], batch["counts"][m], cells) for m in module.modalities
         )

@@ -150,11 +150,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         cells = batch["cells"]
         leaf = self.row_optimizer.table[cells].requires_grad_()
         visible = leaf + self.noise * torch.randn_like(leaf) if self.noise else leaf
-        _, _, output = self.module(
-            batch,
-            get_inference_input_kwargs={"representation": visible},
-            loss_kwargs={"n_obs": self.n_obs_training or len(cells)},
-        )
+        output = self.module.objective(batch, visible, self.n_obs_training or len(cells))
         self._visited = (cells, leaf)
         self._collect(output, "train")
         return output.loss

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from scvi.dataloaders import DataSplitter
 
 
@@ -16,3 +19,11 @@ class CellSplitter(DataSplitter):
         """Split, unless that has happened."""
         if not hasattr(self, "train_idx"):
             super().setup(stage)
+
+    def transfer_batch_to_device(
+        self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
+    ) -> dict[str, Any]:
+        """Walk through the minibatch only where there is somewhere to move it to."""
+        if device.type == "cpu":
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)

@@ -1,0 +1,111 @@
+"""Mixture components from clusters and classes."""
+
+import numpy as np
+import pytest
+
+from multiDGD.init import choose_n_components, class_start, cluster_start
+
+
+@pytest.fixture
+def blobs():
+    rng = np.random.default_rng(0)
+    centres = 10 * rng.standard_normal((4, 6))
+    types = np.repeat(np.arange(4), [200, 100, 60, 40])
+    return (centres[types] + rng.standard_normal((400, 6))).astype(np.float32), types, centres
+
+
+def _check(start, k, dims):
+    means, variances, weights = start
+    assert means.shape == variances.shape == (k, dims)
+    assert weights.shape == (k,)
+    assert means.dtype == variances.dtype == weights.dtype == np.float32
+    assert np.isfinite(means).all()
+    assert (variances > 0).all()
+    assert (weights > 0).all()
+    np.testing.assert_allclose(weights.sum(), 1, rtol=1e-5)
+
+
+def test_clusters_are_found(blobs):
+    z, types, centres = blobs
+    means, variances, weights = start = cluster_start(z, 4)
+    _check(start, 4, 6)
+    nearest = ((means[:, None] - centres) ** 2).sum(-1).argmin(1)
+    assert sorted(nearest) == [0, 1, 2, 3]
+    np.testing.assert_allclose(means, centres[nearest], atol=0.6)
+    np.testing.assert_allclose(variances, 1, atol=0.5)
+    np.testing.assert_allclose(weights, (np.bincount(types)[nearest] + 1) / 404, rtol=1e-4)
+
+
+def test_small_clusters_lean_on_the_pooled_variance():
+    rng = np.random.default_rng(0)
+    z = np.vstack([rng.standard_normal((200, 3)), 50 + np.zeros((2, 3))])
+    _, variances, weights = cluster_start(z, 2)
+    small = int(weights.argmin())
+    np.testing.assert_allclose(variances[small], variances[1 - small] * 10 / 12, rtol=0.1)
+
+
+@pytest.mark.parametrize(("n", "k"), [(3, 10), (1, 1), (1, 5), (40, 40)])
+def test_more_clusters_than_cells(n, k):
+    z = np.random.default_rng(0).standard_normal((n, 4))
+    _check(cluster_start(z, k), k, 4)
+
+
+def test_coinciding_cells():
+    _check(cluster_start(np.zeros((50, 4)), 6), 6, 4)
+    _check(cluster_start(np.repeat(np.eye(3), 20, axis=0), 8), 8, 3)
+
+
+def test_many_cells_take_minibatches():
+    z = np.random.default_rng(0).standard_normal((60_000, 3)).astype(np.float32)
+    _check(cluster_start(z, 12), 12, 3)
+
+
+@pytest.mark.parametrize("n_per_class", [1, 3])
+def test_classes_own_their_components(blobs, n_per_class):
+    z, types, _ = blobs
+    labels = types.copy()
+    labels[::5] = -1
+    start = class_start(z, labels, 4, n_per_class)
+    _check(start, 4 * n_per_class, 6)
+    nearest = ((z[:, None] - start[0]) ** 2).sum(-1).argmin(1)
+    assert (nearest // n_per_class == types).mean() > 0.99
+
+
+def test_class_without_cells_lies_in_the_middle(blobs):
+    z, types, _ = blobs
+    labels = np.where(types == 2, -1, types)
+    means, variances, weights = start = class_start(z, labels, 6, 2)
+    _check(start, 12, 6)
+    for k in (4, 5, 8, 9, 10, 11):
+        assert (np.abs(means[k] - z.mean(0)) < 4 * z.std(0)).all()
+        np.testing.assert_allclose(variances[k], z.var(0), rtol=1e-3)
+        assert weights[k] == weights.min()
+
+
+def test_no_labels_at_all(blobs):
+    z, types, _ = blobs
+    _check(class_start(z, np.full(400, -1), 3, 2), 6, 6)
+
+
+def test_deterministic(blobs):
+    z, types, _ = blobs
+    for a, b in zip(cluster_start(z, 9, seed=4), cluster_start(z, 9, seed=4), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_number_of_components():
+    rng = np.random.default_rng(0)
+    centres = 8 * rng.standard_normal((10, 8))
+    z = centres[rng.integers(0, 10, 3000)] + rng.standard_normal((3000, 8))
+    assert choose_n_components(z) in (10, 14)
+    assert choose_n_components(rng.standard_normal((2000, 8))) == 5
+    assert choose_n_components(z[:3]) == 5
+    assert choose_n_components(np.zeros((200, 3))) == 5
+
+
+def test_errors(blobs):
+    z, types, _ = blobs
+    with pytest.raises(ValueError, match="n_classes"):
+        class_start(z, types, 2)
+    with pytest.raises(ValueError, match="embedding"):
+        cluster_start(np.zeros((0, 3)), 2)

@@ -1,0 +1,163 @@
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from multiDGD import MultiDGD
+from multiDGD.train import MultiDGDTrainingPlan
+from tests.toy import toy_adata, toy_mudata
+
+QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
+
+
+def fitted(adata=None, setup=None, model=None, **train):
+    adata = toy_mudata() if adata is None else adata
+    method = MultiDGD.setup_anndata if hasattr(adata, "var_names_make_unique") and not hasattr(
+        adata, "mod"
+    ) else MultiDGD.setup_mudata
+    method(adata, **(setup or {}))
+    found = MultiDGD(adata, **{"n_latent": 3, "n_components": 2, **(model or {})})
+    found.train(**{"max_epochs": 3, "batch_size": 8, **QUIET, **train})
+    return found
+
+
+def decoder_of(model):
+    return torch.cat([p.detach().flatten() for p in model.module.decoder.parameters()])
+
+
+def test_nothing_is_learned_from_validation_cells():
+    train, valid = np.arange(30), np.arange(30, 40)
+    decoders, rows = [], []
+    for seed in (0, 1):
+        adata = toy_adata()
+        x = adata.X.toarray()
+        x[valid] = toy_adata(seed=10 + seed).X.toarray()[valid]
+        adata.X = sparse.csr_matrix(x)
+        torch.manual_seed(0)
+        model = fitted(adata, datasplitter_kwargs={"external_indexing": [train, valid]})
+        decoders.append(decoder_of(model))
+        rows.append(model.get_latent_representation())
+    torch.testing.assert_close(decoders[0], decoders[1])
+    np.testing.assert_allclose(rows[0][train], rows[1][train], atol=1e-6)
+    assert np.abs(rows[0][valid] - rows[1][valid]).max() > 1e-3
+
+
+def test_validation_cells_learn_their_representations():
+    model = fitted(max_epochs=30, train_size=0.7, early_stopping=True)
+    loss = model.history["validation_loss"].iloc[:, 0]
+    assert loss.iloc[-1] < loss.iloc[0]
+
+
+def test_labels_of_validation_cells_are_not_used():
+    losses = []
+    for label in ("A", "B"):
+        adata = toy_adata()
+        adata.obs.loc[adata.obs_names[30:], "label"] = label
+        torch.manual_seed(0)
+        model = fitted(
+            adata,
+            setup={"labels_key": "label"},
+            model={"n_components": None},
+            datasplitter_kwargs={"external_indexing": [np.arange(30), np.arange(30, 40)]},
+        )
+        losses.append(model.history["validation_loss"].to_numpy(float))
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
+
+
+def test_every_term_is_logged_apart():
+    model = fitted(setup={"batch_key": "batch", "categorical_covariate_keys": ["site"]})
+    for mode in ("train", "validation"):
+        terms = [
+            "reconstruction_loss_rna",
+            "reconstruction_loss_atac",
+            "mixture_loss",
+            "covariate_batch_loss",
+            "covariate_site_loss",
+        ]
+        history = {k: v.iloc[:, 0].to_numpy(float) for k, v in model.history.items()}
+        for term in terms:
+            assert len(history[f"{term}_{mode}"]) == 3
+        total = sum(history[f"{t}_{mode}"] for t in terms)
+        if mode == "train":
+            total = total + history["kl_global_train"] / 36
+        np.testing.assert_allclose(history[f"{mode}_loss"], total, rtol=1e-5)
+        np.testing.assert_allclose(history[f"elbo_{mode}"], total, rtol=1e-5)
+
+
+def test_training_lowers_the_loss_of_every_modality():
+    model = fitted(max_epochs=40)
+    for modality in ("rna", "atac"):
+        loss = model.history[f"reconstruction_loss_{modality}_train"].iloc[:, 0]
+        assert loss.iloc[-1] < loss.iloc[0]
+
+
+def test_early_stopping_stops():
+    # Nothing is learned at rate 0, so the loss cannot improve.
+    rates = dict.fromkeys(("lr", "lr_representation", "lr_mixture"), 0.0)
+    model = fitted(max_epochs=50, early_stopping_patience=4, plan_kwargs=rates)
+    assert len(model.history["train_loss"]) == 5
+
+
+def test_learning_rates_move_what_they_are_of():
+    for group, rate in (("decoder", "lr"), ("representations", "lr_representation"),
+                        ("mixture", "lr_mixture"),
+                        ("covariate_mixtures", "lr_covariate_mixture")):  # fmt: skip
+        rates = dict.fromkeys(
+            ("lr", "lr_representation", "lr_mixture", "lr_covariate_mixture", "weight_decay"), 0.0
+        )
+        model = fitted(
+            setup={"batch_key": "batch"}, max_epochs=1, train_size=1.0, plan_kwargs=rates
+        )
+        before = {k: v.clone() for k, v in model.module.state_dict().items()}
+        model.train(
+            max_epochs=2, batch_size=8, train_size=1.0, **QUIET, plan_kwargs={**rates, rate: 0.01}
+        )
+        moved = {
+            k.split(".")[0]
+            for k, v in model.module.state_dict().items()
+            if not torch.equal(v, before[k])
+        }
+        assert moved - {"likelihoods"} == {group}
+
+
+def test_l1_is_its_subgradient():
+    module = fitted(max_epochs=1).module
+    plan = MultiDGDTrainingPlan(module, l1=0.5)
+    for p in module.decoder.parameters():
+        p.grad = torch.zeros_like(p)
+    cells = torch.arange(4)
+    leaf = plan.row_optimizer.table[cells].requires_grad_()
+    leaf.grad = torch.zeros_like(leaf)
+    plan._visited = (cells, leaf)
+    plan.lr_schedulers = lambda: None
+    plan.on_after_backward()
+    for p in module.decoder.parameters():
+        expected = 0.5 * 4 * p.sign() if p.ndim > 1 else torch.zeros_like(p)
+        torch.testing.assert_close(p.grad, expected)
+
+
+def test_same_seed_same_model():
+    models = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        models.append(fitted(setup={"batch_key": "batch"}))
+    a, b = (m.module.state_dict() for m in models)
+    for key in a:
+        torch.testing.assert_close(a[key], b[key])
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("lr", -1.0), ("l1", -0.1), ("schedule", "step"), ("lr", float("nan"))]
+)
+def test_errors_name_the_argument(argument, value):
+    with pytest.raises(ValueError, match=f"`{argument}`"):
+        fitted(plan_kwargs={argument: value})
+
+
+def test_bf16_trains_to_the_same_loss():
+    losses = {}
+    for precision in ("32-true", "bf16-mixed"):
+        torch.manual_seed(0)
+        model = fitted(max_epochs=30, precision=precision)
+        losses[precision] = model.history["train_loss"].iloc[-1, 0]
+    assert losses["bf16-mixed"] == pytest.approx(losses["32-true"], rel=0.02)
