@@ -3,9 +3,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
-from tests.toy import toy_adata, toy_mudata
 
 
 def spoilt(value):
@@ -78,7 +78,10 @@ def test_names_that_occur_twice():
         ({"batch_key": "batc"}, "`batch_key`: 'batc'.*batch"),
         ({"categorical_covariate_keys": ["nope"]}, "`categorical_covariate_keys`: 'nope'"),
         ({"categorical_covariate_keys": "site"}, "must be a list.*'site'"),
-        ({"continuous_covariate_keys": ["site"]}, "`continuous_covariate_keys`: 'site' is not num"),
+        (
+            {"continuous_covariate_keys": ["site"]},
+            "`continuous_covariate_keys`: 'site' is not num",
+        ),
         ({"batch_key": "batch", "categorical_covariate_keys": ["batch"]}, "'batch'.*once"),
         ({"layer": "raw"}, "`layer`: 'raw' is not a layer"),
         ({"modality_key": "feature_types"}, "`modality_key`: 'feature_types'"),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scvi.dataloaders import AnnDataLoader
+from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
-from tests.toy import toy_adata, toy_mudata
 
 
 def manager_of(data, **setup):
@@ -103,9 +103,7 @@ def test_features_are_found_by_name_in_another_object():
     extra = toy_adata(n_features=3, prefix="other")
     query = ad.concat([extra, adata[:, shuffled]], axis=1, merge="same")
     transferred = manager.transfer_fields(query)
-    np.testing.assert_array_equal(
-        dense(transferred, "counts", [5, 1]), adata.X[[5, 1]].toarray()
-    )
+    np.testing.assert_array_equal(dense(transferred, "counts", [5, 1]), adata.X[[5, 1]].toarray())
 
 
 def test_missing_features_are_counted_and_shown():

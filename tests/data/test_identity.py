@@ -9,7 +9,12 @@ from multiDGD.nn import Counts
 def batches(x, size, dtype=torch.float32):
     for start in range(0, len(x), size):
         part = torch.from_numpy(x[start : start + size]).to(dtype)
-        yield {"counts": {"rna": Counts.from_dense(part[:, :4]), "adt": Counts.from_dense(part[:, 4:])}}
+        yield {
+            "counts": {
+                "rna": Counts.from_dense(part[:, :4]),
+                "adt": Counts.from_dense(part[:, 4:]),
+            }
+        }
 
 
 @pytest.fixture
@@ -43,7 +48,9 @@ def test_any_count_changes_it(x):
 
 
 def test_modalities_are_not_mixed_up():
-    one = {"counts": {"a": Counts.from_dense(torch.eye(3)), "b": Counts.from_dense(torch.zeros(3, 3))}}
+    one = {
+        "counts": {"a": Counts.from_dense(torch.eye(3)), "b": Counts.from_dense(torch.zeros(3, 3))}
+    }
     two = {"counts": {"a": one["counts"]["b"], "b": one["counts"]["a"]}}
     assert (fingerprints([one]) != fingerprints([two])).all()
 

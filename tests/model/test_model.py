@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 from scvi.train import SaveCheckpoint
+from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
-from tests.toy import toy_adata, toy_mudata
 
 TRAIN = {"max_epochs": 2, "batch_size": 16, "enable_progress_bar": False, "accelerator": "cpu"}
 
@@ -237,7 +237,9 @@ def test_soft_assignments_and_labels():
     table = model.predict(soft=True)
     assert list(table.columns) == ["A", "B", "C"]
     np.testing.assert_allclose(table, soft.reshape(40, 3, 2).sum(2), atol=1e-5)
-    np.testing.assert_array_equal(model.predict(), table.columns.to_numpy()[table.to_numpy().argmax(1)])
+    np.testing.assert_array_equal(
+        model.predict(), table.columns.to_numpy()[table.to_numpy().argmax(1)]
+    )
 
 
 def test_labels_that_only_give_the_number_of_components():

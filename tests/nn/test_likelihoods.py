@@ -90,7 +90,11 @@ def test_float32_is_close_to_float64(kind):
     grads, values = [], []
     for dtype in (torch.float64, torch.float32):
         likelihood, logits, x = simulate(kind, n=20, f=300, dtype=torch.float64)
-        likelihood, logits, x = likelihood.to(dtype), logits.to(dtype).requires_grad_(), x.to(dtype)
+        likelihood, logits, x = (
+            likelihood.to(dtype),
+            logits.to(dtype).requires_grad_(),
+            x.to(dtype),
+        )
         value = likelihood.log_prob(logits, x)
         value.sum().backward()
         values.append(value.double())

@@ -2,19 +2,21 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
+from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
 from multiDGD.train import MultiDGDTrainingPlan
-from tests.toy import toy_adata, toy_mudata
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
 
 def fitted(adata=None, setup=None, model=None, **train):
     adata = toy_mudata() if adata is None else adata
-    method = MultiDGD.setup_anndata if hasattr(adata, "var_names_make_unique") and not hasattr(
-        adata, "mod"
-    ) else MultiDGD.setup_mudata
+    method = (
+        MultiDGD.setup_anndata
+        if hasattr(adata, "var_names_make_unique") and not hasattr(adata, "mod")
+        else MultiDGD.setup_mudata
+    )
     method(adata, **(setup or {}))
     found = MultiDGD(adata, **{"n_latent": 3, "n_components": 2, **(model or {})})
     found.train(**{"max_epochs": 3, "batch_size": 8, **QUIET, **train})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MAX_LEGEND_ENTRIES = 40
+# As scanpy breaks its legends.
+_ENTRIES_PER_COLUMN = 14
 
 
 def make_folder(path: Path) -> None:
@@ -187,11 +190,20 @@ def _draw_umap(data: AnnData | MuData, path: Path, colors: Sequence[str]) -> Non
         # Numbers, too, name groups here; read as numbers they would be drawn as a scale.
         if not isinstance(frame.obs[color].dtype, pd.CategoricalDtype):
             frame.obs[color] = frame.obs[color].astype(str).astype("category")
+    legend_columns = [
+        math.ceil(n / _ENTRIES_PER_COLUMN) if n <= _MAX_LEGEND_ENTRIES else 0
+        for n in frame.obs.nunique()
+    ]
+    widths = [4.0 + 1.4 * n for n in legend_columns]
     figure, axes = plt.subplots(
-        1, len(colors), figsize=(5.2 * len(colors), 4), squeeze=False, layout="constrained"
+        1,
+        len(colors),
+        figsize=(sum(widths), 4),
+        width_ratios=widths,
+        squeeze=False,
+        layout="constrained",
     )
-    for ax, color in zip(axes[0], colors, strict=True):
-        many = frame.obs[color].nunique() > _MAX_LEGEND_ENTRIES
+    for ax, color, n_columns in zip(axes[0], colors, legend_columns, strict=True):
         sc.pl.embedding(
             frame,
             "umap",
@@ -200,7 +212,7 @@ def _draw_umap(data: AnnData | MuData, path: Path, colors: Sequence[str]) -> Non
             ax=ax,
             show=False,
             frameon=False,
-            legend_loc=None if many else "right margin",
+            legend_loc="right margin" if n_columns else None,
             legend_fontsize="x-small",
         )
     figure.savefig(path, dpi=150)

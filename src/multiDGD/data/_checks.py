@@ -74,7 +74,9 @@ def check_counts(x: object, where: str) -> None:
         values = chunk.data
         if not np.isfinite(values).all():
             bad = int((~np.isfinite(values)).sum())
-            raise ValueError(f"{where} holds NaN or infinite values ({bad} in one block of cells).")
+            raise ValueError(
+                f"{where} holds NaN or infinite values ({bad} in one block of cells)."
+            )
         if values.size and values.min() < 0:
             raise ValueError(
                 f"{where} holds negative values (as low as {values.min():g}). MultiDGD models raw "

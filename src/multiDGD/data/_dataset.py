@@ -33,7 +33,9 @@ class CellDataset(Dataset):
         Cells to serve, all by default.
     """
 
-    def __init__(self, manager: CellManager, indices: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, manager: CellManager, indices: Sequence[int] | np.ndarray | None = None
+    ) -> None:
         n_obs = manager.adata.n_obs
         self.indices = np.arange(n_obs) if indices is None else np.asarray(indices)
         self._sources = manager.sources

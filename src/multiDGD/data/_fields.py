@@ -53,7 +53,9 @@ class CountsField(LayerField):
         super().validate_field(adata)
         check_counts(self.get_field_data(adata), self._where)
 
-    def transfer_field(self, state_registry: dict, adata_target: AnnData, **kwargs: object) -> dict:
+    def transfer_field(
+        self, state_registry: dict, adata_target: AnnData, **kwargs: object
+    ) -> dict:
         """Register another object that has all of the features.
 
         Raises
@@ -91,7 +93,9 @@ class ModalityField(CategoricalVarField):
         state = super().register_field(adata)
         return {**state, self.CODES_KEY: adata.var[self.attr_key].to_numpy(copy=True)}
 
-    def transfer_field(self, state_registry: dict, adata_target: AnnData, **kwargs: object) -> dict:
+    def transfer_field(
+        self, state_registry: dict, adata_target: AnnData, **kwargs: object
+    ) -> dict:
         """Keep what is known: features are recognised by name."""
         return state_registry
 
@@ -143,7 +147,9 @@ class LabelsField(CategoricalObsField):
             self.ORIGINAL_ATTR_KEY: self._labels_key,
         }
 
-    def transfer_field(self, state_registry: dict, adata_target: AnnData, **kwargs: object) -> dict:
+    def transfer_field(
+        self, state_registry: dict, adata_target: AnnData, **kwargs: object
+    ) -> dict:
         """Encode another object's labels; without any, all its cells are unlabelled."""
         if self._labels_key in adata_target.obs:
             self._encode(adata_target, state_registry[self.CATEGORICAL_MAPPING_KEY])

@@ -22,6 +22,8 @@ from ._source import CountSource
 class CellManager(AnnDataManager):
     """Registers cells as scvi-tools does and serves them as :class:`CellDataset`."""
 
+    adata: Any
+
     def register_fields(
         self,
         adata: AnnData | MuData,
@@ -91,7 +93,7 @@ class CellManager(AnnDataManager):
 
     def create_torch_dataset(
         self,
-        indices: Sequence[int] | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
         data_and_attributes: object = None,
         load_sparse_tensor: bool = False,
     ) -> CellDataset:
@@ -105,11 +107,10 @@ class CellManager(AnnDataManager):
             Accepted because scvi-tools' loaders pass them; everything is always served, and
             always sparse.
         """
-        if indices is not None:
-            indices = np.asarray(indices)
-            if indices.dtype == bool:
-                indices = np.flatnonzero(indices)
-        return CellDataset(self, indices)
+        if indices is None:
+            return CellDataset(self)
+        found = np.asarray(indices)
+        return CellDataset(self, np.flatnonzero(found) if found.dtype == bool else found)
 
     def matrix(self, modality: str) -> sparse.csr_matrix:
         """All counts of one modality, shape ``(n_cells, f)``, copied only where they must be.
@@ -141,7 +142,7 @@ class CellManager(AnnDataManager):
         return self._fingerprints
 
     def batches(
-        self, indices: Sequence[int] | None = None, batch_size: int = 4096
+        self, indices: Sequence[int] | np.ndarray | None = None, batch_size: int = 4096
     ) -> Iterator[dict[str, Any]]:
         """Walk through cells in order, without workers or shuffling."""
         dataset = self.create_torch_dataset(indices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from anndata.abc import CSCDataset, CSRDataset
@@ -21,7 +22,7 @@ class CountReader:
         Counts, shape ``(cells, features)``: scipy sparse, numpy, or a backed AnnData's ``X``.
     """
 
-    def __init__(self, x: object) -> None:
+    def __init__(self, x: Any) -> None:
         if isinstance(x, CSCDataset):
             x = x.to_memory()
         if sparse.issparse(x):

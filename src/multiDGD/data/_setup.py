@@ -144,7 +144,10 @@ def mudata_fields(
     fields: list[AnnDataField] = [
         MuDataCountsField(
             # By number, since scvi-tools' keys cannot hold every name that a modality can have.
-            f"{COUNTS_PREFIX}{number}", (layers or {}).get(name), mod_key=name, mod_required=True
+            f"{COUNTS_PREFIX}{number}",
+            (layers or {}).get(name),
+            mod_key=name,
+            mod_required=True,
         )
         for number, name in enumerate(chosen)
     ]
@@ -157,7 +160,9 @@ def mudata_fields(
         scvi_fields.MuDataCategoricalJointObsField(
             REGISTRY_KEYS.CAT_COVS_KEY, _as_list(categorical)
         ),
-        scvi_fields.MuDataNumericalJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, _as_list(continuous)),
+        scvi_fields.MuDataNumericalJointObsField(
+            REGISTRY_KEYS.CONT_COVS_KEY, _as_list(continuous)
+        ),
     ]
 
 

@@ -12,20 +12,31 @@ from anndata import AnnData
 from lightning.fabric.utilities import move_data_to_device
 from mudata import MuData
 from scvi import settings
+from scvi.model.base import BaseModelClass
 from torch import Tensor
 
-from multiDGD.data import CellIndex, CellManager
+from multiDGD.data import CellIndex, CellManager, DataSummary, summarize_registry
 from multiDGD.module import MultiDGDModule
 from multiDGD.train import infer_representations
 
 
-class CellsMixin:
+class CellsMixin(BaseModelClass):
     """Representations of training cells from the table, of all others by inference."""
 
     module: MultiDGDModule
     cell_names_: np.ndarray
     cell_fingerprints_: np.ndarray
     _inferred: WeakKeyDictionary[CellManager, Tensor]
+
+    @property
+    def summary(self) -> DataSummary:
+        """Names of the modalities, features, labels and covariates."""
+        return summarize_registry(self.registry_)
+
+    @property
+    def batch_key(self) -> str | None:
+        """Column that was registered as ``batch_key``."""
+        return self.registry_["setup_args"].get("batch_key")
 
     def _manager_of(self, adata: AnnData | MuData | None) -> CellManager:
         if not self.is_trained_:

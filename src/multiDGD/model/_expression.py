@@ -22,6 +22,8 @@ from ._cells import CellsMixin
 class ExpressionMixin(CellsMixin):
     """Decoded values of cells."""
 
+    library_medians_: dict[str, float]
+
     def _modality(self, modality: str | None) -> str:
         known = self.module.modalities
         if modality is None:

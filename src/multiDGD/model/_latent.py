@@ -100,7 +100,9 @@ class LatentMixin(CellsMixin):
         if key is None and len(names) == 1:
             key = names[0]
         if key not in names:
-            raise ValueError(f"`key` must be one of the modelled covariates {names}, found {key!r}.")
+            raise ValueError(
+                f"`key` must be one of the modelled covariates {names}, found {key!r}."
+            )
         _, w = self._rows(adata, indices)
         return self.module.split(w)[1][names.index(key)].numpy()
 

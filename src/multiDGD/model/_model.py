@@ -11,16 +11,9 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 from scvi.data import AnnDataManagerValidationCheck
-from scvi.model.base import BaseModelClass
 from scvi.utils import setup_anndata_dsp
 
-from multiDGD.data import (
-    CellManager,
-    DataSummary,
-    anndata_fields,
-    mudata_fields,
-    summarize_registry,
-)
+from multiDGD.data import CellManager, anndata_fields, mudata_fields
 from multiDGD.module import MultiDGDModule
 
 from ._expression import ExpressionMixin
@@ -31,7 +24,7 @@ from ._training import TrainingMixin
 logger = logging.getLogger(__name__)
 
 
-class MultiDGD(TrainingMixin, LatentMixin, ExpressionMixin, BaseModelClass):
+class MultiDGD(TrainingMixin, LatentMixin, ExpressionMixin):
     """Multi-omics Deep Generative Decoder (Schuster et al., Nature Communications 2024).
 
     Every cell owns a representation that is learned together with a decoder, which turns it into
@@ -171,16 +164,6 @@ class MultiDGD(TrainingMixin, LatentMixin, ExpressionMixin, BaseModelClass):
             f"{kind}; covariates {self.module.covariates}"
         )
 
-    @property
-    def summary(self) -> DataSummary:
-        """Names of the modalities, features, labels and covariates."""
-        return summarize_registry(self.registry_)
-
-    @property
-    def batch_key(self) -> str | None:
-        """Column that was registered as ``batch_key``."""
-        return self.registry_["setup_args"].get("batch_key")
-
     def get_var_names(self, legacy_mudata_format: bool = False) -> Any:
         """Feature names: an array for AnnData, by modality for MuData."""
         if self.adata is not None:
@@ -294,7 +277,9 @@ class MultiDGD(TrainingMixin, LatentMixin, ExpressionMixin, BaseModelClass):
 
         Examples
         --------
-        >>> MultiDGD.setup_mudata(mdata, layers={"rna": "counts"}, batch_key="donor")  # doctest: +SKIP
+        >>> MultiDGD.setup_mudata(
+        ...     mdata, layers={"rna": "counts"}, batch_key="donor"
+        ... )  # doctest: +SKIP
         """
         fields = mudata_fields(
             mdata,

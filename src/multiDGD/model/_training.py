@@ -12,7 +12,6 @@ from scvi.train import TrainRunner
 from multiDGD.data import CellDataset, CellManager
 from multiDGD.init import spectral_embedding
 from multiDGD.latent import GaussianMixtureSupervised
-from multiDGD.module import MultiDGDModule
 from multiDGD.train import (
     CellSplitter,
     MultiDGDTrainingPlan,
@@ -21,11 +20,14 @@ from multiDGD.train import (
     start_from_zero,
 )
 
+from ._cells import CellsMixin
 
-class TrainingMixin:
+
+class TrainingMixin(CellsMixin):
     """Start, training and what is left to do after it."""
 
-    module: MultiDGDModule
+    library_medians_: dict[str, float]
+    is_started_: bool
 
     def train(
         self,
@@ -165,7 +167,7 @@ class TrainingMixin:
             embedding = spectral_embedding(
                 counts,
                 n_latent=n_latent,
-                feature_names=self.summary.features,
+                feature_names={m: list(names) for m, names in self.summary.features.items()},
                 covariates=list(dataset.covariates.T),
                 fit_cells=fit_cells,
                 seed=seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from scvi.module.base import BaseModuleClass, LossOutput
@@ -96,7 +96,9 @@ class MultiDGDModule(BaseModuleClass):
         if n_latent < 1:
             raise ValueError(f"`n_latent` must be at least 1, found {n_latent}.")
         if n_covariate_latent < 1:
-            raise ValueError(f"`n_covariate_latent` must be at least 1, found {n_covariate_latent}.")
+            raise ValueError(
+                f"`n_covariate_latent` must be at least 1, found {n_covariate_latent}."
+            )
         self.n_latent = n_latent
         self.n_covariate_latent = n_covariate_latent
         self.n_labels = n_labels
@@ -167,9 +169,14 @@ class MultiDGDModule(BaseModuleClass):
             device = self.representations.z.device
             self.representations = RepresentationLayer(self.n_representation, n_cells).to(device)
 
+    @property
+    def mixtures_of_covariates(self) -> list[GaussianMixtureSupervised]:
+        """The mixture of each modelled covariate, in the order of ``covariates``."""
+        return [cast(GaussianMixtureSupervised, m) for m in self.covariate_mixtures]
+
     def likelihood(self, modality: str) -> Likelihood:
         """The likelihood of one modality."""
-        return self.likelihoods[self.modalities.index(modality)]
+        return cast(Likelihood, self.likelihoods[self.modalities.index(modality)])
 
     def split(self, representation: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Take rows of the table apart into z and the covariates' representations.
@@ -204,14 +211,14 @@ class MultiDGDModule(BaseModuleClass):
             terms = {"mixture": self.mixture.log_density(z_nl)}
         codes = covariates[:, self.covariate_columns]
         for number, name in enumerate(self.covariates):
-            mixture = self.covariate_mixtures[number]
+            mixture = self.mixtures_of_covariates[number]
             terms[f"covariate_{name}"] = mixture.log_density(u[number], codes[:, number])
         return terms
 
     def prior_log_prob(self) -> Tensor:
         """Log prior of all mixtures' parameters (nats), a scalar to be counted once."""
         total = self.mixture.prior_log_prob()
-        for mixture in self.covariate_mixtures:
+        for mixture in self.mixtures_of_covariates:
             total = total + mixture.prior_log_prob()
         return total
 
@@ -317,7 +324,7 @@ class MultiDGDModule(BaseModuleClass):
         )
         local = {f"{term}_loss": -value for term, value in latent.items()}
         n_cells = len(tensors["cells"])
-        total = sum(v.sum() for v in (*reconstruction.values(), *local.values()))
+        total = torch.stack([v.sum() for v in (*reconstruction.values(), *local.values())]).sum()
         prior = -self.prior_log_prob() if n_obs else torch.zeros_like(total)
         return LossOutput(
             loss=total + prior * n_cells / n_obs if n_obs else total,

@@ -72,7 +72,9 @@ class Counts(NamedTuple):
             If ``x_nf`` is not a matrix.
         """
         if x_nf.ndim != 2:
-            raise ValueError(f"`x_nf` must have shape (cells, features), found {tuple(x_nf.shape)}.")
+            raise ValueError(
+                f"`x_nf` must have shape (cells, features), found {tuple(x_nf.shape)}."
+            )
         rows, columns = x_nf.nonzero(as_tuple=True)
         values = x_nf[rows, columns]
         if not values.is_floating_point():

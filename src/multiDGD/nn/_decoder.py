@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +113,7 @@ class Decoder(nn.Module):
 
     def head(self, modality: str) -> Head:
         """The head of one modality."""
-        return self.heads[self.modalities.index(modality)]
+        return cast(Head, self.heads[self.modalities.index(modality)])
 
     def forward(
         self, latent_nl: Tensor, modalities: Sequence[str] | None = None

@@ -113,10 +113,8 @@ def best_candidates(module: MultiDGDModule, batch: dict[str, Any]) -> Tensor:
         u = category_means(module, code[None].long()).expand(len(means_kl), -1)
         candidates = torch.cat([means_kl, u], dim=1)
         logits = module.generative(candidates, value.expand(len(means_kl), -1))["logits"]
-        scores_nk = sum(
-            _multinomial_scores(logits[m], batch["counts"][m], cells) for m in module.modalities
-        )
-        table[cells] = candidates[scores_nk.argmax(1)]
+        scores = [_multinomial_scores(a, batch["counts"][m], cells) for m, a in logits.items()]
+        table[cells] = candidates[torch.stack(scores).sum(0).argmax(1)]
     return table
 
 
@@ -147,7 +145,7 @@ def category_means(module: MultiDGDModule, codes: Tensor) -> Tensor:
     """
     parts = [module.mixture.mean.new_zeros(len(codes), 0)]
     columns = module.covariate_columns
-    for column, mixture in zip(columns, module.covariate_mixtures, strict=True):
+    for column, mixture in zip(columns, module.mixtures_of_covariates, strict=True):
         code = codes[:, column]
         known = mixture.mean[code.clamp(min=0)]
         average = mixture.mean.mean(0, keepdim=True).expand_as(known)

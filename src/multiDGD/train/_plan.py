@@ -162,6 +162,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
             return
         cells, leaf = self._visited
         self._visited = None
+        assert leaf.grad is not None
         self.row_optimizer.step(cells, leaf.grad, self.lr_factor_now)
         if self.l1:
             for weight in self.module.decoder.parameters():
@@ -175,9 +176,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         batch = {**batch, "labels": torch.full_like(batch["labels"], -1)}
         every = self.trainer.check_val_every_n_epoch or 1
         for step in range(min(every, 100)):
-            output, gradient = frozen_gradient(
-                self.module, batch, self.row_optimizer.table[cells]
-            )
+            output, gradient = frozen_gradient(self.module, batch, self.row_optimizer.table[cells])
             if step == 0:
                 self._collect(output, "validation")
             self.row_optimizer.step(cells, gradient, self.lr_factor_now)

@@ -70,15 +70,14 @@ def start_from_embedding(
         parameters = cluster_start(start, mixture.n_mix_comp, seed=seed)
     mixture.initialize(*(torch.from_numpy(np.asarray(p)).float() for p in parameters))
 
-    for covariate in module.covariate_mixtures:
-        covariate.mean.copy_(_around_a_circle(*covariate.mean.shape, module.softball_radius / 2))
+    for covariate in module.mixtures_of_covariates:
+        n, dim = covariate.mean.shape
+        covariate.mean.copy_(_around_a_circle(n, dim, module.softball_radius / 2))
     codes = torch.from_numpy(covariates).to(module.device)
     u = category_means(module, codes)
     z = torch.from_numpy(z_nl).to(u)
     module.representations.z.copy_(torch.cat([z, u], dim=1))
-    module.decoder.initialize_output(
-        {m: _mean_share(x[train_cells]) for m, x in counts.items()}
-    )
+    module.decoder.initialize_output({m: _mean_share(x[train_cells]) for m, x in counts.items()})
 
 
 def into_softball(embedding: np.ndarray, train_cells: np.ndarray, radius: float) -> np.ndarray:

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from .._counts import Counts
+from multiDGD.nn._counts import Counts
+
 from ._sparse import SparseLogProb
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .._counts import Counts
+from multiDGD.nn._counts import Counts
 
 if TYPE_CHECKING:
     from ._base import Likelihood
@@ -86,7 +86,8 @@ class SparseLogProb(torch.autograd.Function):
             at = counts.flat_index[here] - rows.start * f
             g.view(-1).index_add_(0, at, at_nonzeros[here])
             gradient_nf[rows] = g.addcmul_(share, g.sum(1, keepdim=True), value=-1)
-        return None, None, gradient_nf, *(by_parameters or [None] * (len(ctx.needs_input_grad) - 3))
+        none = (None,) * (len(ctx.needs_input_grad) - 3)
+        return None, None, gradient_nf, *(by_parameters if parameters else none)
 
 
 def _row_blocks(n: int, f: int) -> list[slice]:

@@ -51,7 +51,7 @@ class NegativeBinomial(Likelihood):
 
     @property
     def dispersion(self) -> Tensor:
-        """r of each feature, shape ``(f,)``."""
+        """R of each feature, shape ``(f,)``."""
         return 1 + self.log_r.exp()
 
     def log_prob_zero(self, mean: Tensor, columns: Tensor | None = None) -> Tensor:
