@@ -123,6 +123,12 @@ class TestBatchMixing:
         second = batch_mixing(far[5:], both[5:])
         assert batch_mixing(far, both, types) == pytest.approx((5 * ratio + 10 * second) / 15)
 
+    def test_a_lone_cell_of_another_batch_does_not_hide_separation(self):
+        # All the possible neighbours of the last cell are of one batch: chance is no entropy there.
+        x = np.r_[np.arange(20.0), 1000.0][:, None]
+        batch = ["a"] * 20 + ["b"]
+        assert batch_mixing(x, batch) == 0.0
+
     def test_nothing_to_mix(self):
         assert np.isnan(batch_mixing(np.zeros((10, 1)), ["a"] * 10))
         assert np.isnan(batch_mixing(np.arange(4.0)[:, None], list("abab")))

@@ -212,8 +212,11 @@ def batch_mixing(
         # Asked without points, scikit-learn leaves each cell out of its own neighbours.
         neighbors = own[search.kneighbors(return_distance=False)]
         fractions = np.stack([(neighbors == b).mean(axis=1) for b in range(own.max() + 1)], axis=1)
-        ratios.append(_entropy_terms(fractions).sum(axis=1) / _chance_entropy(own, k))
-    if not ratios:
+        chance = _chance_entropy(own, k)
+        # A cell whose possible neighbours are all of one batch says nothing about mixing.
+        told = chance > 0
+        ratios.append(_entropy_terms(fractions[told]).sum(axis=1) / chance[told])
+    if not sum(map(len, ratios)):
         return float("nan")
     return min(1.0, float(np.concatenate(ratios).mean()))
 

@@ -5,6 +5,7 @@ import torch
 
 from multiDGD.nn import Bernoulli, Counts, Likelihood, NegativeBinomial, Poisson, get_likelihood
 from multiDGD.nn.likelihoods import _sparse
+from multiDGD.nn.likelihoods._zero import ZeroPart
 
 ALL = [NegativeBinomial, Poisson, Bernoulli]
 
@@ -61,14 +62,17 @@ def test_gradients_by_finite_differences(kind):
 def test_closed_forms_equal_autograd(kind):
     likelihood, logits, x = simulate(kind)
     mean = likelihood.mean(logits, x.sum(1))
-    by_autograd = Likelihood.zero_gradient(likelihood, mean.clone())
-    torch.testing.assert_close(likelihood.zero_gradient(mean.clone()), by_autograd)
-    if list(likelihood.parameters()):
-        weight = torch.linspace(-1, 2, len(x), dtype=mean.dtype)
-        torch.testing.assert_close(
-            likelihood.zero_parameter_gradients(mean.clone(), weight),
-            Likelihood.zero_parameter_gradients(likelihood, mean.clone(), weight),
+    weight = torch.linspace(-1, 2, len(x), dtype=mean.dtype)
+    closed, by_autograd = likelihood.zero_part(), ZeroPart(likelihood)
+    assert type(closed) is not ZeroPart
+    torch.testing.assert_close(closed.total(mean.clone()), by_autograd.total(mean.clone()))
+    for with_parameters in (True, False):
+        found, expected = (
+            part.gradients(mean.clone(), weight, torch.empty_like(mean), with_parameters)
+            for part in (closed, by_autograd)
         )
+        torch.testing.assert_close(found, expected)
+        assert len(found[1]) == with_parameters * len(list(likelihood.parameters()))
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -186,13 +190,20 @@ def test_a_new_likelihood_needs_two_functions():
     class Shifted(Poisson):
         name = "test_shifted"
 
-        def zero_gradient(self, mean_nf):
-            return Likelihood.zero_gradient(self, mean_nf)
+        def zero_part(self):
+            return ZeroPart(self)
 
     try:
-        found = get_likelihood("test_shifted")(6).double()
         _, logits, x = simulate(Poisson)
-        torch.testing.assert_close(found.log_prob(logits, x), Poisson(6).log_prob(logits, x))
+        found, expected = [], []
+        for likelihood, results in (
+            (get_likelihood("test_shifted")(6), found),
+            (Poisson(6), expected),
+        ):
+            leaf = logits.clone().requires_grad_()
+            value = likelihood.log_prob(leaf, x)
+            results += [value.detach(), *torch.autograd.grad(value.sum(), leaf)]
+        torch.testing.assert_close(found, expected)
     finally:
         del Likelihood._registry["test_shifted"]
 

@@ -67,8 +67,8 @@ class MultiDGD(TrainingMixin, LatentMixin, ExpressionMixin):
     dirichlet_alpha_covariates
         The same for the covariates' mixtures.
     decoder_kwargs
-        Arguments of :class:`multiDGD.nn.Decoder`: ``n_units``, ``n_hidden``,
-        ``n_hidden_modality``.
+        Arguments of :class:`multiDGD.nn.Decoder`: ``n_units`` (100), ``n_hidden`` (1) and
+        ``n_hidden_modality`` (1).
     registry
         Used by :meth:`load` in place of data.
 
@@ -146,7 +146,7 @@ class MultiDGD(TrainingMixin, LatentMixin, ExpressionMixin):
             sd_sd=sd_sd,
             dirichlet_alpha=dirichlet_alpha,
             dirichlet_alpha_covariates=dirichlet_alpha_covariates,
-            decoder_kwargs=decoder_kwargs,
+            decoder_kwargs={"n_hidden": 1, "n_hidden_modality": 1, **(decoder_kwargs or {})},
         )
         for name, categories in summary.covariates.items():
             if len(categories) < 2:

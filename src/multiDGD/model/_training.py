@@ -52,8 +52,8 @@ class TrainingMixin(CellsMixin):
         Parameters
         ----------
         max_epochs
-            Passes over the training cells. By default as many as make 2,000 steps with the
-            default batch size, between 20 and 100.
+            Passes over the training cells. By default as many as make 1,500 steps with the
+            default batch size, between 15 and 100.
         accelerator, devices
             As :class:`lightning.pytorch.Trainer` takes them.
         train_size
@@ -198,11 +198,11 @@ class TrainingMixin(CellsMixin):
 
 
 def default_max_epochs(n_cells: int) -> int:
-    """Epochs that make about 2,000 steps of 128 cells, between 20 and 100.
+    """Epochs that make about 1,500 steps of 128 cells, between 15 and 100.
 
     Parameters
     ----------
     n_cells
         Number of training cells.
     """
-    return int(np.clip(round(2000 * 128 / n_cells), 20, 100))
+    return int(np.clip(round(1500 * 128 / n_cells), 15, 100))

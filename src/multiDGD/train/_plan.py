@@ -60,7 +60,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self,
         module: MultiDGDModule,
         *,
-        lr: float = 3e-3,
+        lr: float = 1e-2,
         lr_representation: float = 3e-3,
         lr_mixture: float = 1e-3,
         lr_covariate_mixture: float = 1e-3,
@@ -68,7 +68,6 @@ class MultiDGDTrainingPlan(TrainingPlan):
         eps: float = 1e-8,
         weight_decay: float = 1e-4,
         l1: float = 0.0,
-        noise: float = 0.0,
         schedule: str = "cosine",
         n_warmup_steps: int = 50,
     ) -> None:
@@ -91,7 +90,6 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.lr_covariate_mixture = lr_covariate_mixture
         self.betas = betas
         self.l1 = l1
-        self.noise = noise
         self.schedule = schedule
         self.n_warmup_steps = n_warmup_steps
         self.row_optimizer = RowAdam(module.representations.z, lr_representation, betas, eps)
@@ -149,8 +147,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         """Loss of a minibatch, by decoder, mixtures and the visited rows."""
         cells = batch["cells"]
         leaf = self.row_optimizer.table[cells].requires_grad_()
-        visible = leaf + self.noise * torch.randn_like(leaf) if self.noise else leaf
-        output = self.module.objective(batch, visible, self.n_obs_training or len(cells))
+        output = self.module.objective(batch, leaf, self.n_obs_training or len(cells))
         self._visited = (cells, leaf)
         self._collect(output, "train")
         return output.loss

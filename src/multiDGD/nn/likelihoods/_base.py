@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from multiDGD.nn._counts import Counts
 
 from ._sparse import SparseLogProb
+from ._zero import ZeroPart
 
 
 class Likelihood(nn.Module, ABC):
@@ -20,8 +21,7 @@ class Likelihood(nn.Module, ABC):
     :math:`s_i` the cell's total count in the modality and :math:`a_i` its logits. A subclass says
     how counts scatter around it, through :meth:`log_prob_zero` and :meth:`log_prob_nonzero`.
     Zeros, which are most of the data, then cost one pass over the means without any gamma
-    function, and the rest is a correction at the non-zeros. :meth:`zero_gradient` and
-    :meth:`zero_parameter_gradients` may be overridden by closed forms, for speed alone.
+    function, and the rest is a correction at the non-zeros.
 
     Parameters
     ----------
@@ -83,32 +83,12 @@ class Likelihood(nn.Module, ABC):
     def sample(self, mean_nf: Tensor) -> Tensor:
         """Draw counts with the given means, shape ``(n, f)``, by torch's global generator."""
 
-    def zero_gradient(self, mean_nf: Tensor) -> Tensor:
-        """Derivative of :meth:`log_prob_zero` by the logarithm of the mean, shape ``(n, f)``.
+    def zero_part(self) -> ZeroPart:
+        """What evaluates :meth:`log_prob_zero` and its derivatives for blocks of rows.
 
-        Parameters
-        ----------
-        mean_nf
-            Mean counts, shape ``(n, f)``. May be overwritten.
+        By autograd, unless a subclass returns closed forms, for speed alone.
         """
-        with torch.enable_grad():
-            mean = mean_nf.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.log_prob_zero(mean).sum(), mean)
-        return gradient * mean_nf
-
-    def zero_parameter_gradients(self, mean_nf: Tensor, weight_n: Tensor) -> tuple[Tensor, ...]:
-        """Derivatives of the weighted sum of :meth:`log_prob_zero` by each of the parameters.
-
-        Parameters
-        ----------
-        mean_nf
-            Mean counts, shape ``(n, f)``.
-        weight_n
-            Weight of each cell, shape ``(n,)``.
-        """
-        with torch.enable_grad():
-            total = weight_n @ self.log_prob_zero(mean_nf.detach()).sum(1)
-            return torch.autograd.grad(total, tuple(self.parameters()))
+        return ZeroPart(self)
 
     def mean(self, logits_nf: Tensor, library_n: Tensor) -> Tensor:
         """Mean counts, shape ``(n, f)``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,8 +14,8 @@ from multiDGD.nn._counts import Counts
 if TYPE_CHECKING:
     from ._base import Likelihood
 
-# Elements of a block of rows: about what stays in a core's cache through all operations on it.
-BLOCK_ELEMENTS = 2**18
+# Elements of a block of rows: what stays in a core's cache through all operations on it.
+BLOCK_ELEMENTS = 2**17
 
 
 class SparseLogProb(torch.autograd.Function):
@@ -22,25 +23,26 @@ class SparseLogProb(torch.autograd.Function):
 
     With :math:`y = \mathrm{softmax}(a)`, :math:`\mu = s y` and :math:`g_j` the derivative of
     feature j's term by :math:`\log\mu_j`, the derivative by the logits is
-    :math:`g_j - y_j \sum_k g_k`. Zeros enter by :meth:`Likelihood.log_prob_zero`, as if every
-    count were zero, and non-zeros by a correction at their places. Apart from the logits
-    themselves and their gradient nothing of the size (cells x features) is ever held: rows are
-    taken a few at a time, and exponentials are cheaper to take again than to keep.
+    :math:`g_j - y_j \sum_k g_k`. Zeros enter as if every count were zero, and non-zeros by a
+    correction at their places. Apart from the logits themselves and their gradient nothing of
+    the size (cells x features) is ever held: rows are taken a few at a time, through memory that
+    is used again, and exponentials are cheaper to take again than to keep.
     """
 
     @staticmethod
     def forward(
         ctx: Any, likelihood: Likelihood, counts: Counts, logits_nf: Tensor, *parameters: Tensor
     ) -> Tensor:
-        n, f = logits_nf.shape
-        value_n = logits_nf.new_empty(n, dtype=torch.promote_types(logits_nf.dtype, torch.float32))
+        value_n = logits_nf.new_empty(len(logits_nf), dtype=_at_least_float32(logits_nf))
         library = counts.library.to(value_n)
         lse_n = torch.empty_like(value_n)
-        for rows in _row_blocks(n, f):
-            a = logits_nf[rows].to(value_n.dtype)
-            lse_n[rows] = a.logsumexp(1)
-            mean = (a - lse_n[rows, None]).exp_().mul_(library[rows, None])
-            value_n[rows] = likelihood.log_prob_zero(mean).sum(1)
+        zeros = likelihood.zero_part()
+        for rows, (block,) in _row_blocks(logits_nf, value_n.dtype, 1):
+            largest = logits_nf[rows].amax(1, keepdim=True)
+            _exp_minus(logits_nf[rows], largest, block)
+            total = block.sum(1, keepdim=True)
+            lse_n[rows] = (largest + total.log()).squeeze(1)
+            value_n[rows] = zeros.total(block.mul_(library[rows, None] / total))
 
         logit = logits_nf.reshape(-1)[counts.flat_index].to(value_n.dtype)
         log_mean = logit - lse_n[counts.rows] + library.log()[counts.rows]
@@ -62,7 +64,8 @@ class SparseLogProb(torch.autograd.Function):
         logits_nf, lse_n, library = ctx.saved_tensors
         likelihood, counts = ctx.likelihood, ctx.counts
         n, f = logits_nf.shape
-        parameters = tuple(likelihood.parameters()) if any(ctx.needs_input_grad[3:]) else ()
+        learned = any(ctx.needs_input_grad[3:])
+        parameters = tuple(likelihood.parameters()) if learned else ()
         at_nonzeros, *by_parameters = torch.autograd.grad(
             ctx.correction,
             (ctx.log_mean, *parameters),
@@ -70,26 +73,44 @@ class SparseLogProb(torch.autograd.Function):
             retain_graph=True,
             materialize_grads=True,
         )
+        zeros = likelihood.zero_part()
         gradient_nf = torch.empty_like(logits_nf)
+        flat_index = counts.flat_index
         first_nonzero = torch.searchsorted(
             counts.rows, torch.arange(n + 1, device=counts.rows.device)
         ).tolist()
-        for rows in _row_blocks(n, f):
-            share = (logits_nf[rows].to(lse_n.dtype) - lse_n[rows, None]).exp_()
-            mean = share * library[rows, None]
-            if parameters:
-                parts = likelihood.zero_parameter_gradients(mean, weight_n[rows])
-                for total, part in zip(by_parameters, parts, strict=True):
-                    total += part
-            g = likelihood.zero_gradient(mean).mul_(weight_n[rows, None])
+        for rows, (share, mean, scratch) in _row_blocks(logits_nf, lse_n.dtype, 3):
+            _exp_minus(logits_nf[rows], lse_n[rows, None], share)
+            torch.mul(share, library[rows, None], out=mean)
+            g, parts = zeros.gradients(mean, weight_n[rows], scratch, learned)
+            for total, part in zip(by_parameters, parts, strict=True):
+                total += part
             here = slice(first_nonzero[rows.start], first_nonzero[rows.stop])
-            at = counts.flat_index[here] - rows.start * f
+            at = flat_index[here] - rows.start * f
             g.view(-1).index_add_(0, at, at_nonzeros[here])
-            gradient_nf[rows] = g.addcmul_(share, g.sum(1, keepdim=True), value=-1)
+            gradient_nf[rows] = g.sub_(share.mul_(g.sum(1, keepdim=True)))
         none = (None,) * (len(ctx.needs_input_grad) - 3)
-        return None, None, gradient_nf, *(by_parameters if parameters else none)
+        return None, None, gradient_nf, *(by_parameters if learned else none)
 
 
-def _row_blocks(n: int, f: int) -> list[slice]:
-    size = max(1, BLOCK_ELEMENTS // f)
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+def _exp_minus(x_nf: Tensor, shift_n1: Tensor, out_nf: Tensor) -> None:
+    if x_nf.dtype == out_nf.dtype:
+        torch.sub(x_nf, shift_n1, out=out_nf).exp_()
+    else:  # the difference must be taken in the wider type
+        out_nf.copy_(x_nf).sub_(shift_n1).exp_()
+
+
+def _at_least_float32(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _row_blocks(
+    x_nf: Tensor, dtype: torch.dtype, n_buffers: int
+) -> Iterator[tuple[slice, list[Tensor]]]:
+    """Rows a few at a time, each with buffers of the block's shape that are used again."""
+    n, f = x_nf.shape
+    size = min(n, max(1, BLOCK_ELEMENTS // f))
+    memory = torch.empty(n_buffers, size, f, dtype=dtype, device=x_nf.device)
+    for start in range(0, n, size):
+        rows = slice(start, min(start + size, n))
+        yield rows, list(memory[:, : rows.stop - start])

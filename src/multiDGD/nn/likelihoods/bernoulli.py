@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ._base import Likelihood
+from ._zero import PoissonZero, ZeroPart
 
 
 class Bernoulli(Likelihood):
@@ -35,9 +36,9 @@ class Bernoulli(Likelihood):
         """Log-probability of closed features, ``-mean`` (nats), of the means' shape."""
         return -mean
 
-    def zero_gradient(self, mean_nf: Tensor) -> Tensor:
-        """Derivative by the log mean, ``-mean``, shape ``(n, f)``."""
-        return mean_nf.neg_()
+    def zero_part(self) -> ZeroPart:
+        """Closed forms of the zeros' derivatives."""
+        return PoissonZero(self)
 
     def log_prob_nonzero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
         """Log-probability of an open feature (nats), shape ``(nnz,)``."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ._base import Likelihood
+from ._zero import ZeroPart
 
 
 class NegativeBinomial(Likelihood):
@@ -59,17 +60,9 @@ class NegativeBinomial(Likelihood):
         r = self.dispersion if columns is None else self.dispersion[columns]
         return torch.log1p(mean / r) * -r
 
-    def zero_gradient(self, mean_nf: Tensor) -> Tensor:
-        """Derivative by the log mean, ``-r mean / (r + mean)``, shape ``(n, f)``."""
-        r = self.dispersion.detach()
-        return mean_nf.mul(-r).div_(mean_nf.add_(r))
-
-    def zero_parameter_gradients(self, mean_nf: Tensor, weight_n: Tensor) -> tuple[Tensor, ...]:
-        """Derivative by ``log_r``, ``(r - 1) (mean / (r + mean) - log(1 + mean / r))``, summed."""
-        r = self.dispersion.detach()
-        ratio = mean_nf / r
-        by_r = (ratio / (1 + ratio)).sub_(ratio.log1p_())
-        return ((weight_n @ by_r) * (r - 1),)
+    def zero_part(self) -> ZeroPart:
+        """Closed forms of the zeros' derivatives."""
+        return NegativeBinomialZero(self)
 
     def log_prob_nonzero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
         """Log-probability of non-zero counts (nats), shape ``(nnz,)``."""
@@ -88,3 +81,31 @@ class NegativeBinomial(Likelihood):
         r = self.dispersion.expand_as(mean_nf)
         rate = torch.distributions.Gamma(r, torch.ones_like(r)).sample()
         return torch.poisson(rate * mean_nf / r)
+
+
+class NegativeBinomialZero(ZeroPart):
+    """``-r log(1 + m)`` with ``m = mean / r``.
+
+    Its derivative is ``-r m / (1 + m)`` by the log mean and
+    ``(r - 1) (m / (1 + m) - log(1 + m))`` by ``log_r``.
+    """
+
+    def __init__(self, likelihood: NegativeBinomial) -> None:
+        super().__init__(likelihood)
+        self.r = likelihood.dispersion.detach()
+
+    def total(self, mean_nf: Tensor) -> Tensor:
+        """Sum over features by a product with ``-r``."""
+        r = self.r.to(mean_nf)
+        return torch.mv(mean_nf.div_(r).log1p_(), r).neg_()
+
+    def gradients(
+        self, mean_nf: Tensor, weight_n: Tensor, scratch_nf: Tensor, with_parameters: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Closed forms; both derivatives share ``m / (1 + m)``."""
+        r = self.r.to(mean_nf)
+        ratio = mean_nf.div_(r)
+        by_r = -(weight_n @ torch.log1p(ratio, out=scratch_nf)) if with_parameters else None
+        share = ratio.div_(torch.add(ratio, 1, out=scratch_nf))
+        parameters = () if by_r is None else ((by_r + weight_n @ share) * (r - 1),)
+        return share.mul_(r).mul_(-weight_n[:, None]), parameters
