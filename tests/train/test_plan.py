@@ -105,7 +105,7 @@ def test_learning_rates_move_what_they_are_of():
                         ("mixture", "lr_mixture"),
                         ("covariate_mixtures", "lr_covariate_mixture")):  # fmt: skip
         rates = dict.fromkeys(
-            ("lr", "lr_representation", "lr_mixture", "lr_covariate_mixture", "weight_decay"), 0.0
+            ("lr", "lr_representation", "lr_mixture", "lr_covariate_mixture", "weight_precision"), 0.0
         )
         model = fitted(
             setup={"batch_key": "batch"}, max_epochs=1, train_size=1.0, plan_kwargs=rates
@@ -122,9 +122,10 @@ def test_learning_rates_move_what_they_are_of():
         assert moved - {"likelihoods"} == {group}
 
 
-def test_l1_is_its_subgradient():
+def test_penalties_on_the_decoders_weights():
     module = fitted(max_epochs=1).module
-    plan = MultiDGDTrainingPlan(module, l1=0.5)
+    plan = MultiDGDTrainingPlan(module, l1=0.5, weight_precision=3.0)
+    plan.n_obs_training = 40
     for p in module.decoder.parameters():
         p.grad = torch.zeros_like(p)
     cells = torch.arange(4)
@@ -134,7 +135,9 @@ def test_l1_is_its_subgradient():
     plan.lr_schedulers = lambda: None
     plan.on_after_backward()
     for p in module.decoder.parameters():
-        expected = 0.5 * 4 * p.sign() if p.ndim > 1 else torch.zeros_like(p)
+        # L1 counts with every cell; the prior once, of which 4 of 40 cells take a tenth.
+        penalties = 0.5 * 4 * p.sign() + 3.0 * p * 4 / 40
+        expected = penalties if p.ndim > 1 else torch.zeros_like(p)
         torch.testing.assert_close(p.grad, expected)
 
 

@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import scanpy as sc
+import torch
 from anndata import AnnData
 from numpy.typing import NDArray
 
@@ -87,8 +88,11 @@ def embed(model: MultiDGD, data: AnnData | MuData, seed: int) -> NDArray[np.floa
     latent = model.get_latent_representation()
     frame = AnnData(obs=pd.DataFrame(index=data.obs_names), obsm={"X_multidgd": latent})
     n_neighbors = min(15, data.n_obs - 1)
+    n_threads = torch.get_num_threads()
     sc.pp.neighbors(frame, n_neighbors=n_neighbors, use_rep="X_multidgd", random_state=seed)
     sc.tl.umap(frame, random_state=seed)
+    # numba shares the OpenMP library with torch, and leaves its own number of threads there.
+    torch.set_num_threads(n_threads)
     data.obsm["X_multidgd"] = latent
     data.obsm["X_umap"] = frame.obsm["X_umap"]
     components = np.asarray(model.get_cluster_assignments())

@@ -53,7 +53,7 @@ class TrainingMixin(CellsMixin):
         ----------
         max_epochs
             Passes over the training cells. By default as many as make 1,500 steps with the
-            default batch size, between 15 and 100.
+            default batch size, between 15 and 60.
         accelerator, devices
             As :class:`lightning.pytorch.Trainer` takes them.
         train_size
@@ -198,11 +198,11 @@ class TrainingMixin(CellsMixin):
 
 
 def default_max_epochs(n_cells: int) -> int:
-    """Epochs that make about 1,500 steps of 128 cells, between 15 and 100.
+    """Epochs that make about 1,500 steps of 128 cells, between 15 and 60.
 
     Parameters
     ----------
     n_cells
         Number of training cells.
     """
-    return int(np.clip(round(1500 * 128 / n_cells), 15, 100))
+    return int(np.clip(round(1500 * 128 / n_cells), 15, 60))

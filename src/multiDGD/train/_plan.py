@@ -40,8 +40,11 @@ class MultiDGDTrainingPlan(TrainingPlan):
         Adam's decay rates, for all of them.
     eps
         Adam's epsilon.
+    weight_precision
+        Precision of a Gaussian prior around 0 on the decoder's weights, which is counted once for
+        the whole data set: it restrains a decoder that few cells would not.
     weight_decay
-        L2 penalty on the decoder (as in :class:`torch.optim.Adam`).
+        L2 penalty on the decoder in every step (as in :class:`torch.optim.Adam`).
     l1
         L1 penalty on the decoder's weights, in nats for each unit of absolute weight and cell.
     schedule
@@ -66,7 +69,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
         lr_covariate_mixture: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 1e-4,
+        weight_precision: float = 30.0,
+        weight_decay: float = 0.0,
         l1: float = 0.0,
         schedule: str = "cosine",
         n_warmup_steps: int = 50,
@@ -76,6 +80,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
             "lr_representation": lr_representation,
             "lr_mixture": lr_mixture,
             "lr_covariate_mixture": lr_covariate_mixture,
+            "weight_precision": weight_precision,
             "weight_decay": weight_decay,
             "l1": l1,
         }
@@ -89,6 +94,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.lr_mixture = lr_mixture
         self.lr_covariate_mixture = lr_covariate_mixture
         self.betas = betas
+        self.weight_precision = weight_precision
         self.l1 = l1
         self.schedule = schedule
         self.n_warmup_steps = n_warmup_steps
@@ -154,16 +160,18 @@ class MultiDGDTrainingPlan(TrainingPlan):
 
     @torch.no_grad()
     def on_after_backward(self) -> None:
-        """Step the visited rows; add the L1 penalty's gradient."""
+        """Step the visited rows; add the gradients of the penalties on the decoder's weights."""
         if self._visited is None:
             return
         cells, leaf = self._visited
         self._visited = None
         assert leaf.grad is not None
         self.row_optimizer.step(cells, leaf.grad, self.lr_factor_now)
-        if self.l1:
-            for weight in self.module.decoder.parameters():
-                if weight.ndim > 1 and weight.grad is not None:
+        share = len(cells) / (self.n_obs_training or len(cells))
+        for weight in self.module.decoder.parameters():
+            if weight.ndim > 1 and weight.grad is not None:
+                weight.grad.add_(weight, alpha=self.weight_precision * share)
+                if self.l1:
                     weight.grad.add_(weight.sign(), alpha=self.l1 * len(cells))
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
