@@ -48,13 +48,15 @@ def measure(path: Path, contestant: str, n_steps: int, threads: int) -> dict[str
     """MiB before and at the peak of building a model and training it; what a child runs."""
     import torch
     from _simulated import read
-    from _steps import _Enough, multidgd, multivi, train
+    from _steps import Enough, multidgd, multivi, train
     from lightning.pytorch import Callback
 
     class Stop(Callback):
-        def on_train_batch_end(self, trainer: Any, *args: Any, **kwargs: Any) -> None:
-            if trainer.global_step >= n_steps:
-                raise _Enough
+        def on_train_batch_end(
+            self, trainer: Any, plan: Any, outputs: Any, batch: Any, batch_idx: int
+        ) -> None:
+            if batch_idx + 1 >= n_steps:
+                raise Enough
 
     torch.set_num_threads(threads)
     builder, kwargs = CONTESTANTS[contestant]

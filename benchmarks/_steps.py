@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from _timing import Seconds
 from lightning.pytorch import Callback
 
 
-class _Enough(Exception):
+class Enough(Exception):
     """Ends a training once its time is taken."""
 
 
@@ -28,14 +30,16 @@ class BlockTimer(Callback):
         self.per_step: Seconds | None = None
         self.steps_per_epoch = 0
 
-    def on_train_batch_end(self, trainer: Any, *args: Any, **kwargs: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Any, plan: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self.steps_per_epoch = int(trainer.num_training_batches)
-        done = trainer.global_step
+        done = batch_idx + 1
         if done == self.n_warmup:
             self._start = Seconds.now()
         elif done == self.n_warmup + self.n_steps:
             self.per_step = Seconds.now().since(self._start).times(1 / self.n_steps)
-            raise _Enough
+            raise Enough
 
 
 class EpochTimer(Callback):
@@ -48,16 +52,15 @@ class EpochTimer(Callback):
 
     def on_train_epoch_end(self, *args: Any, **kwargs: Any) -> None:
         self.epoch = Seconds.now().since(self._start)
-        raise _Enough
+        raise Enough
 
 
 def train(model: Any, *callbacks: Callback, batch_size: int = 128, **kwargs: Any) -> None:
     """One epoch without validation, or less if a callback has enough."""
     options = {"max_epochs": 1, "early_stopping": False, "limit_val_batches": 0, **QUIET, **kwargs}
-    try:
+    # scvi-tools prints whatever ends a training early
+    with suppress(Enough), redirect_stdout(StringIO()):
         model.train(batch_size=batch_size, callbacks=list(callbacks), **options)
-    except _Enough:
-        pass
 
 
 def block(model: Any, n_warmup: int, n_steps: int, **kwargs: Any) -> tuple[Seconds, int]:

@@ -154,7 +154,9 @@ def machine() -> str:
         )
         model = f"{lines.get('model name', model)} (model {lines.get('model', '?')})"
         known = lines.get("flags", "").split()
-        flags = " with " + "/".join(f for f in ("avx512f", "avx512_bf16", "amx_bf16") if f in known)
+        flags = " with " + "/".join(
+            f for f in ("avx512f", "avx512_bf16", "amx_bf16") if f in known
+        )
     load = os.getloadavg()[0]
     return (
         f"{model}{flags}, {os.cpu_count()} cores, load {load:.1f}, torch {torch.__version__}, "

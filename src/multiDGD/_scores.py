@@ -1,7 +1,6 @@
 """Scores of a representation against what is known about the cells.
 
-Pure functions of arrays: nothing here knows about models or files. Cells whose label is unknown
-(missing, or one of ``unknown``) are left out of every score.
+Pure functions of arrays. Cells whose label is missing or unknown are left out of every score.
 """
 
 from __future__ import annotations
@@ -43,9 +42,8 @@ def knn_accuracy(
     n_neighbors
         Neighbours that vote; fewer where a fold has fewer training cells.
     n_splits
-        Folds of the stratified cross-validation. Classes with fewer cells than folds are present
-        in some folds only; classes of one cell are left out, because no other cell can vote for
-        them.
+        Folds of the stratified cross-validation. Classes of one cell are left out, because no
+        other cell can vote for them.
     unknown
         Labels that mean "not known"; NaN and None always do.
     seed
@@ -155,9 +153,8 @@ def batch_mixing(
 ) -> float:
     """Mixing of batches among the neighbours of each cell within its own type.
 
-    For every cell, the entropy of the batches of its nearest neighbours of the same type, divided
-    by the entropy expected if that many neighbours were drawn at random from the type. Averaged
-    over cells, so that batches that merely differ in their composition of types cost nothing.
+    The mean over cells of the batch entropy of their nearest neighbours of the same type, divided
+    by that expected of as many random cells of the type: composition of types costs nothing.
 
     Parameters
     ----------

@@ -105,7 +105,8 @@ def test_learning_rates_move_what_they_are_of():
                         ("mixture", "lr_mixture"),
                         ("covariate_mixtures", "lr_covariate_mixture")):  # fmt: skip
         rates = dict.fromkeys(
-            ("lr", "lr_representation", "lr_mixture", "lr_covariate_mixture", "weight_precision"), 0.0
+            ("lr", "lr_representation", "lr_mixture", "lr_covariate_mixture", "weight_precision"),
+            0.0,
         )
         model = fitted(
             setup={"batch_key": "batch"}, max_epochs=1, train_size=1.0, plan_kwargs=rates
@@ -124,7 +125,7 @@ def test_learning_rates_move_what_they_are_of():
 
 def test_penalties_on_the_decoders_weights():
     module = fitted(max_epochs=1).module
-    plan = MultiDGDTrainingPlan(module, l1=0.5, weight_precision=3.0)
+    plan = MultiDGDTrainingPlan(module, l1=0.5, weight_precision=3.0, hold=0.0)
     plan.n_obs_training = 40
     for p in module.decoder.parameters():
         p.grad = torch.zeros_like(p)
@@ -151,8 +152,20 @@ def test_same_seed_same_model():
         torch.testing.assert_close(a[key], b[key])
 
 
+def test_representations_are_held_at_first():
+    still = dict.fromkeys(("lr", "lr_representation", "lr_mixture"), 0.0)
+    start = fitted(train_size=1.0, plan_kwargs=still).get_latent_representation()
+    # The first two of four epochs are held, and stopping there leaves the start as it was.
+    for steps, held in ((2, True), (3, False)):
+        model = fitted(
+            max_epochs=4, train_size=1.0, plan_kwargs={"hold": 0.5}, max_steps=steps * 5
+        )
+        assert np.array_equal(model.get_latent_representation(), start) == held
+
+
 @pytest.mark.parametrize(
-    ("argument", "value"), [("lr", -1.0), ("l1", -0.1), ("schedule", "step"), ("lr", float("nan"))]
+    ("argument", "value"),
+    [("hold", 1.0), ("lr", -1.0), ("l1", -0.1), ("schedule", "step"), ("lr", float("nan"))],
 )
 def test_errors_name_the_argument(argument, value):
     with pytest.raises(ValueError, match=f"`{argument}`"):

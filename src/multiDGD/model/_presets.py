@@ -50,6 +50,7 @@ def published_defaults() -> dict[str, dict[str, Any]]:
                 "weight_precision": 0.0,
                 "weight_decay": 1e-4,
                 "schedule": "constant",
+                "hold": 0.0,
             },
         },
     }

@@ -121,7 +121,7 @@ class TrainingMixin(CellsMixin):
         self.module.train()
         runner()
         unvisited = (plan.row_optimizer.visits == 0).nonzero().squeeze(-1).cpu().numpy()
-        self._infer_rows(unvisited)
+        self._infer_rows(np.setdiff1d(unvisited, splitter.train_idx))
 
     def _infer_rows(self, cells: np.ndarray) -> None:
         """Give cells that training did not visit the representation that any new cell gets."""

@@ -52,11 +52,15 @@ class MultiDGDTrainingPlan(TrainingPlan):
         ``"constant"`` as published.
     n_warmup_steps
         Steps over which the learning rates rise, at most a tenth of all.
+    hold
+        Share of the epochs in which representations stay where they started. A decoder that has
+        learned nothing yet would drag them away, and what it learns meanwhile from the covariates
+        need not be learned by them.
 
     Raises
     ------
     ValueError
-        If a learning rate is negative or the schedule unknown.
+        If a rate is negative, ``hold`` not a share, or the schedule unknown.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         l1: float = 0.0,
         schedule: str = "cosine",
         n_warmup_steps: int = 50,
+        hold: float = 0.3,
     ) -> None:
         rates = {
             "lr": lr,
@@ -87,6 +92,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
         for argument, value in rates.items():
             if not value >= 0:
                 raise ValueError(f"`{argument}` must not be negative, found {value}.")
+        if not 0 <= hold < 1:
+            raise ValueError(f"`hold` must be a share of the epochs below 1, found {hold}.")
         if schedule not in ("cosine", "constant"):
             raise ValueError(f"`schedule` must be 'cosine' or 'constant', found {schedule!r}.")
         super().__init__(module, lr=lr, eps=eps, weight_decay=weight_decay)
@@ -98,6 +105,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.l1 = l1
         self.schedule = schedule
         self.n_warmup_steps = n_warmup_steps
+        self.hold = hold
         self.row_optimizer = RowAdam(module.representations.z, lr_representation, betas, eps)
         self._sums: dict[str, dict[str, Any]] = {}
         self._visited: tuple[Tensor, Tensor] | None = None
@@ -142,6 +150,13 @@ class MultiDGDTrainingPlan(TrainingPlan):
         step = scheduler.last_epoch
         return scheduler.lr_lambdas[0](step)
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether representations still stay where they started."""
+        if not self.hold:
+            return False
+        return self.trainer.current_epoch < int(self.hold * (self.trainer.max_epochs or 0))
+
     def on_fit_start(self) -> None:
         """Follow the table to the device on which training happens."""
         table = self.module.representations.z
@@ -166,7 +181,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
         cells, leaf = self._visited
         self._visited = None
         assert leaf.grad is not None
-        self.row_optimizer.step(cells, leaf.grad, self.lr_factor_now)
+        if not self.is_holding:
+            self.row_optimizer.step(cells, leaf.grad, self.lr_factor_now)
         share = len(cells) / (self.n_obs_training or len(cells))
         for weight in self.module.decoder.parameters():
             if weight.ndim > 1 and weight.grad is not None:
@@ -184,7 +200,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
             output, gradient = frozen_gradient(self.module, batch, self.row_optimizer.table[cells])
             if step == 0:
                 self._collect(output, "validation")
-            self.row_optimizer.step(cells, gradient, self.lr_factor_now)
+            if not self.is_holding:
+                self.row_optimizer.step(cells, gradient, self.lr_factor_now)
 
     @torch.no_grad()
     def _collect(self, output: LossOutput, mode: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from multiDGD.nn._counts import Counts
@@ -19,7 +18,7 @@ class Likelihood(nn.Module, ABC):
 
     The mean count of feature j in cell i is :math:`\mu_{ij} = s_i\,\mathrm{softmax}(a_i)_j` with
     :math:`s_i` the cell's total count in the modality and :math:`a_i` its logits. A subclass says
-    how counts scatter around it, through :meth:`log_prob_zero` and :meth:`log_prob_nonzero`.
+    how counts scatter around it, through :meth:`log_prob_zero` and :meth:`log_ratio_to_zero`.
     Zeros, which are most of the data, then cost one pass over the means without any gamma
     function, and the rest is a correction at the non-zeros.
 
@@ -54,25 +53,23 @@ class Likelihood(nn.Module, ABC):
         self.n_features = n_features
 
     @abstractmethod
-    def log_prob_zero(self, mean: Tensor, columns: Tensor | None = None) -> Tensor:
-        """Log-probability of zero counts (nats), of the means' shape; 0 for a mean of 0.
+    def log_prob_zero(self, mean_nf: Tensor) -> Tensor:
+        """Log-probability of zero counts (nats), shape ``(n, f)``; 0 for a mean of 0.
 
         Parameters
         ----------
-        mean
-            Mean counts: shape ``(n, f)``, or ``(nnz,)`` together with ``columns``.
-        columns
-            Feature of each mean, shape ``(nnz,)``.
+        mean_nf
+            Mean counts, shape ``(n, f)``.
         """
 
     @abstractmethod
-    def log_prob_nonzero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
-        """Log-probability of non-zero counts (nats), shape ``(nnz,)``.
+    def log_ratio_to_zero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
+        """``log p(count) - log p(0)`` (nats), shape ``(nnz,)``.
 
         Parameters
         ----------
         values
-            Counts, all above 0, shape ``(nnz,)``.
+            Counts, shape ``(nnz,)``.
         log_mean
             Logarithm of their means, shape ``(nnz,)``.
         columns

@@ -48,9 +48,9 @@ class SparseLogProb(torch.autograd.Function):
         log_mean = logit - lse_n[counts.rows] + library.log()[counts.rows]
         with torch.enable_grad():
             log_mean = log_mean.detach().requires_grad_()
-            correction = likelihood.log_prob_nonzero(
+            correction = likelihood.log_ratio_to_zero(
                 counts.values.to(log_mean), log_mean, counts.columns
-            ) - likelihood.log_prob_zero(log_mean.exp(), counts.columns)
+            )
         value_n.index_add_(0, counts.rows, correction.detach())
 
         ctx.save_for_backward(logits_nf, lse_n, library)

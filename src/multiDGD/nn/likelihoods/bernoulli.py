@@ -32,21 +32,21 @@ class Bernoulli(Likelihood):
 
     name: ClassVar[str] = "bernoulli"
 
-    def log_prob_zero(self, mean: Tensor, columns: Tensor | None = None) -> Tensor:
-        """Log-probability of closed features, ``-mean`` (nats), of the means' shape."""
-        return -mean
+    def log_prob_zero(self, mean_nf: Tensor) -> Tensor:
+        """Log-probability of closed features, ``-mean`` (nats), shape ``(n, f)``."""
+        return -mean_nf
 
     def zero_part(self) -> ZeroPart:
         """Closed forms of the zeros' derivatives."""
         return PoissonZero(self)
 
-    def log_prob_nonzero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
-        """Log-probability of an open feature (nats), shape ``(nnz,)``."""
-        # log(1 - exp(-m)) falls below the smallest float for tiny m, where it is log(m) - m / 2.
+    def log_ratio_to_zero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
+        """Log odds of an open feature, ``log(exp(mean) - 1)`` (nats), shape ``(nnz,)``."""
+        # As mean + log(1 - exp(-mean)), where the last is log(mean) - mean / 2 for tiny means.
         mean = log_mean.exp()
         tiny = mean < 1e-4
         safe = torch.where(tiny, torch.ones_like(mean), mean)
-        return torch.where(tiny, log_mean - mean / 2, torch.log(-torch.expm1(-safe)))
+        return mean + torch.where(tiny, log_mean - mean / 2, torch.log(-torch.expm1(-safe)))
 
     def sample(self, mean_nf: Tensor) -> Tensor:
         """Draw zeros and ones, shape ``(n, f)``."""

@@ -55,25 +55,30 @@ class NegativeBinomial(Likelihood):
         """R of each feature, shape ``(f,)``."""
         return 1 + self.log_r.exp()
 
-    def log_prob_zero(self, mean: Tensor, columns: Tensor | None = None) -> Tensor:
-        """Log-probability of zeros, ``-r log(1 + mean / r)`` (nats), of the means' shape."""
-        r = self.dispersion if columns is None else self.dispersion[columns]
-        return torch.log1p(mean / r) * -r
+    def log_prob_zero(self, mean_nf: Tensor) -> Tensor:
+        """Log-probability of zeros, ``-r log(1 + mean / r)`` (nats), shape ``(n, f)``."""
+        r = self.dispersion
+        return torch.log1p(mean_nf / r) * -r
 
     def zero_part(self) -> ZeroPart:
         """Closed forms of the zeros' derivatives."""
         return NegativeBinomialZero(self)
 
-    def log_prob_nonzero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
-        """Log-probability of non-zero counts (nats), shape ``(nnz,)``."""
-        r = self.dispersion[columns]
-        log_odds = log_mean - r.log()
+    def log_ratio_to_zero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
+        r"""``log p(count) - log p(0)`` (nats), shape ``(nnz,)``.
+
+        .. math::
+            \log\Gamma(x + r) - \log\Gamma(r) - \log\Gamma(x + 1) + x \log\frac{\mu}{r + \mu}
+        """
+        r = self.dispersion
+        # What depends on the feature alone is computed once a feature and fetched in one go.
+        by_feature = torch.stack([r, r.log(), r.lgamma()], dim=1).to(values)
+        r, log_r, lgamma_r = by_feature.index_select(0, columns).unbind(1)
         return (
             torch.lgamma(values + r)
-            - torch.lgamma(r)
+            - lgamma_r
             - torch.lgamma(values + 1)
-            + values * log_odds
-            - (values + r) * nn.functional.softplus(log_odds)
+            + values * nn.functional.logsigmoid(log_mean - log_r)
         )
 
     def sample(self, mean_nf: Tensor) -> Tensor:

@@ -29,17 +29,17 @@ class Poisson(Likelihood):
 
     name: ClassVar[str] = "poisson"
 
-    def log_prob_zero(self, mean: Tensor, columns: Tensor | None = None) -> Tensor:
-        """Log-probability of zero counts, ``-mean`` (nats), of the means' shape."""
-        return -mean
+    def log_prob_zero(self, mean_nf: Tensor) -> Tensor:
+        """Log-probability of zeros, ``-mean`` (nats), shape ``(n, f)``."""
+        return -mean_nf
 
     def zero_part(self) -> ZeroPart:
         """Closed forms of the zeros' derivatives."""
         return PoissonZero(self)
 
-    def log_prob_nonzero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
-        """Log-probability of non-zero counts (nats), shape ``(nnz,)``."""
-        return values * log_mean - log_mean.exp() - torch.lgamma(values + 1)
+    def log_ratio_to_zero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
+        """``log p(count) - log p(0)``, ``x log(mean) - log x!`` (nats), shape ``(nnz,)``."""
+        return values * log_mean - torch.lgamma(values + 1)
 
     def sample(self, mean_nf: Tensor) -> Tensor:
         """Draw counts, shape ``(n, f)``."""

@@ -1,0 +1,54 @@
+"""What training is compared with below the level of models: dense likelihood, bare products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from multiDGD.nn import Counts
+
+
+def random_counts(n: int, f: int, density: float, seed: int = 0) -> Counts:
+    """Counts of which this share is not zero, at random places."""
+    generator = torch.Generator().manual_seed(seed)
+    x = (torch.rand(n, f, generator=generator) < density).float()
+    return Counts.from_dense(x * torch.poisson(torch.full((n, f), 1.5), generator).clamp(min=1))
+
+
+def dense_log_prob(logits_nf: Tensor, x_nf: Tensor, library_n: Tensor, log_r_f: Tensor) -> Tensor:
+    """Negative binomial as scvi-tools writes it (``log_nb_positive``), summed over features."""
+    eps = 1e-8
+    r = 1 + log_r_f.exp()
+    mean = library_n[:, None] * logits_nf.softmax(-1)
+    log_sum = torch.log(r + mean + eps)
+    value_nf = (
+        r * (torch.log(r + eps) - log_sum)
+        + x_nf * (torch.log(mean + eps) - log_sum)
+        + torch.lgamma(x_nf + r)
+        - torch.lgamma(r)
+        - torch.lgamma(x_nf + 1)
+    )
+    return value_nf.sum(-1)
+
+
+def bare_products(decoder: nn.Module, n: int) -> Callable[[], None]:
+    """The matrix products of a decoder for n cells, in memory that is there already.
+
+    For every layer the outputs, and the gradients by its input and by its weights.
+    """
+    work = []
+    for layer in decoder.modules():
+        if isinstance(layer, nn.Linear):
+            weight = layer.weight.detach()
+            x, out = torch.randn(n, weight.shape[1]), torch.randn(n, weight.shape[0])
+            work.append((x, weight, out, torch.empty_like(x), torch.empty_like(weight)))
+
+    def run() -> None:
+        for x, weight, out, by_input, by_weight in work:
+            torch.mm(x, weight.t(), out=out)
+            torch.mm(out, weight, out=by_input)
+            torch.mm(out.t(), x, out=by_weight)
+
+    return run

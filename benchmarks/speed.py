@@ -1,0 +1,382 @@
+"""How fast is MultiDGD beside MultiVI, totalVI, the dense likelihood and bare matrix products?
+
+``python benchmarks/speed.py --rows epoch-snareseq likelihood-wide --threads 1``
+
+Prints one table and, with ``--out``, keeps it as JSON and as Markdown beside that: rows taken
+earlier stay until they are taken again. Both sides of a row run in turns in one process on the
+same cells, batch size, threads and (unless said) float32; a ratio is that of the medians, with
+the least and largest of the pairs. Wall time counts, and processor time is given beside it, for
+machines that others use as well. README.md says what each row is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import gc
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import scvi
+import torch
+from _data import Dataset, load
+from _kernels import bare_products, dense_log_prob, random_counts
+from _memory import above_data
+from _quality_time import finals, time_to
+from _simulated import many, read, wide
+from _steps import block, epoch, multidgd, multivi, stepper, totalvi
+from _timing import Row, Seconds, alternate, table, timed
+from threadpoolctl import threadpool_limits
+
+from multiDGD.nn import NegativeBinomial
+
+RESULTS = Path(__file__).parent / "results"
+FASTEST = "bf16-mixed"
+SNARESEQ = "snareseq_mouse_cortex"
+#: Every part of a step: representations learn from the first epoch on.
+WHOLE_STEP = {"plan_kwargs": {"hold": 0.0}}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for."""
+
+    repeats: int
+    n_warmup: int
+    n_steps: int
+    n_steps_wide: int
+    threads: int
+    cache: Path
+    tiny: bool
+
+
+@functools.cache
+def _data(name: str, cache: Path, tiny: bool) -> Dataset:
+    return read(wide(cache, tiny=tiny)) if name == "wide" else load(name)
+
+
+@functools.cache
+def _ours(name: str, cache: Path, tiny: bool) -> Any:
+    """Our model after its warm start, so that every block trains what is being trained."""
+    model = multidgd(_data(name, cache, tiny))
+    block(model, 1, 1)
+    return model
+
+
+def _epoch(
+    case: str,
+    name: str,
+    other: Callable[[Dataset], Any],
+    against: str,
+    bounds: tuple[float | None, float | None],
+    o: Options,
+    batch: int = 128,
+) -> Iterator[Row]:
+    """Both precisions of ours against the other, by blocks of steps."""
+    size = {"batch_size": batch}
+    is_wide = name == "wide" and not o.tiny
+    n_warmup, n_steps = (1, o.n_steps_wide) if is_wide else (o.n_warmup, o.n_steps)
+    mine, model = _ours(name, o.cache, o.tiny), other(_data(name, o.cache, o.tiny))
+    _, n = block(model, 1, 1, **size)
+    found = alternate(
+        {
+            "float32": stepper(mine, o.n_warmup, o.n_steps, **size, **WHOLE_STEP),
+            FASTEST: stepper(mine, o.n_warmup, o.n_steps, precision=FASTEST, **size, **WHOLE_STEP),
+            "other": stepper(model, n_warmup, n_steps, **size),
+        },
+        o.repeats,
+    )
+    per_epoch = {k: [s.times(n) for s in v] for k, v in found.items()}
+    for precision, bound in zip(("float32", FASTEST), bounds, strict=True):
+        yield Row(
+            f"{case} {precision}",
+            "training epoch",
+            against,
+            per_epoch[precision],
+            per_epoch["other"],
+            bound,
+            note=f"{n} steps of {batch} cells, from blocks of {o.n_steps} steps of ours and "
+            f"{n_steps} of the other's",
+        )
+
+
+def epoch_snareseq(o: Options) -> Iterator[Row]:
+    """Training epoch, snareseq_mouse_cortex, against MultiVI."""
+    yield from _epoch("epoch-snareseq", SNARESEQ, multivi, "MultiVI", (3, 6), o)
+
+
+def epoch_wide(o: Options) -> Iterator[Row]:
+    """Training epoch, 3,000 simulated cells x (13,000 + 116,000), against MultiVI."""
+    yield from _epoch("epoch-wide", "wide", multivi, "MultiVI", (3, 8), o)
+
+
+def epoch_pbmc10k(o: Options) -> Iterator[Row]:
+    """Training epoch, pbmc10k_cite, against totalVI, both with its default batch size."""
+    yield from _epoch("epoch-pbmc10k", "pbmc10k_cite", totalvi, "totalVI", (4, None), o, 256)
+
+
+def _likelihood(
+    case: str, f: int, density: float, bound: float | None, o: Options
+) -> Iterator[Row]:
+    f = f // 40 if o.tiny else f
+    counts = random_counts(128, f, density)
+    x_nf = counts.to_dense()
+    nb = NegativeBinomial(f)
+    logits = torch.randn(128, f).requires_grad_()
+
+    def ours() -> torch.Tensor:
+        return nb.log_prob(logits, counts)
+
+    def dense() -> torch.Tensor:
+        return dense_log_prob(logits, x_nf, counts.library, nb.log_r)
+
+    def step(log_prob: Callable[[], torch.Tensor]) -> None:
+        logits.grad = nb.log_r.grad = None
+        log_prob().sum().backward()
+
+    torch.testing.assert_close(ours(), dense(), rtol=1e-3, atol=0)
+    found = alternate(
+        {
+            "ours": lambda: timed(lambda: step(ours), 3),
+            "dense": lambda: timed(lambda: step(dense)),
+        },
+        o.repeats,
+    )
+    yield Row(
+        case,
+        f"NB forward + backward, 128 x {f:,} at {density:.1%}",
+        "dense lgamma form, autograd",
+        found["ours"],
+        found["dense"],
+        bound,
+    )
+
+
+def likelihood_wide(o: Options) -> Iterator[Row]:
+    """NB likelihood, forward and backward, 128 x 116,000 at 3 %, against the dense form."""
+    yield from _likelihood("likelihood-wide", 116_000, 0.03, 10, o)
+
+
+def likelihood_snareseq(o: Options) -> Iterator[Row]:
+    """The same at 25,734 features and 0.4 %."""
+    yield from _likelihood("likelihood-snareseq", 25_734, 0.004, None, o)
+
+
+def step_vs_matmul(o: Options) -> Iterator[Row]:
+    """Training step against the bare matrix products of the decoder, forward and backward."""
+    for name in (SNARESEQ, "wide"):
+        model = _ours(name, o.cache, o.tiny)
+        products = bare_products(model.module.decoder, 128)
+        found = alternate(
+            {
+                "ours": stepper(model, o.n_warmup, o.n_steps, **WHOLE_STEP),
+                "products": lambda run=products: timed(run, o.n_steps),
+            },
+            o.repeats,
+        )
+        yield Row(
+            f"step-vs-matmul {name}",
+            "training step",
+            "bare matrix products",
+            found["ours"],
+            found["products"],
+            2,
+            at_most=True,
+            note=f"blocks of {o.n_steps} steps of 128 cells",
+        )
+
+
+def bf16(o: Options) -> Iterator[Row]:
+    """Training step in bf16 against float32, wide."""
+    model = _ours("wide", o.cache, o.tiny)
+    found = alternate(
+        {
+            "bf16": stepper(model, o.n_warmup, o.n_steps, precision=FASTEST, **WHOLE_STEP),
+            "float32": stepper(model, o.n_warmup, o.n_steps, **WHOLE_STEP),
+        },
+        o.repeats,
+    )
+    note = f"blocks of {o.n_steps} steps of 128 cells"
+    both = found["bf16"], found["float32"]
+    yield Row("bf16", "training step, wide, bf16", "ours in float32", *both, 1.5, note=note)
+
+
+def scaling(o: Options) -> Iterator[Row]:
+    """Seconds a cell and epoch with 100,000 cells against 10,000, 500 + 1,000 features."""
+    sizes = (2_000, 1_000) if o.tiny else (100_000, 10_000)
+    models = {n: multidgd(read(many(o.cache, n))) for n in sizes}
+
+    def per_thousand_cells(n: int, n_epochs: int) -> Seconds:
+        # Several epochs of the small one, so that both are timed for about as long.
+        seconds = [epoch(models[n], **WHOLE_STEP) for _ in range(n_epochs)]
+        return Seconds(*(sum(s) / n_epochs for s in zip(*seconds, strict=True))).times(1000 / n)
+
+    found = alternate(
+        {
+            "large": lambda: per_thousand_cells(sizes[0], 1),
+            "small": lambda: per_thousand_cells(sizes[1], 5),
+        },
+        o.repeats,
+    )
+    work = f"epoch per 1,000 cells, {sizes[0]:,} cells"
+    against = f"ours, {sizes[1]:,} cells"
+    both = found["large"], found["small"]
+    yield Row("scaling", work, against, *both, 1.1, at_most=True, note="500 + 1,000 features")
+
+
+def memory_wide(o: Options) -> Iterator[Row]:
+    """Peak memory of training above the data, wide, against MultiVI."""
+    path = wide(o.cache, tiny=o.tiny)
+    n_steps = 3 if o.tiny else 10
+
+    def peak(contestant: str, n: int) -> list[Seconds]:
+        found = above_data(path, contestant, n, o.threads)
+        return [Seconds(found, found)]
+
+    other = peak("multivi", 3)
+    for contestant, bound in (("multidgd", 0.5), ("multidgd-no-warm-start", None)):
+        warm = "with" if contestant == "multidgd" else "without"
+        yield Row(
+            f"memory-wide {warm} warm start",
+            "peak above the data",
+            "MultiVI",
+            peak(contestant, n_steps),
+            other,
+            bound,
+            at_most=True,
+            unit="MiB",
+            note=f"one process each, {n_steps} steps of ours, 3 of the other's",
+        )
+
+
+def _time_to_quality(case: str, name: str) -> Iterator[Row]:
+    ours, other, notes = [], [], []
+    for target in finals(RESULTS, name, "multivi"):
+        seconds, note = time_to(name, target)
+        notes.append(f"seed {target['seed']}: {note}")
+        if seconds is not None:
+            times = target["times"]
+            ours.append(seconds)
+            other.append(Seconds(times["train_seconds"], times["train_cpu_seconds"]))
+        else:
+            notes[-1] += ", not reached"
+    if ours:
+        yield Row(
+            f"{case} {name}",
+            "training to MultiVI's final kNN and NMI",
+            "MultiVI, to its end",
+            ours,
+            other,
+            5,
+            note="; ".join(notes),
+        )
+    else:
+        print(f"time-to-quality {name}: never reached. {'; '.join(notes)}", flush=True)
+
+
+def time_to_quality(o: Options) -> Iterator[Row]:
+    """Time to MultiVI's final kNN accuracy and NMI, bmmc_multiome."""
+    yield from _time_to_quality("time-to-quality", "bmmc_multiome")
+
+
+def time_to_quality_snareseq(o: Options) -> Iterator[Row]:
+    """The same on snareseq_mouse_cortex (slow)."""
+    yield from _time_to_quality("time-to-quality-snareseq", SNARESEQ)
+
+
+#: In the order of the table.
+CASES: dict[str, Callable[[Options], Iterator[Row]]] = {
+    function.__name__.replace("_", "-"): function
+    for function in (
+        epoch_snareseq,
+        epoch_wide,
+        epoch_pbmc10k,
+        likelihood_wide,
+        likelihood_snareseq,
+        time_to_quality,
+        time_to_quality_snareseq,
+        step_vs_matmul,
+        memory_wide,
+        scaling,
+        bf16,
+    )
+}
+
+
+def write(path: Path, new: list[Row]) -> list[Row]:
+    """Add rows to the file, in place of earlier ones of the same name; returns all."""
+    old = json.loads(path.read_text()) if path.exists() else []
+    kept = {row["case"]: Row.from_json(row) for row in old} | {row.case: row for row in new}
+    order = list(CASES)
+    rows = sorted(kept.values(), key=lambda row: order.index(row.case.split()[0]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([row.as_json() for row in rows], indent=1) + "\n")
+    return rows
+
+
+def page(rows: list[Row]) -> str:
+    """The table as a Markdown file, and where its rows were taken."""
+    taken = "\n".join(
+        f"- {', '.join(row.case for row in rows if row.machine == m)}: {m}"
+        for m in dict.fromkeys(row.machine for row in rows)
+    )
+    return (
+        "# Speed\n\nWritten by `python benchmarks/speed.py --out benchmarks/results/speed.json`; "
+        "README.md explains the\nrows. Medians, wall time first and processor time in brackets; "
+        "ratios with the least and largest\nof the repeats.\n\n"
+        f"{table(rows)}\n\n## Taken on\n\n{taken}\n"
+    )
+
+
+def main() -> None:
+    """Parse the command line, run, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", nargs="+", choices=CASES, help="default: all")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=5, help="blocks of steps on each side")
+    parser.add_argument("--steps", type=int, default=12, help="steps of a block, after 3 others")
+    parser.add_argument("--steps-wide", type=int, default=2, help="of the slow one on wide data")
+    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="simulated data")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="JSON; the table goes beside its folder, speed.md for results/speed.json",
+    )
+    parser.add_argument("--tiny", action="store_true", help="small data, to try the script")
+    args = parser.parse_args()
+
+    warnings.filterwarnings("ignore")
+    scvi.settings.verbosity = 30
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    torch.set_num_threads(args.threads)
+    options = Options(
+        repeats=args.repeats,
+        n_warmup=1 if args.tiny else 3,
+        n_steps=2 if args.tiny else args.steps,
+        n_steps_wide=args.steps_wide,
+        threads=args.threads,
+        cache=args.cache,
+        tiny=args.tiny,
+    )
+    rows: list[Row] = []
+    with threadpool_limits(args.threads):
+        for case in args.rows or CASES:
+            for row in CASES[case](options):
+                rows.append(row)
+                print(" | ".join(row.cells()), flush=True)
+            if args.out is not None:
+                kept = write(args.out, rows)
+                args.out.parent.with_name(args.out.stem + ".md").write_text(page(kept))
+            gc.collect()
+    print(f"\n{table(rows)}\n")
+
+
+if __name__ == "__main__":
+    main()
