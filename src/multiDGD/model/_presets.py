@@ -17,6 +17,7 @@ def published_defaults() -> dict[str, dict[str, Any]]:
 
     Examples
     --------
+    >>> from multiDGD import MultiDGD
     >>> preset = MultiDGD.published_defaults()
     >>> model = MultiDGD(mdata, **preset["model"])  # doctest: +SKIP
     >>> model.train(**preset["train"])  # doctest: +SKIP
