@@ -64,7 +64,8 @@ class Row:
 
     ``ours`` and ``other`` hold ``(wall, cpu)`` of every repeat, of which medians are compared;
     ``paired`` says that repeat i of both was taken side by side. ``bound`` is the least
-    ``other / ours``, or with ``at_most`` the largest ``ours / other``.
+    ``other / ours``, or with ``at_most`` the largest ``ours / other``. ``load`` is the machine's
+    when the row was done: what is above the threads is other people's work.
     """
 
     case: str
@@ -78,6 +79,7 @@ class Row:
     paired: bool = True
     note: str = ""
     machine: str = field(default_factory=lambda: machine())
+    load: float = field(default_factory=lambda: round(os.getloadavg()[0], 1))
 
     def _ratio(self, ours: float, other: float) -> float:
         top, bottom = (ours, other) if self.at_most else (other, ours)
@@ -142,7 +144,7 @@ def table(rows: list[Row]) -> str:
 
 
 def machine() -> str:
-    """Processor, cores, load, torch and its threads, in one line."""
+    """Processor, cores, torch and its threads, in one line."""
     model = platform.processor() or platform.machine()
     flags = ""
     info = Path("/proc/cpuinfo")
@@ -157,8 +159,7 @@ def machine() -> str:
         flags = " with " + "/".join(
             f for f in ("avx512f", "avx512_bf16", "amx_bf16") if f in known
         )
-    load = os.getloadavg()[0]
     return (
-        f"{model}{flags}, {os.cpu_count()} cores, load {load:.1f}, torch {torch.__version__}, "
+        f"{model}{flags}, {os.cpu_count()} cores, torch {torch.__version__}, "
         f"{torch.get_num_threads()} thread(s)"
     )

@@ -38,6 +38,7 @@ from multiDGD.nn import NegativeBinomial
 RESULTS = Path(__file__).parent / "results"
 FASTEST = "bf16-mixed"
 SNARESEQ = "snareseq_mouse_cortex"
+TAKEN_ON = "<!-- speed.py writes the paragraph below -->"
 #: Every part of a step: representations learn from the first epoch on.
 WHOLE_STEP = {"plan_kwargs": {"hold": 0.0}}
 
@@ -255,28 +256,36 @@ def memory_wide(o: Options) -> Iterator[Row]:
 
 
 def _time_to_quality(case: str, name: str) -> Iterator[Row]:
-    ours, other, notes = [], [], []
-    for target in finals(RESULTS, name, "multivi"):
-        seconds, note = time_to(name, target)
-        notes.append(f"seed {target['seed']}: {note}")
-        if seconds is not None:
-            times = target["times"]
-            ours.append(seconds)
-            other.append(Seconds(times["train_seconds"], times["train_cpu_seconds"]))
-        else:
-            notes[-1] += ", not reached"
-    if ours:
-        yield Row(
-            f"{case} {name}",
-            "training to MultiVI's final kNN and NMI",
-            "MultiVI, to its end",
-            ours,
-            other,
-            5,
-            note="; ".join(notes),
-        )
+    targets = finals(RESULTS, name, "multivi")
+    theirs = [_train_seconds(target) for target in targets]
+    epochs = sorted({t["epochs"] for t in targets})
+    by_hand = "" if all(t["default_epochs"] for t in targets) else ", set by hand"
+    against = f"MultiVI, all of its {'-'.join(map(str, epochs))} epochs{by_hand}"
+    found = [time_to(name, target) for target in targets]
+    notes = [
+        f"seed {t['seed']}: {note}{'' if seconds else ', not reached'}"
+        for t, (seconds, note) in zip(targets, found, strict=True)
+    ]
+    ours = [seconds for seconds, _ in found if seconds]
+    if len(ours) == len(found):
+        work = "training until as good as MultiVI at its end"
+        yield Row(f"{case} reached", work, against, ours, theirs, 5, note="; ".join(notes))
     else:
-        print(f"time-to-quality {name}: never reached. {'; '.join(notes)}", flush=True)
+        print(f"{case}: not always reached. {'; '.join(notes)}", flush=True)
+    try:
+        whole = finals(RESULTS, name, "multidgd")
+    except FileNotFoundError:
+        return
+    ends = [(t["scores"]["knn"], t["scores"]["nmi"]) for t in whole]
+    note = "kNN / NMI at its end: " + ", ".join(f"{knn:.3f} / {nmi:.3f}" for knn, nmi in ends)
+    mine = [_train_seconds(t) for t in whole]
+    yield Row(
+        f"{case} whole", "training to its end", against, mine, theirs, paired=False, note=note
+    )
+
+
+def _train_seconds(run: dict[str, Any]) -> Seconds:
+    return Seconds(run["times"]["train_seconds"], run["times"]["train_cpu_seconds"])
 
 
 def time_to_quality(o: Options) -> Iterator[Row]:
@@ -321,16 +330,34 @@ def write(path: Path, new: list[Row]) -> list[Row]:
 
 def page(rows: list[Row]) -> str:
     """The table as a Markdown file, and where its rows were taken."""
-    taken = "\n".join(
-        f"- {', '.join(row.case for row in rows if row.machine == m)}: {m}"
-        for m in dict.fromkeys(row.machine for row in rows)
-    )
     return (
         "# Speed\n\nWritten by `python benchmarks/speed.py --out benchmarks/results/speed.json`; "
         "README.md explains the\nrows. Medians, wall time first and processor time in brackets; "
         "ratios with the least and largest\nof the repeats.\n\n"
-        f"{table(rows)}\n\n## Taken on\n\n{taken}\n"
+        f"{table(rows)}\n\n## Taken on\n\n{taken_on(rows)}\n"
     )
+
+
+def taken_on(rows: list[Row]) -> str:
+    """A line for each machine, with its rows and the load while they were taken."""
+    lines = []
+    for machine in dict.fromkeys(row.machine for row in rows):
+        mine = [row for row in rows if row.machine == machine]
+        loads = [row.load for row in mine]
+        cases = ", ".join(dict.fromkeys(row.case.split()[0] for row in mine))
+        lines.append(f"- {machine}; load {min(loads):g} to {max(loads):g}: {cases}")
+    return "\n".join(lines)
+
+
+def write_pages(out: Path, rows: list[Row]) -> None:
+    """The table beside the folder of ``out``, and the machine in the README there."""
+    out.parent.with_name(f"{out.stem}.md").write_text(page(rows))
+    readme = out.parent.with_name("README.md")
+    if readme.exists():
+        head, marker, tail = readme.read_text().partition(TAKEN_ON)
+        if marker:
+            _, _, after = tail.split("\n\n", 2)
+            readme.write_text(f"{head}{marker}\n\n{taken_on(rows)}\n\n{after}")
 
 
 def main() -> None:
@@ -372,8 +399,7 @@ def main() -> None:
                 rows.append(row)
                 print(" | ".join(row.cells()), flush=True)
             if args.out is not None:
-                kept = write(args.out, rows)
-                args.out.parent.with_name(args.out.stem + ".md").write_text(page(kept))
+                write_pages(args.out, write(args.out, rows))
             gc.collect()
     print(f"\n{table(rows)}\n")
 

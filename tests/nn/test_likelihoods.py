@@ -30,10 +30,10 @@ def reference(likelihood, logits, x):
     if isinstance(likelihood, NegativeBinomial):
         r = likelihood.dispersion.detach().double().numpy()
         values = scipy.stats.nbinom.logpmf(x, r, r / (r + mean))
-    elif isinstance(likelihood, Poisson):
-        values = scipy.stats.poisson.logpmf(x, mean)
-    else:
+    elif isinstance(likelihood, Bernoulli):
         values = scipy.stats.bernoulli.logpmf(x, -np.expm1(-mean))
+    else:
+        values = scipy.stats.poisson.logpmf(x, mean)
     return values
 
 

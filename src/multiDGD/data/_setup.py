@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pandas as pd
 from anndata import AnnData
@@ -16,50 +17,76 @@ from ._fields import CountsField, LabelsField, ModalityField, MuDataCountsField,
 from ._registry import COUNTS_PREFIX, MODALITY_KEY
 
 
-def _check_obs(
+class ObsFields(NamedTuple):
+    """The field classes for columns of ``obs``."""
+
+    labels: type
+    categorical: type
+    categoricals: type
+    numericals: type
+
+
+ADATA = ObsFields(
+    LabelsField,
+    scvi_fields.CategoricalObsField,
+    scvi_fields.CategoricalJointObsField,
+    scvi_fields.NumericalJointObsField,
+)
+MUDATA = ObsFields(
+    MuDataLabelsField,
+    scvi_fields.MuDataCategoricalObsField,
+    scvi_fields.MuDataCategoricalJointObsField,
+    scvi_fields.MuDataNumericalJointObsField,
+)
+
+
+def _obs_fields(
+    kind: ObsFields,
     obs: pd.DataFrame,
-    labels_key: str | None,
-    batch_key: str | None,
-    categorical_covariate_keys: Sequence[str] | None,
-    continuous_covariate_keys: Sequence[str] | None,
-    required: bool,
-) -> None:
-    """Check the columns; labels are optional for cells that a trained model is asked about."""
-    for argument, keys in (
-        ("categorical_covariate_keys", categorical_covariate_keys),
-        ("continuous_covariate_keys", continuous_covariate_keys),
-    ):
-        if isinstance(keys, str):
-            raise ValueError(f"`{argument}` must be a list of columns, found the string {keys!r}.")
-        for key in keys or ():
-            check_column(obs, key, argument, "`obs`")
-    if batch_key is not None:
-        check_column(obs, batch_key, "batch_key", "`obs`")
-        if batch_key in (categorical_covariate_keys or ()):
-            raise ValueError(
-                f"`categorical_covariate_keys` names {batch_key!r}, which is the `batch_key` too. "
-                "Give it once."
-            )
-    for key in continuous_covariate_keys or ():
-        if not pd.api.types.is_numeric_dtype(obs[key]):
-            raise ValueError(
-                f"`continuous_covariate_keys`: {key!r} is not numeric ({obs[key].dtype})."
-            )
-    if labels_key is not None and required and labels_key not in obs.columns:
-        check_column(obs, labels_key, "labels_key", "`obs`")
-
-
-def anndata_fields(
-    adata: AnnData,
+    is_query: bool,
     *,
-    layer: str | None,
-    modality_key: str | None,
     labels_key: str | None,
     unlabeled_category: str,
     batch_key: str | None,
     categorical_covariate_keys: Sequence[str] | None,
     continuous_covariate_keys: Sequence[str] | None,
-    is_query: bool,
+) -> list[AnnDataField]:
+    """Check the columns and make their fields; a query needs no labels."""
+    covariates = {
+        "categorical_covariate_keys": categorical_covariate_keys,
+        "continuous_covariate_keys": continuous_covariate_keys,
+    }
+    for argument, keys in covariates.items():
+        if isinstance(keys, str):
+            raise ValueError(f"`{argument}` must be a list of columns, found the string {keys!r}.")
+        for key in keys or ():
+            check_column(obs, key, argument, "`obs`")
+    categorical, continuous = (list(keys or ()) for keys in covariates.values())
+    for key in continuous:
+        if not pd.api.types.is_numeric_dtype(obs[key]):
+            raise ValueError(
+                f"`continuous_covariate_keys`: {key!r} is not numeric ({obs[key].dtype})."
+            )
+    fields: list[AnnDataField] = []
+    if labels_key is not None:
+        if not is_query and labels_key not in obs.columns:
+            check_column(obs, labels_key, "labels_key", "`obs`")
+        fields.append(kind.labels(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category))
+    if batch_key is not None:
+        check_column(obs, batch_key, "batch_key", "`obs`")
+        if batch_key in categorical:
+            raise ValueError(
+                f"`categorical_covariate_keys` names {batch_key!r}, which is the `batch_key` too. "
+                "Give it once."
+            )
+        fields.append(kind.categorical(REGISTRY_KEYS.BATCH_KEY, batch_key))
+    fields.append(kind.categoricals(REGISTRY_KEYS.CAT_COVS_KEY, categorical))
+    fields.append(kind.numericals(REGISTRY_KEYS.CONT_COVS_KEY, continuous))
+    return fields
+
+
+def anndata_fields(
+    adata: AnnData, *, layer: str | None, modality_key: str | None, is_query: bool, **columns: Any
 ) -> list[AnnDataField]:
     """Fields of one AnnData; arguments as :meth:`multiDGD.MultiDGD.setup_anndata`.
 
@@ -78,28 +105,12 @@ def anndata_fields(
             f"`adata` must be an AnnData, found {type(adata).__name__}. Use `setup_mudata` for "
             "MuData."
         )
-    _check_obs(
-        adata.obs,
-        labels_key,
-        batch_key,
-        categorical_covariate_keys,
-        continuous_covariate_keys,
-        not is_query,
-    )
     fields: list[AnnDataField] = [CountsField(REGISTRY_KEYS.X_KEY, layer)]
     if modality_key is not None:
         if not is_query:
             check_column(adata.var, modality_key, "modality_key", "`var`")
         fields.append(ModalityField(MODALITY_KEY, modality_key))
-    if labels_key is not None:
-        fields.append(LabelsField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category))
-    if batch_key is not None:
-        fields.append(scvi_fields.CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key))
-    categorical, continuous = categorical_covariate_keys, continuous_covariate_keys
-    return fields + [
-        scvi_fields.CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, _as_list(categorical)),
-        scvi_fields.NumericalJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, _as_list(continuous)),
-    ]
+    return fields + _obs_fields(ADATA, adata.obs, is_query, **columns)
 
 
 def mudata_fields(
@@ -107,12 +118,8 @@ def mudata_fields(
     *,
     modalities: Sequence[str] | None,
     layers: Mapping[str, str | None] | None,
-    labels_key: str | None,
-    unlabeled_category: str,
-    batch_key: str | None,
-    categorical_covariate_keys: Sequence[str] | None,
-    continuous_covariate_keys: Sequence[str] | None,
     is_query: bool,
+    **columns: Any,
 ) -> list[AnnDataField]:
     """Fields of a MuData; arguments as :meth:`multiDGD.MultiDGD.setup_mudata`.
 
@@ -133,14 +140,6 @@ def mudata_fields(
         )
     chosen = check_modalities(mdata, modalities, layers)
     check_names(mdata.obs_names, "Cell names (`obs_names`)")
-    _check_obs(
-        mdata.obs,
-        labels_key,
-        batch_key,
-        categorical_covariate_keys,
-        continuous_covariate_keys,
-        not is_query,
-    )
     fields: list[AnnDataField] = [
         MuDataCountsField(
             # By number, since scvi-tools' keys cannot hold every name that a modality can have.
@@ -151,19 +150,7 @@ def mudata_fields(
         )
         for number, name in enumerate(chosen)
     ]
-    if labels_key is not None:
-        fields.append(MuDataLabelsField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category))
-    if batch_key is not None:
-        fields.append(scvi_fields.MuDataCategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key))
-    categorical, continuous = categorical_covariate_keys, continuous_covariate_keys
-    return fields + [
-        scvi_fields.MuDataCategoricalJointObsField(
-            REGISTRY_KEYS.CAT_COVS_KEY, _as_list(categorical)
-        ),
-        scvi_fields.MuDataNumericalJointObsField(
-            REGISTRY_KEYS.CONT_COVS_KEY, _as_list(continuous)
-        ),
-    ]
+    return fields + _obs_fields(MUDATA, mdata.obs, is_query, **columns)
 
 
 def check_modalities(
@@ -188,7 +175,3 @@ def check_modalities(
         if unknown:
             raise ValueError(f"`{argument}`: no modality {unknown}. There are: {list(mdata.mod)}.")
     return chosen
-
-
-def _as_list(keys: Sequence[str] | None) -> list[str]:
-    return list(keys or [])

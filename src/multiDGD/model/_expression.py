@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Literal
 
@@ -14,9 +14,10 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
+from multiDGD.nn import Likelihood
 from multiDGD.train import category_means
 
-from ._cells import CellsMixin
+from ._cells import CellsMixin, as_positions
 
 
 class ExpressionMixin(CellsMixin):
@@ -113,18 +114,17 @@ class ExpressionMixin(CellsMixin):
             If modality, features or category are not there.
         """
         modality = self._modality(modality)
-        features = self._features(modality, gene_list)
-        manager = self._manager_of(adata)
-        values = []
-        for batch, w in self._decoded(manager, indices, batch_size):
-            w = self._as_batch(w, transform_batch)
-            logits = self.module.generative(w, batch["continuous"], [modality])["logits"][modality]
-            library = batch["counts"][modality].library.to(logits)
-            if library_size != "latent":
-                library = torch.full_like(library, float(library_size))
-            mean = self.module.likelihood(modality).mean(logits.float(), library)
-            values.append(mean[:, features].cpu().numpy())
-        return self._table(values, manager.adata, indices, modality, features, return_numpy)
+        return self._decoded_table(
+            lambda likelihood, mean_nf: mean_nf,
+            modality,
+            self._features(modality, gene_list),
+            adata,
+            indices,
+            library_size,
+            transform_batch,
+            batch_size,
+            return_numpy,
+        )
 
     @torch.inference_mode()
     def get_accessibility_estimates(
@@ -160,35 +160,47 @@ class ExpressionMixin(CellsMixin):
         Shape ``(n_cells, n_regions)``, between 0 and 1.
         """
         modality = self._modality(modality or self.module.modalities[-1])
-        features = self._features(modality, region_list)
+        return self._decoded_table(
+            lambda likelihood, mean_nf: -torch.expm1(likelihood.log_prob_zero(mean_nf)),
+            modality,
+            self._features(modality, region_list),
+            adata,
+            indices,
+            self.library_medians_[modality] if library_size is None else library_size,
+            None,
+            batch_size,
+            return_numpy,
+        )
+
+    def _decoded_table(
+        self,
+        value: Callable[[Likelihood, Tensor], Tensor],
+        modality: str,
+        features: np.ndarray,
+        adata: AnnData | MuData | None,
+        indices: Sequence[int] | None,
+        library_size: float | Literal["latent"],
+        transform_batch: str | None,
+        batch_size: int | None,
+        return_numpy: bool,
+    ) -> pd.DataFrame | np.ndarray:
+        """A function of the decoded means of one modality, for some of its features."""
         manager = self._manager_of(adata)
         likelihood = self.module.likelihood(modality)
-        median = self.library_medians_[modality] if library_size is None else library_size
-        values = []
+        parts = [np.zeros((0, len(features)), np.float32)]
         for batch, w in self._decoded(manager, indices, batch_size):
+            w = self._as_batch(w, transform_batch)
             logits = self.module.generative(w, batch["continuous"], [modality])["logits"][modality]
             library = batch["counts"][modality].library.to(logits)
             if library_size != "latent":
-                library = torch.full_like(library, float(median))
-            zero = likelihood.log_prob_zero(likelihood.mean(logits.float(), library))
-            values.append(-torch.expm1(zero[:, features]).cpu().numpy())
-        return self._table(values, manager.adata, indices, modality, features, return_numpy)
-
-    def _table(
-        self,
-        values: list[np.ndarray],
-        adata: AnnData | MuData,
-        indices: Sequence[int] | None,
-        modality: str,
-        features: np.ndarray,
-        return_numpy: bool,
-    ) -> pd.DataFrame | np.ndarray:
-        array = np.concatenate(values) if values else np.zeros((0, len(features)), np.float32)
+                library = torch.full_like(library, float(library_size))
+            values = value(likelihood, likelihood.mean(logits, library))
+            parts.append(values[:, features].cpu().numpy())
+        array = np.concatenate(parts)
         if return_numpy:
             return array
-        names = adata.obs_names if indices is None else adata.obs_names[np.asarray(indices)]
-        columns = self.summary.features[modality][features]
-        return pd.DataFrame(array, index=names, columns=columns)
+        names = manager.adata.obs_names[as_positions(indices, manager.adata.n_obs)]
+        return pd.DataFrame(array, index=names, columns=self.summary.features[modality][features])
 
     @torch.inference_mode()
     def get_reconstruction_error(

@@ -88,7 +88,10 @@ class SparseLogProb(torch.autograd.Function):
             here = slice(first_nonzero[rows.start], first_nonzero[rows.stop])
             at = flat_index[here] - rows.start * f
             g.view(-1).index_add_(0, at, at_nonzeros[here])
-            gradient_nf[rows] = g.sub_(share.mul_(g.sum(1, keepdim=True)))
+            into = gradient_nf[rows] if gradient_nf.dtype == g.dtype else g
+            torch.addcmul(g, share, g.sum(1, keepdim=True), value=-1, out=into)
+            if into is g:
+                gradient_nf[rows] = g
         none = (None,) * (len(ctx.needs_input_grad) - 3)
         return None, None, gradient_nf, *(by_parameters if learned else none)
 

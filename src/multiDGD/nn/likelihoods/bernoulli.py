@@ -7,15 +7,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ._base import Likelihood
-from ._zero import PoissonZero, ZeroPart
+from .poisson import Poisson
 
 
-class Bernoulli(Likelihood):
+class Bernoulli(Poisson):
     r"""Open or closed: :math:`p(x > 0) = 1 - e^{-\mu}`.
 
     The chance that a Poisson count of mean :math:`\mu` is not zero, so that depth enters as it
-    does in the other likelihoods. Counts above 1 are read as 1.
+    does in the other likelihoods, and a zero is as likely as in a Poisson. Counts above 1 are
+    read as 1.
 
     Parameters
     ----------
@@ -31,14 +31,6 @@ class Bernoulli(Likelihood):
     """
 
     name: ClassVar[str] = "bernoulli"
-
-    def log_prob_zero(self, mean_nf: Tensor) -> Tensor:
-        """Log-probability of closed features, ``-mean`` (nats), shape ``(n, f)``."""
-        return -mean_nf
-
-    def zero_part(self) -> ZeroPart:
-        """Closed forms of the zeros' derivatives."""
-        return PoissonZero(self)
 
     def log_ratio_to_zero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
         """Log odds of an open feature, ``log(exp(mean) - 1)`` (nats), shape ``(nnz,)``."""
