@@ -148,7 +148,7 @@ class TrainingMixin(CellsMixin):
         self.library_medians_ = {
             m: float(np.median(total[total > 0]))
             for m, x in counts.items()
-            for total in [np.asarray(x[train_cells].sum(1)).ravel()]
+            for total in [np.asarray(x.sum(1)).ravel()[train_cells]]
         }
         self._standardize(dataset, train_cells)
         self.is_started_ = True

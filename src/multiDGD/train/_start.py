@@ -77,7 +77,7 @@ def start_from_embedding(
     u = category_means(module, codes)
     z = torch.from_numpy(z_nl).to(u)
     module.representations.z.copy_(torch.cat([z, u], dim=1))
-    module.decoder.initialize_output({m: _mean_share(x[train_cells]) for m, x in counts.items()})
+    module.decoder.initialize_output({m: _mean_share(x, train_cells) for m, x in counts.items()})
 
 
 def into_softball(embedding: np.ndarray, train_cells: np.ndarray, radius: float) -> np.ndarray:
@@ -100,8 +100,11 @@ def _around_a_circle(n: int, dim: int, radius: float) -> Tensor:
     return points
 
 
-def _mean_share(x: sparse.csr_matrix) -> Tensor:
-    # One pseudo-count for the whole modality keeps features without counts off minus infinity.
-    total = np.asarray(x.sum(0), dtype=np.float64).ravel()
+def _mean_share(x: sparse.csr_matrix, cells: np.ndarray) -> Tensor:
+    # By a product, since taking the rows would copy them. One pseudo-count for the whole modality
+    # keeps features without counts off minus infinity.
+    taken = np.zeros(x.shape[0])
+    taken[cells] = 1
+    total = x.T @ taken
     share = (total + 1 / len(total)) / (total.sum() + 1)
     return torch.from_numpy(share)

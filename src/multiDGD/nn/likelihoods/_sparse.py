@@ -14,8 +14,10 @@ from multiDGD.nn._counts import Counts
 if TYPE_CHECKING:
     from ._base import Likelihood
 
-# Elements of a block of rows: what stays in a core's cache through all operations on it.
+# Elements of a block of rows: on a CPU what stays in a core's cache through all operations on it,
+# elsewhere what keeps the device busy.
 BLOCK_ELEMENTS = 2**17
+DEVICE_BLOCK_ELEMENTS = 2**26
 
 
 class SparseLogProb(torch.autograd.Function):
@@ -112,7 +114,8 @@ def _row_blocks(
 ) -> Iterator[tuple[slice, list[Tensor]]]:
     """Rows a few at a time, each with buffers of the block's shape that are used again."""
     n, f = x_nf.shape
-    size = min(n, max(1, BLOCK_ELEMENTS // f))
+    elements = BLOCK_ELEMENTS if x_nf.device.type == "cpu" else DEVICE_BLOCK_ELEMENTS
+    size = min(n, max(1, elements // f))
     memory = torch.empty(n_buffers, size, f, dtype=dtype, device=x_nf.device)
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
