@@ -68,11 +68,16 @@ def test_closed_forms_equal_autograd(kind):
     torch.testing.assert_close(closed.total(mean.clone()), by_autograd.total(mean.clone()))
     for with_parameters in (True, False):
         found, expected = (
-            part.gradients(mean.clone(), weight, torch.empty_like(mean), with_parameters)
+            part.gradient(mean.clone(), weight, torch.empty_like(mean), with_parameters)
             for part in (closed, by_autograd)
         )
         torch.testing.assert_close(found, expected)
-        assert len(found[1]) == with_parameters * len(list(likelihood.parameters()))
+    # Blocks add up, and only those with parameters count.
+    closed.gradient(2 * mean, weight, torch.empty_like(mean), True)
+    by_autograd.gradient(2 * mean, weight, torch.empty_like(mean), True)
+    sums = closed.parameter_gradients()
+    torch.testing.assert_close(sums, by_autograd.parameter_gradients())
+    assert len(sums) == len(list(likelihood.parameters()))
 
 
 @pytest.mark.parametrize("kind", ALL)

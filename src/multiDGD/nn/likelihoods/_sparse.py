@@ -84,9 +84,7 @@ class SparseLogProb(torch.autograd.Function):
         for rows, (share, mean, scratch) in _row_blocks(logits_nf, lse_n.dtype, 3):
             _exp_minus(logits_nf[rows], lse_n[rows, None], share)
             torch.mul(share, library[rows, None], out=mean)
-            g, parts = zeros.gradients(mean, weight_n[rows], scratch, learned)
-            for total, part in zip(by_parameters, parts, strict=True):
-                total += part
+            g = zeros.gradient(mean, weight_n[rows], scratch, learned)
             here = slice(first_nonzero[rows.start], first_nonzero[rows.stop])
             at = flat_index[here] - rows.start * f
             g.view(-1).index_add_(0, at, at_nonzeros[here])
@@ -94,8 +92,10 @@ class SparseLogProb(torch.autograd.Function):
             torch.addcmul(g, share, g.sum(1, keepdim=True), value=-1, out=into)
             if into is g:
                 gradient_nf[rows] = g
-        none = (None,) * (len(ctx.needs_input_grad) - 3)
-        return None, None, gradient_nf, *(by_parameters if learned else none)
+        if not learned:
+            return None, None, gradient_nf, *([None] * (len(ctx.needs_input_grad) - 3))
+        totals = zip(by_parameters, zeros.parameter_gradients(), strict=True)
+        return None, None, gradient_nf, *(a + b for a, b in totals)
 
 
 def _exp_minus(x_nf: Tensor, shift_n1: Tensor, out_nf: Tensor) -> None:

@@ -26,6 +26,7 @@ class ZeroPart:
 
     def __init__(self, likelihood: Likelihood) -> None:
         self.likelihood = likelihood
+        self._sums = [torch.zeros_like(p) for p in likelihood.parameters()]
 
     def total(self, mean_nf: Tensor) -> Tensor:
         """Log-probability of zeros, summed over features (nats), shape ``(n,)``.
@@ -38,10 +39,10 @@ class ZeroPart:
         with torch.no_grad():
             return self.likelihood.log_prob_zero(mean_nf).sum(1)
 
-    def gradients(
+    def gradient(
         self, mean_nf: Tensor, weight_n: Tensor, scratch_nf: Tensor, with_parameters: bool
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Derivatives of the cells' weighted totals.
+    ) -> Tensor:
+        """Derivative of the cells' weighted totals by the log means, shape ``(n, f)``.
 
         Parameters
         ----------
@@ -52,19 +53,21 @@ class ZeroPart:
         scratch_nf
             Memory of the same shape, to be used freely.
         with_parameters
-            Whether derivatives by the likelihood's parameters are wanted.
-
-        Returns
-        -------
-        The derivative by the logarithm of each mean, shape ``(n, f)``, and those by each of the
-        likelihood's parameters.
+            Whether to add up derivatives by the likelihood's parameters too, for
+            :meth:`parameter_gradients`.
         """
         with torch.enable_grad():
             mean = mean_nf.detach().requires_grad_()
             total = weight_n @ self.likelihood.log_prob_zero(mean).sum(1)
             wanted = (mean, *self.likelihood.parameters()) if with_parameters else (mean,)
             by_mean, *others = torch.autograd.grad(total, wanted, materialize_grads=True)
-        return by_mean * mean_nf, tuple(others)
+        if with_parameters:
+            self._sums = [a + b for a, b in zip(self._sums, others, strict=True)]
+        return by_mean * mean_nf
+
+    def parameter_gradients(self) -> list[Tensor]:
+        """Derivatives by each of the likelihood's parameters, over all blocks so far."""
+        return self._sums
 
 
 class PoissonZero(ZeroPart):
@@ -74,8 +77,8 @@ class PoissonZero(ZeroPart):
         """Minus the sum of the means."""
         return mean_nf.sum(1).neg_()
 
-    def gradients(
+    def gradient(
         self, mean_nf: Tensor, weight_n: Tensor, scratch_nf: Tensor, with_parameters: bool
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Minus the weighted mean; there are no parameters."""
-        return mean_nf.mul_(-weight_n[:, None]), ()
+    ) -> Tensor:
+        """Minus the weighted mean."""
+        return mean_nf.mul_(-weight_n[:, None])

@@ -98,19 +98,29 @@ class NegativeBinomialZero(ZeroPart):
     def __init__(self, likelihood: NegativeBinomial) -> None:
         super().__init__(likelihood)
         self.r = likelihood.dispersion.detach()
+        self._by_r = torch.zeros_like(self.r)
 
     def total(self, mean_nf: Tensor) -> Tensor:
         """Sum over features by a product with ``-r``."""
         r = self.r.to(mean_nf)
         return torch.mv(mean_nf.div_(r).log1p_(), r).neg_()
 
-    def gradients(
+    def gradient(
         self, mean_nf: Tensor, weight_n: Tensor, scratch_nf: Tensor, with_parameters: bool
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Closed forms; both derivatives share ``m / (1 + m)``."""
+    ) -> Tensor:
+        """Closed form; the derivatives by mean and dispersion share ``m / (1 + m)``."""
         r = self.r.to(mean_nf)
+        weight = weight_n.to(mean_nf)
         ratio = mean_nf.div_(r)
-        by_r = -(weight_n @ torch.log1p(ratio, out=scratch_nf)) if with_parameters else None
+        if with_parameters:
+            self._by_r = self._by_r.to(mean_nf)
+            torch.log1p(ratio, out=scratch_nf)
+            self._by_r.addmv_(scratch_nf.T, weight, alpha=-1)
         share = ratio.div_(torch.add(ratio, 1, out=scratch_nf))
-        parameters = () if by_r is None else ((by_r + weight_n @ share) * (r - 1),)
-        return share.mul_(r).mul_(-weight_n[:, None]), parameters
+        if with_parameters:
+            self._by_r.addmv_(share.T, weight)
+        return share.mul_(r).mul_(-weight[:, None])
+
+    def parameter_gradients(self) -> list[Tensor]:
+        """Derivative by ``log_r``."""
+        return [self._by_r * (self.r - 1)]
