@@ -164,6 +164,23 @@ def test_large_counts_and_tiny_means():
     assert found == pytest.approx(-69 - np.log(2) - 1.0, rel=1e-5)
 
 
+def test_gradient_in_the_logits_own_memory():
+    results = []
+    for reuse_logits in (False, True):
+        nb, leaf, x = simulate(NegativeBinomial)
+        leaf.requires_grad_()
+        logits = leaf * 2
+        before = logits.detach().clone()
+        value = nb.log_prob(logits, x, reuse_logits=reuse_logits).sum()
+        value.backward(retain_graph=True)
+        results.append([leaf.grad.clone(), nb.log_r.grad.clone()])
+        assert torch.equal(logits, before) != reuse_logits
+        if reuse_logits:  # a second pass would start from what is no longer there
+            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                value.backward()
+    torch.testing.assert_close(results[0], results[1])
+
+
 def test_half_precision_logits_are_raised():
     nb, logits, x = simulate(NegativeBinomial, dtype=torch.float32)
     low = logits.bfloat16().requires_grad_()

@@ -291,13 +291,28 @@ class MultiDGDModule(BaseModuleClass):
             As for :meth:`loss`.
         """
         decoded = self.generative(representation, tensors["continuous"])
-        return self.loss(tensors, {"representation": representation}, decoded, n_obs)
+        inferred = {"representation": representation}
+        return self.loss(tensors, inferred, decoded, n_obs, reuse_logits=True)
 
     def reconstruction_loss(
-        self, logits: Mapping[str, Tensor], counts: Mapping[str, Counts]
+        self,
+        logits: Mapping[str, Tensor],
+        counts: Mapping[str, Counts],
+        reuse_logits: bool = False,
     ) -> dict[str, Tensor]:
-        """Negative log-likelihood of each cell's counts (nats), by modality, shape ``(n,)``."""
-        return {m: -self.likelihood(m).log_prob(a, counts[m]) for m, a in logits.items()}
+        """Negative log-likelihood of each cell's counts (nats), by modality, shape ``(n,)``.
+
+        Parameters
+        ----------
+        logits, counts
+            Those of each modality.
+        reuse_logits
+            As for :meth:`multiDGD.nn.Likelihood.log_prob`.
+        """
+        return {
+            m: -self.likelihood(m).log_prob(a, counts[m], reuse_logits=reuse_logits)
+            for m, a in logits.items()
+        }
 
     def loss(
         self,
@@ -305,6 +320,7 @@ class MultiDGDModule(BaseModuleClass):
         inference_outputs: dict[str, Tensor],
         generative_outputs: dict[str, dict[str, Tensor]],
         n_obs: float | None = None,
+        reuse_logits: bool = False,
     ) -> LossOutput:
         """Negative log posterior of a minibatch (nats, summed over its cells).
 
@@ -317,8 +333,12 @@ class MultiDGDModule(BaseModuleClass):
         n_obs
             Number of training cells. The minibatch takes its share of the mixtures' own priors;
             without it they are left out.
+        reuse_logits
+            As for :meth:`multiDGD.nn.Likelihood.log_prob`.
         """
-        reconstruction = self.reconstruction_loss(generative_outputs["logits"], tensors["counts"])
+        reconstruction = self.reconstruction_loss(
+            generative_outputs["logits"], tensors["counts"], reuse_logits
+        )
         latent = self.latent_log_prob(
             inference_outputs["representation"], tensors["labels"], tensors["covariates"]
         )

@@ -99,7 +99,9 @@ class Likelihood(nn.Module, ABC):
         """
         return library_n[:, None] * logits_nf.softmax(-1)
 
-    def log_prob(self, logits_nf: Tensor, counts: Counts | Tensor) -> Tensor:
+    def log_prob(
+        self, logits_nf: Tensor, counts: Counts | Tensor, *, reuse_logits: bool = False
+    ) -> Tensor:
         """Log-likelihood of each cell, summed over features (nats), shape ``(n,)``.
 
         Parameters
@@ -108,6 +110,9 @@ class Likelihood(nn.Module, ABC):
             Output of the modality's head, shape ``(n, f)``. Below float32 it is raised to it.
         counts
             The cells' counts, as non-zeros or as a dense matrix ``(n, f)``.
+        reuse_logits
+            Let the backward pass write the logits' gradient over the logits, which nobody must
+            look at afterwards. Saves memory of that size, and the time to get it.
 
         Raises
         ------
@@ -122,7 +127,7 @@ class Likelihood(nn.Module, ABC):
                 f"`counts` must have shape {(logits_nf.shape[0], self.n_features)} and `logits_nf` "
                 f"the same, found {found} and {tuple(logits_nf.shape)}."
             )
-        return SparseLogProb.apply(self, counts, logits_nf, *self.parameters())
+        return SparseLogProb.apply(self, counts, reuse_logits, logits_nf, *self.parameters())
 
 
 def get_likelihood(name: str) -> type[Likelihood]:

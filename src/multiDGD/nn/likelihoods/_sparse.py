@@ -33,7 +33,12 @@ class SparseLogProb(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, likelihood: Likelihood, counts: Counts, logits_nf: Tensor, *parameters: Tensor
+        ctx: Any,
+        likelihood: Likelihood,
+        counts: Counts,
+        reuse_logits: bool,
+        logits_nf: Tensor,
+        *parameters: Tensor,
     ) -> Tensor:
         value_n = logits_nf.new_empty(len(logits_nf), dtype=_at_least_float32(logits_nf))
         library = counts.library.to(value_n)
@@ -56,7 +61,7 @@ class SparseLogProb(torch.autograd.Function):
         value_n.index_add_(0, counts.rows, correction.detach())
 
         ctx.save_for_backward(logits_nf, lse_n, library)
-        ctx.likelihood, ctx.counts = likelihood, counts
+        ctx.likelihood, ctx.counts, ctx.reuse_logits = likelihood, counts, reuse_logits
         ctx.log_mean, ctx.correction = log_mean, correction
         return value_n
 
@@ -66,7 +71,7 @@ class SparseLogProb(torch.autograd.Function):
         logits_nf, lse_n, library = ctx.saved_tensors
         likelihood, counts = ctx.likelihood, ctx.counts
         n, f = logits_nf.shape
-        learned = any(ctx.needs_input_grad[3:])
+        learned = any(ctx.needs_input_grad[4:])
         parameters = tuple(likelihood.parameters()) if learned else ()
         at_nonzeros, *by_parameters = torch.autograd.grad(
             ctx.correction,
@@ -76,7 +81,7 @@ class SparseLogProb(torch.autograd.Function):
             materialize_grads=True,
         )
         zeros = likelihood.zero_part()
-        gradient_nf = torch.empty_like(logits_nf)
+        gradient_nf = logits_nf if ctx.reuse_logits else torch.empty_like(logits_nf)
         flat_index = counts.flat_index
         first_nonzero = torch.searchsorted(
             counts.rows, torch.arange(n + 1, device=counts.rows.device)
@@ -93,9 +98,9 @@ class SparseLogProb(torch.autograd.Function):
             if into is g:
                 gradient_nf[rows] = g
         if not learned:
-            return None, None, gradient_nf, *([None] * (len(ctx.needs_input_grad) - 3))
+            return None, None, None, gradient_nf, *([None] * (len(ctx.needs_input_grad) - 4))
         totals = zip(by_parameters, zeros.parameter_gradients(), strict=True)
-        return None, None, gradient_nf, *(a + b for a, b in totals)
+        return None, None, None, gradient_nf, *(a + b for a, b in totals)
 
 
 def _exp_minus(x_nf: Tensor, shift_n1: Tensor, out_nf: Tensor) -> None:
