@@ -162,6 +162,20 @@ def test_load_with_other_cells(tmp_path):
     assert again.adata.n_obs == 40
 
 
+def test_training_goes_on_with_other_cells(tmp_path):
+    mdata = toy_mudata()
+    model = fitted(mdata, batch_key="batch")
+    model.save(tmp_path / "model")
+    rates = dict.fromkeys(("lr", "lr_representation", "lr_mixture", "weight_precision"), 0.0)
+    order = np.random.default_rng(0).permutation(40)
+    for cells in (order, order[:25]):
+        loaded = MultiDGD.load(tmp_path / "model", adata=mdata[cells].copy())
+        loaded.train(**{**TRAIN, "plan_kwargs": rates})
+        np.testing.assert_array_equal(
+            loaded.get_latent_representation(), model.get_latent_representation()[cells]
+        )
+
+
 def test_loading_without_data_still_needs_it_to_decode(tmp_path):
     model = fitted(toy_mudata())
     model.save(tmp_path / "model")

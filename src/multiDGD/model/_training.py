@@ -95,8 +95,12 @@ class TrainingMixin(CellsMixin):
         )
         splitter.setup()
         if start is not None or not self.is_started_:
+            self.module.resize(self.adata.n_obs)
             self._start("spectral" if start is None else start, splitter.train_idx)
-        self._remember_cells()
+        else:
+            self._take_over()
+        self.cell_names_ = np.asarray(self.adata.obs_names, dtype=str)
+        self.cell_fingerprints_ = self.adata_manager.fingerprints
 
         plan = MultiDGDTrainingPlan(self.module, **(plan_kwargs or {}))
         if max_epochs is None:
@@ -132,11 +136,12 @@ class TrainingMixin(CellsMixin):
             with torch.no_grad():
                 table[torch.from_numpy(cells).to(table.device)] = found.to(table.device)
 
-    def _remember_cells(self) -> None:
-        manager: CellManager = self.adata_manager
-        self.cell_names_ = np.asarray(self.adata.obs_names, dtype=str)
-        self.cell_fingerprints_ = manager.fingerprints
-        self.module.resize(len(self.cell_names_))
+    def _take_over(self) -> None:
+        """Give the table a row for each cell at hand, which need not be those of before."""
+        _, w = self._representation(self.adata_manager, None, None)
+        self.module.resize(len(w))
+        with torch.no_grad():
+            self.module.representations.z.copy_(w)
 
     def _start(self, start: str | np.ndarray, train_cells: np.ndarray) -> None:
         manager: CellManager = self.adata_manager
@@ -151,11 +156,11 @@ class TrainingMixin(CellsMixin):
             for total in [np.asarray(x.sum(1)).ravel()[train_cells]]
         }
         self._standardize(dataset, train_cells)
-        self.is_started_ = True
         seed = settings.seed or 0
         n_cells, n_latent = len(dataset), self.module.n_latent
         if isinstance(start, str) and start == "zero":
             start_from_zero(self.module)
+            self.is_started_ = True
             return
         if isinstance(start, str):
             if start != "spectral":
@@ -188,6 +193,7 @@ class TrainingMixin(CellsMixin):
             covariates=dataset.covariates,
             seed=seed,
         )
+        self.is_started_ = True
 
     def _standardize(self, dataset: CellDataset, train_cells: np.ndarray) -> None:
         values = torch.from_numpy(dataset.continuous[train_cells])
