@@ -47,8 +47,24 @@ class CellsMixin(BaseModelClass):
                 "`get_latent_representation()` and `get_covariate_representation()` alone return "
                 "the training cells' own."
             )
+        if self.adata_manager is None:
+            return self._adopt(adata)
         adata = self._validate_anndata(adata)
         return self.get_anndata_manager(adata, required=True)
+
+    def _adopt(self, adata: AnnData | MuData) -> CellManager:
+        """Register the first object that a model without data is asked about.
+
+        Newer scvi-tools do so themselves, 1.4.0 does not.
+        """
+        if adata.is_view:
+            adata = adata.copy()
+        setup = getattr(type(self), self.registry_["setup_method_name"])
+        setup(adata, source_registry=self.registry_, **self.registry_["setup_args"])
+        self._adata = adata
+        self._adata_manager = self._get_most_recent_anndata_manager(adata, required=True)
+        self._register_manager_for_instance(self._adata_manager)
+        return self._adata_manager
 
     def _representation(
         self, manager: CellManager, indices: Sequence[int] | None, batch_size: int | None
