@@ -3,6 +3,8 @@ import torch
 
 from multiDGD.module import MultiDGDModule
 from multiDGD.nn import Counts
+from multiDGD.nn.likelihoods._zero import ZeroPart
+from multiDGD.nn.likelihoods.negative_binomial import NegativeBinomialZero
 from multiDGD.train import category_means, infer_representations
 from multiDGD.train._map import best_candidates, frozen_gradient
 
@@ -96,6 +98,18 @@ def test_the_model_is_left_as_it_is(module):
     for key, value in module.state_dict().items():
         torch.testing.assert_close(value, before[key])
     assert all(p.grad is None for p in module.parameters())
+
+
+def test_no_gradient_of_the_model_is_computed(module, monkeypatch):
+    batch, _ = draw(module, 6)
+
+    def refuse(*args):
+        raise AssertionError("a gradient that nobody uses")
+
+    monkeypatch.setattr(ZeroPart, "parameter_gradients", refuse)
+    monkeypatch.setattr(NegativeBinomialZero, "parameter_gradients", refuse)
+    infer_representations(module, [batch], n_steps=1)
+    assert all(p.requires_grad for p in module.parameters())
 
 
 def test_labels_are_not_used():

@@ -37,7 +37,7 @@ class CellManager(AnnDataManager):
         ValueError
             If cells have no counts in any modality, with their number and some names.
         """
-        self._sources: list[CountSource] | None = None
+        self._sources: list[CountSource] = []
         self._fingerprints: np.ndarray | None = None
         super().register_fields(adata, source_registry, **transfer_kwargs)
         empty = np.concatenate([self._without_counts(batch) for batch in self.batches()])
@@ -63,12 +63,9 @@ class CellManager(AnnDataManager):
     def sources(self) -> list[CountSource]:
         """Counts of every registered matrix."""
         current = self._matrices()
-        known = self._sources or []
-        if [s.x for s in known] != [] and all(
-            source.x is x for source, (x, _) in zip(known, current, strict=True)
-        ):
-            return known
-        self._sources = [self._make_source(x, modality) for x, modality in current]
+        known = self._sources
+        if not known or any(s.x is not x for s, (x, _) in zip(known, current, strict=True)):
+            self._sources = [self._make_source(x, modality) for x, modality in current]
         return self._sources
 
     def _matrices(self) -> list[tuple[object, str | None]]:

@@ -146,9 +146,9 @@ class TrainingMixin(CellsMixin):
     def _start(self, start: str | np.ndarray, train_cells: np.ndarray) -> None:
         manager: CellManager = self.adata_manager
         dataset = manager.create_torch_dataset()
-        if len(self.summary.labels) and not (dataset.labels[train_cells] >= 0).any():
-            if isinstance(self.module.mixture, GaussianMixtureSupervised):
-                raise ValueError("`labels_key`: no training cell has a label. Raise `train_size`.")
+        supervised = isinstance(self.module.mixture, GaussianMixtureSupervised)
+        if supervised and not (dataset.labels[train_cells] >= 0).any():
+            raise ValueError("`labels_key`: no training cell has a label. Raise `train_size`.")
         counts = {m: manager.matrix(m) for m in self.module.modalities}
         self.library_medians_ = {
             m: float(np.median(total[total > 0]))

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
-from torch import Tensor
+from torch import Tensor, nn
 
 from multiDGD.module import MultiDGDModule
 from multiDGD.nn import Counts
 
 from ._row_adam import RowAdam
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Ask for no gradients of a module's parameters, which would be computed and thrown away."""
+    learned = [p for p in module.parameters() if p.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
 
 
 def frozen_gradient(
@@ -30,7 +44,7 @@ def frozen_gradient(
     representation
         Shape ``(n, n_representation)``.
     """
-    with torch.enable_grad():
+    with frozen(module), torch.enable_grad():
         leaf = representation.detach().requires_grad_()
         output = module.objective(batch, leaf)
         (gradient,) = torch.autograd.grad(output.loss, leaf)

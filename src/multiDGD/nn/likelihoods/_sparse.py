@@ -51,7 +51,8 @@ class SparseLogProb(torch.autograd.Function):
             lse_n[rows] = (largest + total.log()).squeeze(1)
             value_n[rows] = zeros.total(block.mul_(library[rows, None] / total))
 
-        logit = logits_nf.reshape(-1)[counts.flat_index].to(value_n.dtype)
+        flat_index = counts.flat_index
+        logit = logits_nf.reshape(-1)[flat_index].to(value_n.dtype)
         log_mean = logit - lse_n[counts.rows] + library.log()[counts.rows]
         with torch.enable_grad():
             log_mean = log_mean.detach().requires_grad_()
@@ -62,7 +63,7 @@ class SparseLogProb(torch.autograd.Function):
 
         ctx.save_for_backward(logits_nf, lse_n, library)
         ctx.likelihood, ctx.counts, ctx.reuse_logits = likelihood, counts, reuse_logits
-        ctx.log_mean, ctx.correction = log_mean, correction
+        ctx.flat_index, ctx.log_mean, ctx.correction = flat_index, log_mean, correction
         return value_n
 
     @staticmethod
@@ -82,7 +83,6 @@ class SparseLogProb(torch.autograd.Function):
         )
         zeros = likelihood.zero_part()
         gradient_nf = logits_nf if ctx.reuse_logits else torch.empty_like(logits_nf)
-        flat_index = counts.flat_index
         first_nonzero = torch.searchsorted(
             counts.rows, torch.arange(n + 1, device=counts.rows.device)
         ).tolist()
@@ -91,7 +91,7 @@ class SparseLogProb(torch.autograd.Function):
             torch.mul(share, library[rows, None], out=mean)
             g = zeros.gradient(mean, weight_n[rows], scratch, learned)
             here = slice(first_nonzero[rows.start], first_nonzero[rows.stop])
-            at = flat_index[here] - rows.start * f
+            at = ctx.flat_index[here] - rows.start * f
             g.view(-1).index_add_(0, at, at_nonzeros[here])
             into = gradient_nf[rows] if gradient_nf.dtype == g.dtype else g
             torch.addcmul(g, share, g.sum(1, keepdim=True), value=-1, out=into)
