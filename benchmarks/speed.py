@@ -33,7 +33,7 @@ from _steps import block, epoch, multidgd, multivi, stepper, totalvi
 from _timing import Row, Seconds, alternate, table, timed
 from threadpoolctl import threadpool_limits
 
-from multiDGD.nn import NegativeBinomial
+from multiDGD.nn import NegativeBinomial, Workspace
 
 RESULTS = Path(__file__).parent / "results"
 FASTEST = "bf16-mixed"
@@ -129,9 +129,10 @@ def _likelihood(
     x_nf = counts.to_dense()
     nb = NegativeBinomial(f)
     logits = torch.randn(128, f).requires_grad_()
+    workspace = Workspace()
 
     def ours() -> torch.Tensor:
-        return nb.log_prob(logits, counts)
+        return nb.log_prob(logits, counts, workspace)
 
     def dense() -> torch.Tensor:
         return dense_log_prob(logits, x_nf, counts.library, nb.log_r)

@@ -1,11 +1,21 @@
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 import torch
 
-from multiDGD.nn import Bernoulli, Counts, Likelihood, NegativeBinomial, Poisson, get_likelihood
-from multiDGD.nn.likelihoods import _sparse
-from multiDGD.nn.likelihoods._zero import ZeroPart
+from multiDGD.nn import (
+    Bernoulli,
+    Counts,
+    Likelihood,
+    NegativeBinomial,
+    Poisson,
+    Workspace,
+    get_likelihood,
+)
+from multiDGD.nn.likelihoods import _blocks
+from multiDGD.nn.likelihoods._terms import Terms
+from multiDGD.nn.likelihoods.negative_binomial import RisingFactorial
 
 ALL = [NegativeBinomial, Poisson, Bernoulli]
 
@@ -59,32 +69,131 @@ def test_gradients_by_finite_differences(kind):
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_closed_forms_equal_autograd(kind):
+@pytest.mark.parametrize("learned", [True, False])
+def test_closed_forms_equal_autograd(kind, learned):
     likelihood, logits, x = simulate(kind)
-    mean = likelihood.mean(logits, x.sum(1))
-    weight = torch.linspace(-1, 2, len(x), dtype=mean.dtype)
-    closed, by_autograd = likelihood.zero_part(), ZeroPart(likelihood)
-    assert type(closed) is not ZeroPart
-    torch.testing.assert_close(closed.total(mean.clone()), by_autograd.total(mean.clone()))
-    for with_parameters in (True, False):
-        found, expected = (
-            part.gradient(mean.clone(), weight, torch.empty_like(mean), with_parameters)
-            for part in (closed, by_autograd)
+    x[0] += 7 * (kind is not Bernoulli)  # beyond what is tabulated
+    counts = Counts.from_dense(x)
+    closed, by_autograd = likelihood.terms(learned), Terms(likelihood, learned)
+    assert type(closed) is not Terms
+    scale = torch.ones(x.shape[1]).to(x) if closed.scale_f is None else closed.scale_f
+    weight = torch.linspace(-1, 2, len(x), dtype=x.dtype)
+    at_nonzeros = counts.columns, weight[counts.rows]
+    for factor in (1, 2):  # blocks add up
+        mean = factor * likelihood.mean(logits, x.sum(1)).detach()
+        ratio = mean / scale
+        scratch = torch.empty(2, *mean.shape, dtype=mean.dtype)
+        value, share = closed.zeros(ratio.clone(), weight, scratch)
+        expected, expected_share = by_autograd.zeros(mean, weight, scratch.clone())
+        torch.testing.assert_close(value, expected)
+        torch.testing.assert_close(share * scale, expected_share)
+        place = counts.rows, counts.columns
+        log_ratio, log_mean = ratio.log()[place], mean.log()[place]
+        torch.testing.assert_close(
+            closed.slope(counts.values, log_ratio, counts.columns),
+            by_autograd.slope(counts.values, log_mean, counts.columns),
         )
-        torch.testing.assert_close(found, expected)
-    # Blocks add up, and only those with parameters count.
-    closed.gradient(2 * mean, weight, torch.empty_like(mean), True)
-    by_autograd.gradient(2 * mean, weight, torch.empty_like(mean), True)
+        torch.testing.assert_close(
+            closed.nonzeros(counts.values, log_ratio, *at_nonzeros),
+            by_autograd.nonzeros(counts.values, log_mean, *at_nonzeros),
+        )
     sums = closed.parameter_gradients()
-    torch.testing.assert_close(sums, by_autograd.parameter_gradients())
     assert len(sums) == len(list(likelihood.parameters()))
+    torch.testing.assert_close(sums, by_autograd.parameter_gradients())
+
+
+@pytest.mark.parametrize("x", [1, 2, 4, 5, 1000, 0.5])
+def test_rising_factorials_are_scipys(x):
+    r = torch.tensor([1.0, 1.5, 300.0], dtype=torch.float64)
+    value, by_r = RisingFactorial(r)(torch.full((3,), float(x)).double(), torch.arange(3))
+    r = r.numpy()
+    gammaln, psi = scipy.special.gammaln, scipy.special.digamma
+    np.testing.assert_allclose(value, gammaln(x + r) - gammaln(r) - gammaln(x + 1), rtol=1e-9)
+    np.testing.assert_allclose(by_r, psi(x + r) - psi(r), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("weighted", [True, False])
+def test_with_the_last_layer_as_without(kind, weighted):
+    likelihood, logits, x = simulate(kind)
+    layer = torch.nn.Linear(4, x.shape[1]).double()
+    hidden = logits[:, :4].clone().requires_grad_()
+    weight = torch.linspace(-1, 2, len(x)).double() if weighted else -torch.ones(len(x)).double()
+    wanted = hidden, layer.weight, layer.bias, *likelihood.parameters()
+    apart = likelihood.log_prob(layer(hidden), x)
+    together = likelihood.linear_log_prob(hidden, layer, x)
+    torch.testing.assert_close(together, apart)
+    torch.testing.assert_close(
+        torch.autograd.grad(together @ weight, wanted), torch.autograd.grad(apart @ weight, wanted)
+    )
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_gradients_of_the_last_layer_by_finite_differences(kind):
+    likelihood, logits, x = simulate(kind)
+    layer = torch.nn.Linear(4, x.shape[1]).double()
+    hidden = logits[:, :4].clone().requires_grad_()
+    workspace = Workspace()
+    assert torch.autograd.gradcheck(
+        lambda h, *_: likelihood.linear_log_prob(h, layer, x, workspace),
+        (hidden, *layer.parameters(), *likelihood.parameters()),
+    )
+
+
+def test_a_frozen_layer_gets_no_gradient():
+    nb, logits, x = simulate(NegativeBinomial)
+    layer = torch.nn.Linear(4, x.shape[1]).double().requires_grad_(False)
+    nb.requires_grad_(False)
+    hidden = logits[:, :4].clone().requires_grad_()
+    nb.linear_log_prob(hidden, layer, x).sum().backward()
+    expected = torch.autograd.grad(nb.log_prob(layer(hidden), x).sum(), hidden)
+    torch.testing.assert_close(hidden.grad, *expected)
+    assert layer.weight.grad is layer.bias.grad is nb.log_r.grad is None
+    with torch.no_grad():
+        assert not nb.linear_log_prob(hidden, layer, x).requires_grad
+
+
+def test_products_in_bfloat16_under_autocast():
+    nb, logits, x = simulate(NegativeBinomial, n=64, f=200, dtype=torch.float32)
+    layer, hidden = torch.nn.Linear(200, 200), logits.requires_grad_()
+    found = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            value = nb.linear_log_prob(hidden, layer, x)
+        gradients = torch.autograd.grad(value.sum(), (hidden, layer.weight, layer.bias, nb.log_r))
+        assert {g.dtype for g in (value, *gradients)} == {torch.float32}
+        found.append((value.detach(), *gradients))
+    for exact, low in zip(*found, strict=True):
+        error = (low - exact).norm() / exact.norm()
+        assert 0 < error < 0.02
+
+
+def test_training_steps_use_the_same_memory_again():
+    nb, logits, x = simulate(NegativeBinomial, dtype=torch.float32)
+    layer, hidden, workspace = torch.nn.Linear(4, x.shape[1]), logits[:, :4], Workspace()
+
+    def step():
+        layer.weight.grad = None
+        nb.linear_log_prob(hidden, layer, x, workspace).sum().backward()
+        return layer.weight.grad
+
+    first = step().clone()
+    place = layer.weight.grad.data_ptr()
+    assert torch.equal(step(), first)
+    assert layer.weight.grad.data_ptr() == place
+    # Whoever still looks at a gradient keeps it, and gradients add up as they always do.
+    held = layer.weight.grad
+    assert step().data_ptr() != held.data_ptr()
+    assert torch.equal(held, first)
+    nb.linear_log_prob(hidden, layer, x, workspace).sum().backward()
+    torch.testing.assert_close(layer.weight.grad, 2 * first)
 
 
 @pytest.mark.parametrize("kind", ALL)
 def test_rows_in_blocks_change_nothing(kind, monkeypatch):
     results = []
     for elements in (1, 13, 10**6):
-        monkeypatch.setattr(_sparse, "BLOCK_ELEMENTS", elements)
+        monkeypatch.setattr(_blocks, "BLOCK_ELEMENTS", elements)
         likelihood, logits, x = simulate(kind)
         logits.requires_grad_()
         value = likelihood.log_prob(logits, x)
@@ -111,6 +220,50 @@ def test_float32_is_close_to_float64(kind):
     torch.testing.assert_close(values[1], values[0], rtol=1e-5, atol=0)
     scale = grads[0].abs().max()
     assert (grads[1] - grads[0]).abs().max() < 1e-5 * scale
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("largest", [3, 1e6])
+def test_the_compiled_pass_is_exact(n_threads, largest):
+    """In float32, against the dense form in float64; weights, empty rows and huge counts too."""
+    n, f = 9, 300
+    generator = torch.Generator().manual_seed(1)
+    nb = NegativeBinomial(f)
+    nb.log_r.data.normal_(0, 2, generator=generator)
+    x = torch.poisson(torch.rand(n, f, generator=generator) * 2, generator)
+    x[0], x[1, 1:], x[2, 5], x[3] = 0, 0, largest, 1 + x[3]
+    logits = (5 * torch.randn(n, f, generator=generator)).requires_grad_()
+    weight = torch.linspace(-1, 2, n)
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        value = nb.log_prob(logits, x)
+        found = torch.autograd.grad(value @ weight, (logits, nb.log_r))
+    finally:
+        torch.set_num_threads(before)
+    logits, exact = logits.detach().double().requires_grad_(), NegativeBinomial(f).double()
+    exact.log_r.data = nb.log_r.data.double()
+    dense = torch.distributions.NegativeBinomial(
+        exact.dispersion,
+        logits=exact.mean(logits, x.double().sum(1)).log() - exact.dispersion.log(),
+    )
+    expected = dense.log_prob(x.double()).masked_fill(x.sum(1, keepdim=True) == 0, 0).sum(1)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=0)
+    expected = torch.autograd.grad(expected @ weight.double(), (logits, exact.log_r))
+    for a, b in zip(found, expected, strict=True):
+        b = b.nan_to_num()  # of the empty cell, whose log mean the dense form takes
+        assert (a - b).norm() < 1e-5 * b.norm()
+
+
+def test_without_the_compiler_the_same(monkeypatch):
+    found = []
+    for disabled in ("0", "1"):
+        monkeypatch.setenv("NUMBA_DISABLE_JIT", disabled)
+        nb, logits, x = simulate(NegativeBinomial, n=30, f=200, dtype=torch.float32)
+        value = nb.log_prob(logits.requires_grad_(), x)
+        found.append((value, *torch.autograd.grad(value.sum(), (logits, nb.log_r))))
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)
+    assert not torch.equal(found[0][1], found[1][1])  # two ways indeed
 
 
 def test_golden_negative_binomial(data_dir):
@@ -164,23 +317,6 @@ def test_large_counts_and_tiny_means():
     assert found == pytest.approx(-69 - np.log(2) - 1.0, rel=1e-5)
 
 
-def test_gradient_in_the_logits_own_memory():
-    results = []
-    for reuse_logits in (False, True):
-        nb, leaf, x = simulate(NegativeBinomial)
-        leaf.requires_grad_()
-        logits = leaf * 2
-        before = logits.detach().clone()
-        value = nb.log_prob(logits, x, reuse_logits=reuse_logits).sum()
-        value.backward(retain_graph=True)
-        results.append([leaf.grad.clone(), nb.log_r.grad.clone()])
-        assert torch.equal(logits, before) != reuse_logits
-        if reuse_logits:  # a second pass would start from what is no longer there
-            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-                value.backward()
-    torch.testing.assert_close(results[0], results[1])
-
-
 def test_half_precision_logits_are_raised():
     nb, logits, x = simulate(NegativeBinomial, dtype=torch.float32)
     low = logits.bfloat16().requires_grad_()
@@ -209,8 +345,8 @@ def test_a_new_likelihood_needs_two_functions():
     class Shifted(Poisson):
         name = "test_shifted"
 
-        def zero_part(self):
-            return ZeroPart(self)
+        def terms(self, learned):
+            return Terms(self, learned)
 
     try:
         _, logits, x = simulate(Poisson)

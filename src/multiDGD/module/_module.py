@@ -10,7 +10,7 @@ from scvi.module.base import BaseModuleClass, LossOutput
 from torch import Tensor, nn
 
 from multiDGD.latent import GaussianMixture, GaussianMixtureSupervised, RepresentationLayer
-from multiDGD.nn import Counts, Decoder, Likelihood, get_likelihood
+from multiDGD.nn import Counts, Decoder, Likelihood, Workspace, get_likelihood, likelihood_names
 
 
 class MultiDGDModule(BaseModuleClass):
@@ -151,6 +151,7 @@ class MultiDGDModule(BaseModuleClass):
             get_likelihood(name)(n_features[modality])
             for modality, name in likelihood_names(n_features, likelihoods).items()
         )
+        self.workspace = Workspace()
         self.register_buffer("continuous_mean", torch.zeros(n_continuous))
         self.register_buffer("continuous_scale", torch.ones(n_continuous))
 
@@ -270,16 +271,21 @@ class MultiDGDModule(BaseModuleClass):
         -------
         ``"logits"``, those of each modality by name, shape ``(n, f)`` each.
         """
-        continuous = (continuous - self.continuous_mean) / self.continuous_scale
-        latent = torch.cat([representation, continuous.to(representation)], dim=-1)
+        latent = self.decoder_input(representation, continuous)
         return {"logits": self.decoder(latent, modalities)}
+
+    def decoder_input(self, representation: Tensor, continuous: Tensor) -> Tensor:
+        """Representations beside standardised continuous covariates, as for :meth:`generative`."""
+        continuous = (continuous - self.continuous_mean) / self.continuous_scale
+        return torch.cat([representation, continuous.to(representation)], dim=-1)
 
     def objective(
         self, tensors: dict[str, Any], representation: Tensor, n_obs: float | None = None
     ) -> LossOutput:
         """Negative log posterior of a minibatch at given representations (nats).
 
-        What training, validation and the inference of new cells all descend.
+        What training, validation and the inference of new cells all descend. Equal to
+        :meth:`loss`, without ever holding the logits and their gradient side by side.
 
         Parameters
         ----------
@@ -290,15 +296,17 @@ class MultiDGDModule(BaseModuleClass):
         n_obs
             As for :meth:`loss`.
         """
-        decoded = self.generative(representation, tensors["continuous"])
-        inferred = {"representation": representation}
-        return self.loss(tensors, inferred, decoded, n_obs, reuse_logits=True)
+        hidden = self.decoder.hidden(self.decoder_input(representation, tensors["continuous"]))
+        reconstruction = {
+            m: -self.likelihood(m).linear_log_prob(
+                x, self.decoder.head(m).output, tensors["counts"][m], self.workspace
+            )
+            for m, x in hidden.items()
+        }
+        return self._posterior(reconstruction, tensors, representation, n_obs)
 
     def reconstruction_loss(
-        self,
-        logits: Mapping[str, Tensor],
-        counts: Mapping[str, Counts],
-        reuse_logits: bool = False,
+        self, logits: Mapping[str, Tensor], counts: Mapping[str, Counts]
     ) -> dict[str, Tensor]:
         """Negative log-likelihood of each cell's counts (nats), by modality, shape ``(n,)``.
 
@@ -306,13 +314,8 @@ class MultiDGDModule(BaseModuleClass):
         ----------
         logits, counts
             Those of each modality.
-        reuse_logits
-            As for :meth:`multiDGD.nn.Likelihood.log_prob`.
         """
-        return {
-            m: -self.likelihood(m).log_prob(a, counts[m], reuse_logits=reuse_logits)
-            for m, a in logits.items()
-        }
+        return {m: -self.likelihood(m).log_prob(a, counts[m]) for m, a in logits.items()}
 
     def loss(
         self,
@@ -320,7 +323,6 @@ class MultiDGDModule(BaseModuleClass):
         inference_outputs: dict[str, Tensor],
         generative_outputs: dict[str, dict[str, Tensor]],
         n_obs: float | None = None,
-        reuse_logits: bool = False,
     ) -> LossOutput:
         """Negative log posterior of a minibatch (nats, summed over its cells).
 
@@ -333,15 +335,18 @@ class MultiDGDModule(BaseModuleClass):
         n_obs
             Number of training cells. The minibatch takes its share of the mixtures' own priors;
             without it they are left out.
-        reuse_logits
-            As for :meth:`multiDGD.nn.Likelihood.log_prob`.
         """
-        reconstruction = self.reconstruction_loss(
-            generative_outputs["logits"], tensors["counts"], reuse_logits
-        )
-        latent = self.latent_log_prob(
-            inference_outputs["representation"], tensors["labels"], tensors["covariates"]
-        )
+        reconstruction = self.reconstruction_loss(generative_outputs["logits"], tensors["counts"])
+        return self._posterior(reconstruction, tensors, inference_outputs["representation"], n_obs)
+
+    def _posterior(
+        self,
+        reconstruction: dict[str, Tensor],
+        tensors: dict[str, Any],
+        representation: Tensor,
+        n_obs: float | None,
+    ) -> LossOutput:
+        latent = self.latent_log_prob(representation, tensors["labels"], tensors["covariates"])
         local = {f"{term}_loss": -value for term, value in latent.items()}
         n_cells = len(tensors["cells"])
         total = torch.stack([v.sum() for v in (*reconstruction.values(), *local.values())]).sum()
@@ -375,24 +380,3 @@ class MultiDGDModule(BaseModuleClass):
             )
             for m, a in logits.items()
         }
-
-
-def likelihood_names(
-    modalities: Sequence[str] | Mapping[str, int], likelihoods: str | Mapping[str, str]
-) -> dict[str, str]:
-    """The likelihood of each modality, ``"nb"`` where none is named.
-
-    Raises
-    ------
-    ValueError
-        If ``likelihoods`` names a modality that is not there.
-    """
-    if isinstance(likelihoods, str):
-        return dict.fromkeys(modalities, likelihoods)
-    unknown = [m for m in likelihoods if m not in modalities]
-    if unknown:
-        raise ValueError(
-            f"`likelihoods` names {unknown}, which are not modalities. There are: "
-            f"{list(modalities)}."
-        )
-    return {m: likelihoods.get(m, "nb") for m in modalities}

@@ -2,7 +2,15 @@
 
 from ._counts import Counts
 from ._decoder import Decoder, Head, mlp
-from .likelihoods import Bernoulli, Likelihood, NegativeBinomial, Poisson, get_likelihood
+from ._workspace import Workspace
+from .likelihoods import (
+    Bernoulli,
+    Likelihood,
+    NegativeBinomial,
+    Poisson,
+    get_likelihood,
+    likelihood_names,
+)
 
 __all__ = [
     "Bernoulli",
@@ -12,6 +20,8 @@ __all__ = [
     "Likelihood",
     "NegativeBinomial",
     "Poisson",
+    "Workspace",
     "get_likelihood",
+    "likelihood_names",
     "mlp",
 ]

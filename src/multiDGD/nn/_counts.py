@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -83,6 +85,53 @@ class Counts(NamedTuple):
             library = torch.zeros(x_nf.shape[0], dtype=values.dtype, device=x_nf.device)
             library = library.index_add(0, rows, values)
         return cls(values, rows, columns, library, x_nf.shape[1])
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Counts]) -> Counts:
+        """Put the cells of several objects of the same features one below the other.
+
+        Parameters
+        ----------
+        parts
+            At least one.
+        """
+        first = accumulate((part.n_cells for part in parts), initial=0)
+        return cls(
+            values=torch.cat([part.values for part in parts]),
+            rows=torch.cat([part.rows + n for part, n in zip(parts, first, strict=False)]),
+            columns=torch.cat([part.columns for part in parts]),
+            library=torch.cat([part.library for part in parts]),
+            n_features=parts[0].n_features,
+        )
+
+    def take(self, cells: Tensor) -> Counts:
+        """Take some cells, at the cost of their non-zeros.
+
+        Parameters
+        ----------
+        cells
+            Rows, in any order and any of them more than once, shape ``(b,)``, int64.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from multiDGD.nn import Counts
+        >>> counts = Counts.from_dense(torch.tensor([[0.0, 3.0], [1.0, 2.0]]))
+        >>> counts.take(torch.tensor([1, 0, 1])).to_dense()
+        tensor([[1., 2.],
+                [0., 3.],
+                [1., 2.]])
+        """
+        device = self.rows.device
+        first = torch.searchsorted(self.rows, cells)
+        n_of_cell = torch.searchsorted(self.rows, cells + 1) - first
+        rows = torch.arange(len(cells), device=device).repeat_interleave(n_of_cell)
+        # Where a cell's non-zeros were, minus where they are now.
+        shift = first - (n_of_cell.cumsum(0) - n_of_cell)
+        at = torch.arange(len(rows), device=device) + shift[rows]
+        return Counts(
+            self.values[at], rows, self.columns[at], self.library[cells], self.n_features
+        )
 
     def to_dense(self) -> Tensor:
         """Return the dense count matrix, shape ``(n, f)``."""

@@ -127,8 +127,21 @@ class Decoder(nn.Module):
         modalities
             Those wanted; all by default.
         """
+        hidden = self.hidden(latent_nl, modalities)
+        return {m: self.head(m).output(x) for m, x in hidden.items()}
+
+    def hidden(
+        self, latent_nl: Tensor, modalities: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """What each modality's output layer is given, shape ``(n, h)`` each.
+
+        Parameters
+        ----------
+        latent_nl, modalities
+            As for :meth:`forward`.
+        """
         trunk = self.trunk(latent_nl)
-        return {m: self.head(m)(trunk) for m in modalities or self.modalities}
+        return {m: self.head(m).hidden(trunk) for m in modalities or self.modalities}
 
     @torch.no_grad()
     def initialize_output(self, mean_proportions: Mapping[str, Tensor]) -> None:

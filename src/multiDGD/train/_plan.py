@@ -111,11 +111,13 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self._visited: tuple[Tensor, Tensor] | None = None
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Adam with one group each for decoder, mixture and covariates' mixtures."""
+        """Adam with groups for the decoder's weights and its other parameters, and for mixtures."""
         module = self.module
         decoder = [*module.decoder.parameters(), *module.likelihoods.parameters()]
+        decayed = {"lr": self.lr, "weight_decay": self.weight_decay}
         groups = [
-            {"params": decoder, "lr": self.lr, "weight_decay": self.weight_decay},
+            {"params": [p for p in decoder if p.ndim > 1], **decayed, "penalised": True},
+            {"params": [p for p in decoder if p.ndim < 2], **decayed},
             {"params": list(module.mixture.parameters()), "lr": self.lr_mixture},
             {
                 "params": list(module.covariate_mixtures.parameters()),
@@ -175,7 +177,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
 
     @torch.no_grad()
     def on_after_backward(self) -> None:
-        """Step the visited rows; add the gradients of the penalties on the decoder's weights."""
+        """Step the visited rows; see to the penalties on the decoder's weights."""
         if self._visited is None:
             return
         cells, leaf = self._visited
@@ -184,11 +186,13 @@ class MultiDGDTrainingPlan(TrainingPlan):
         if not self.is_holding:
             self.row_optimizer.step(cells, leaf.grad, self.lr_factor_now)
         share = len(cells) / (self.n_obs_training or len(cells))
-        for weight in self.module.decoder.parameters():
-            if weight.ndim > 1 and weight.grad is not None:
-                weight.grad.add_(weight, alpha=self.weight_precision * share)
+        for group in self.optimizers().param_groups:
+            if group.get("penalised"):
+                # Adam adds it to the gradient as it goes: no pass over the weights for it alone.
+                group["weight_decay"] = self.weight_decay + self.weight_precision * share
                 if self.l1:
-                    weight.grad.add_(weight.sign(), alpha=self.l1 * len(cells))
+                    for weight in group["params"]:
+                        weight.grad.add_(weight.sign(), alpha=self.l1 * len(cells))
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Loss of validation cells; their rows take one step for each epoch since the last."""

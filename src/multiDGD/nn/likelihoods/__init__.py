@@ -7,7 +7,7 @@ Every module of this folder is imported and every :class:`Likelihood` in it is k
 import importlib
 import pkgutil
 
-from ._base import Likelihood, get_likelihood
+from ._base import Likelihood, get_likelihood, likelihood_names
 from .bernoulli import Bernoulli
 from .negative_binomial import NegativeBinomial
 from .poisson import Poisson
@@ -15,4 +15,11 @@ from .poisson import Poisson
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["Bernoulli", "Likelihood", "NegativeBinomial", "Poisson", "get_likelihood"]
+__all__ = [
+    "Bernoulli",
+    "Likelihood",
+    "NegativeBinomial",
+    "Poisson",
+    "get_likelihood",
+    "likelihood_names",
+]

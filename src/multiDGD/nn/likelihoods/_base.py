@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from multiDGD.nn._counts import Counts
+from multiDGD.nn._workspace import Workspace
 
-from ._sparse import SparseLogProb
-from ._zero import ZeroPart
+from ._functions import LinearLogProb, LogProb
+from ._terms import Terms
 
 
 class Likelihood(nn.Module, ABC):
@@ -80,12 +83,31 @@ class Likelihood(nn.Module, ABC):
     def sample(self, mean_nf: Tensor) -> Tensor:
         """Draw counts with the given means, shape ``(n, f)``, by torch's global generator."""
 
-    def zero_part(self) -> ZeroPart:
-        """What evaluates :meth:`log_prob_zero` and its derivatives for blocks of rows.
+    def fisher(self, mean_nf: Tensor) -> Tensor:
+        """Fisher information of each count about the logarithm of its mean, shape ``(n, f)``.
+
+        The expected curvature of the negative log-likelihood. Unless a subclass says otherwise,
+        that of a Poisson count, which is its mean; it decides how fast representations are found,
+        not where they are.
+
+        Parameters
+        ----------
+        mean_nf
+            Mean counts, shape ``(n, f)``.
+        """
+        return mean_nf
+
+    def terms(self, learned: bool) -> Terms:
+        """What evaluates the distribution and its derivatives for blocks of rows.
 
         By autograd, unless a subclass returns closed forms, for speed alone.
+
+        Parameters
+        ----------
+        learned
+            Whether derivatives by the likelihood's parameters are wanted.
         """
-        return ZeroPart(self)
+        return Terms(self, learned)
 
     def mean(self, logits_nf: Tensor, library_n: Tensor) -> Tensor:
         """Mean counts, shape ``(n, f)``.
@@ -100,7 +122,10 @@ class Likelihood(nn.Module, ABC):
         return library_n[:, None] * logits_nf.softmax(-1)
 
     def log_prob(
-        self, logits_nf: Tensor, counts: Counts | Tensor, *, reuse_logits: bool = False
+        self,
+        logits_nf: Tensor,
+        counts: Counts | Tensor,
+        workspace: Workspace | None = None,
     ) -> Tensor:
         """Log-likelihood of each cell, summed over features (nats), shape ``(n,)``.
 
@@ -110,24 +135,62 @@ class Likelihood(nn.Module, ABC):
             Output of the modality's head, shape ``(n, f)``. Below float32 it is raised to it.
         counts
             The cells' counts, as non-zeros or as a dense matrix ``(n, f)``.
-        reuse_logits
-            Let the backward pass write the logits' gradient over the logits, which nobody must
-            look at afterwards. Saves memory of that size, and the time to get it.
+        workspace
+            Memory to use; fresh memory by default.
 
         Raises
         ------
         ValueError
             If the counts' shape is not that of the logits or of this likelihood.
         """
+        counts = self._checked(counts, tuple(logits_nf.shape), "logits_nf")
+        inputs = (logits_nf, *self.parameters())
+        workspace = workspace or Workspace()
+        return LogProb.apply(self, counts, workspace, _differentiable(inputs), *inputs)
+
+    def linear_log_prob(
+        self,
+        hidden_nh: Tensor,
+        output: nn.Linear,
+        counts: Counts | Tensor,
+        workspace: Workspace | None = None,
+    ) -> Tensor:
+        """``log_prob(output(hidden_nh), counts)``, with less memory and in less time.
+
+        Parameters
+        ----------
+        hidden_nh
+            Input of the modality's last layer, shape ``(n, h)``.
+        output
+            That layer, which has a bias.
+        counts, workspace
+            As for :meth:`log_prob`.
+
+        Raises
+        ------
+        ValueError
+            If the counts' shape is not that of the logits or of this likelihood.
+        """
+        shape = len(hidden_nh), output.out_features
+        counts = self._checked(counts, shape, "output")
+        inputs = (hidden_nh, output.weight, output.bias, *self.parameters())
+        workspace = workspace or Workspace()
+        return LinearLogProb.apply(self, counts, workspace, _differentiable(inputs), *inputs)
+
+    def _checked(self, counts: Counts | Tensor, shape: tuple[int, ...], argument: str) -> Counts:
         if isinstance(counts, Tensor):
             counts = Counts.from_dense(counts)
         found = (counts.n_cells, counts.n_features)
-        if found != tuple(logits_nf.shape) or found[1] != self.n_features:
+        if found != shape or found[1] != self.n_features:
             raise ValueError(
-                f"`counts` must have shape {(logits_nf.shape[0], self.n_features)} and `logits_nf` "
-                f"the same, found {found} and {tuple(logits_nf.shape)}."
+                f"`counts` must have shape {(shape[0], self.n_features)} and `{argument}` give "
+                f"the same, found {found} and {shape}."
             )
-        return SparseLogProb.apply(self, counts, reuse_logits, logits_nf, *self.parameters())
+        return counts
+
+
+def _differentiable(inputs: tuple[Tensor, ...]) -> bool:
+    return torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
 
 
 def get_likelihood(name: str) -> type[Likelihood]:
@@ -148,3 +211,24 @@ def get_likelihood(name: str) -> type[Likelihood]:
     except KeyError:
         known = ", ".join(sorted(Likelihood._registry))
         raise ValueError(f"`likelihoods` has no {name!r}. Known are: {known}.") from None
+
+
+def likelihood_names(
+    modalities: Sequence[str] | Mapping[str, int], likelihoods: str | Mapping[str, str]
+) -> dict[str, str]:
+    """The likelihood of each modality, ``"nb"`` where none is named.
+
+    Raises
+    ------
+    ValueError
+        If ``likelihoods`` names a modality that is not there.
+    """
+    if isinstance(likelihoods, str):
+        return dict.fromkeys(modalities, likelihoods)
+    unknown = [m for m in likelihoods if m not in modalities]
+    if unknown:
+        raise ValueError(
+            f"`likelihoods` names {unknown}, which are not modalities. There are: "
+            f"{list(modalities)}."
+        )
+    return {m: likelihoods.get(m, "nb") for m in modalities}

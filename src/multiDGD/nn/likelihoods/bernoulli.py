@@ -40,6 +40,12 @@ class Bernoulli(Poisson):
         safe = torch.where(tiny, torch.ones_like(mean), mean)
         return mean + torch.where(tiny, log_mean - mean / 2, torch.log(-torch.expm1(-safe)))
 
+    def fisher(self, mean_nf: Tensor) -> Tensor:
+        """Information about the log mean, ``mean² / (exp(mean) - 1)``, shape ``(n, f)``."""
+        # As mean exp(-mean) (mean / (1 - exp(-mean))): neither overflows nor divides 0 by 0.
+        safe = mean_nf.clamp(min=torch.finfo(mean_nf.dtype).tiny)
+        return mean_nf * torch.exp(-mean_nf) * (safe / -torch.expm1(-safe))
+
     def sample(self, mean_nf: Tensor) -> Tensor:
         """Draw zeros and ones, shape ``(n, f)``."""
         return torch.bernoulli(-torch.expm1(-mean_nf))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ._base import Likelihood
-from ._zero import PoissonZero, ZeroPart
+from ._terms import Terms
 
 
 class Poisson(Likelihood):
@@ -33,9 +33,9 @@ class Poisson(Likelihood):
         """Log-probability of zeros, ``-mean`` (nats), shape ``(n, f)``."""
         return -mean_nf
 
-    def zero_part(self) -> ZeroPart:
-        """Closed forms of the zeros' derivatives."""
-        return PoissonZero(self)
+    def terms(self, learned: bool) -> Terms:
+        """Closed forms of the zeros' part."""
+        return PoissonTerms(self, learned)
 
     def log_ratio_to_zero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
         """``log p(count) - log p(0)``, ``x log(mean) - log x!`` (nats), shape ``(nnz,)``."""
@@ -44,3 +44,11 @@ class Poisson(Likelihood):
     def sample(self, mean_nf: Tensor) -> Tensor:
         """Draw counts, shape ``(n, f)``."""
         return torch.poisson(mean_nf)
+
+
+class PoissonTerms(Terms):
+    """Zeros have ``-mean``, which is its own derivative by the log mean."""
+
+    def zeros(self, ratio_kf: Tensor, weight_k: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
+        """Minus the sum of the means, and the means."""
+        return ratio_kf.sum(1).neg_(), scratch[0].copy_(ratio_kf)

@@ -1,0 +1,65 @@
+"""Where the time of a training step goes.
+
+python benchmarks/profile_step.py --data wide --precision bf16-mixed
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import _simulated
+import _steps
+import torch
+from _data import DATASETS, load
+from lightning.pytorch import Callback
+from torch.profiler import ProfilerActivity, profile
+
+
+class StepProfiler(Callback):
+    """Profiles ``n_steps`` training steps after ``n_warmup`` others, then ends the training."""
+
+    def __init__(self, n_warmup: int, n_steps: int) -> None:
+        self.n_warmup, self.n_steps = n_warmup, n_steps
+        activities = [ProfilerActivity.CPU]
+        if torch.cuda.is_available():
+            activities.append(ProfilerActivity.CUDA)
+        self.profiler = profile(activities=activities)
+
+    def on_train_batch_end(
+        self, trainer: Any, plan: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx + 1 == self.n_warmup:
+            self.profiler.start()
+        elif batch_idx + 1 == self.n_warmup + self.n_steps:
+            self.profiler.stop()
+            raise _steps.Enough
+
+
+def main() -> None:
+    """Print torch's table of operations for a few training steps."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="wide", choices=["wide", *DATASETS])
+    parser.add_argument("--precision", default="32-true")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--rows", type=int, default=25, help="rows of the table")
+    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="simulated data")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    data = (
+        _simulated.read(_simulated.wide(options.cache))
+        if options.data == "wide"
+        else load(options.data)
+    )
+    profiler = StepProfiler(3, options.steps)
+    _steps.train(_steps.multidgd(data), profiler, precision=options.precision)
+    table = profiler.profiler.key_averages().table(
+        sort_by="self_cpu_time_total", row_limit=options.rows, max_name_column_width=50
+    )
+    print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""A minibatch of one modality, as what evaluates its rows is given it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from multiDGD.nn._counts import Counts
+
+
+class Rows(NamedTuple):
+    """What is known of n cells, and where to write what is wanted of them.
+
+    Attributes
+    ----------
+    counts
+        Their counts.
+    logits_nf
+        Logits without ``shift_f``, shape ``(n, f)``; may be of a lower precision than the rest.
+    shift_f
+        Added to the logits, as the last layer's bias is, shape ``(f,)``, or `None`.
+    values
+        Non-zero counts in the precision of the computation, shape ``(nnz,)``.
+    library_n
+        Total counts, shape ``(n,)``.
+    weight_n
+        Weight of each cell in derivatives by the likelihood's parameters, shape ``(n,)``.
+    value_n
+        To be filled with the log-likelihood (nats), shape ``(n,)``.
+    gradient_nf
+        To be filled with its derivative by the logits, shape ``(n, f)``; `None` if not wanted. May
+        be ``logits_nf`` itself.
+    """
+
+    counts: Counts
+    logits_nf: Tensor
+    shift_f: Tensor | None
+    values: Tensor
+    library_n: Tensor
+    weight_n: Tensor
+    value_n: Tensor
+    gradient_nf: Tensor | None
