@@ -106,10 +106,24 @@ def test_features_are_found_by_name_in_another_object():
     np.testing.assert_array_equal(dense(transferred, "counts", [5, 1]), adata.X[[5, 1]].toarray())
 
 
-def test_missing_features_are_counted_and_shown():
-    manager = manager_of(toy_adata())
-    with pytest.raises(ValueError, match=r"12 features 10 .*'gene10', 'gene11'.*'gene0'"):
-        manager.transfer_fields(toy_adata()[:, :10].copy())
+def test_features_and_modalities_of_another_object_may_be_missing():
+    mdata = toy_mudata()
+    manager = manager_of(mdata)
+    part = md.MuData({"atac": mdata["atac"][:, [9, 0]].copy()})
+    transferred = manager.transfer_fields(part)
+    np.testing.assert_array_equal(transferred.observed["atac"], [0, 9])
+    assert list(transferred.observed) == ["atac"]
+    assert transferred.summary.n_features == {"rna": 12, "atac": 15}
+    counts = transferred.create_torch_dataset()[[5, 1]]["counts"]
+    assert counts["rna"].n_features == 12 and not counts["rna"].library.any()
+    np.testing.assert_array_equal(
+        counts["atac"].to_dense()[:, [9, 0]], part["atac"].X[[5, 1]].toarray()
+    )
+    np.testing.assert_array_equal(
+        counts["atac"].library, np.asarray(part["atac"].X[[5, 1]].sum(1)).ravel()
+    )
+    assert transferred.matrix("rna").shape == (40, 12)
+    assert transferred.matrix("rna").nnz == 0
 
 
 def test_a_mosaic_has_empty_rows_where_nothing_was_measured():

@@ -294,3 +294,19 @@ def test_labels_follow_the_module_to_its_device():
 def test_errors_name_the_argument(call, name):
     with pytest.raises(ValueError, match=rf"^`{name}` .*found"):
         call(make(), torch.zeros(3, 4, dtype=F64))
+
+
+def test_added_classes_leave_the_others_as_they_were():
+    torch.manual_seed(0)
+    gmm = GaussianMixtureSupervised(3, 2, dim=4, mean_init=(2.0, 5.0))
+    x, label = torch.randn(7, 4), [0, 1, 2, 0, 1, 2, 2]
+    before = gmm.log_density(x, label)
+    gmm.add_classes(2)
+    torch.testing.assert_close(gmm.log_density(x, label), before)
+    assert gmm.log_density(x, [4] * 7).shape == (7,)
+    assert gmm.class_log_prob(x).shape == (7, 5)
+    torch.testing.assert_close(gmm.mean[6:], gmm.mean[:6].mean(0).expand(4, 4))
+    assert gmm.mean.requires_grad and gmm.mean.is_leaf
+    for n in (0, 1.5):
+        with pytest.raises(ValueError, match="`n_new`"):
+            gmm.add_classes(n)

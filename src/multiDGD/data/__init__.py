@@ -3,7 +3,9 @@
 from ._dataset import CellDataset
 from ._fields import CountsField, LabelsField, ModalityField, MuDataCountsField, MuDataLabelsField
 from ._identity import CellIndex, fingerprints
+from ._log import logger
 from ._manager import CellManager
+from ._query import check_features, observed_features
 from ._registry import DataSummary, summarize_registry
 from ._setup import anndata_fields, mudata_fields
 
@@ -18,7 +20,10 @@ __all__ = [
     "MuDataCountsField",
     "MuDataLabelsField",
     "anndata_fields",
+    "check_features",
     "fingerprints",
+    "logger",
     "mudata_fields",
+    "observed_features",
     "summarize_registry",
 ]

@@ -13,7 +13,7 @@ from scvi import settings
 from ._reader import CountReader
 
 
-def listed(names: Sequence[object], n: int = 3) -> str:
+def listed(names: Sequence[object] | np.ndarray | pd.Index, n: int = 3) -> str:
     """The first few names for a message."""
     shown = ", ".join(repr(str(name)) for name in names[:n])
     return shown + (", ..." if len(names) > n else "")

@@ -31,11 +31,17 @@ class CellDataset(Dataset):
         Manager of the registered object.
     indices
         Cells to serve, all by default.
+    positions_only
+        Serve ``"cells"`` and nothing else.
     """
 
     def __init__(
-        self, manager: CellManager, indices: Sequence[int] | np.ndarray | None = None
+        self,
+        manager: CellManager,
+        indices: Sequence[int] | np.ndarray | None = None,
+        positions_only: bool = False,
     ) -> None:
+        self.positions_only = positions_only
         n_obs = manager.adata.n_obs
         self.indices = np.arange(n_obs) if indices is None else np.asarray(indices)
         self._sources = manager.sources
@@ -61,6 +67,8 @@ class CellDataset(Dataset):
 
     def __getitem__(self, index: int | Sequence[int] | slice) -> dict[str, Any]:
         cells = np.atleast_1d(self.indices[index])
+        if self.positions_only:
+            return {"cells": torch.from_numpy(cells)}
         counts = {}
         for source in self._sources:
             counts.update(source.fetch(cells))

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import logging
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from scvi.data.fields import CategoricalObsField, CategoricalVarField, LayerField, MuDataWrapper
 
-from ._checks import check_counts, check_names, listed
-
-logger = logging.getLogger(__name__)
+from ._checks import check_counts, check_names
+from ._log import logger
 
 
 class CountsField(LayerField):
     """Counts of one matrix, recognised by their features' names.
 
-    Another object may hold the features in another order and beside others; only missing ones
-    are an error.
+    Another object may hold some of the features only, in another order and beside others.
 
     Parameters
     ----------
@@ -56,22 +55,8 @@ class CountsField(LayerField):
     def transfer_field(
         self, state_registry: dict, adata_target: AnnData, **kwargs: object
     ) -> dict:
-        """Register another object that has all of the features.
-
-        Raises
-        ------
-        ValueError
-            If features are missing, with how many matched and some of either side.
-        """
+        """Register another object; the features remain the model's."""
         self.validate_field(adata_target)
-        names = pd.Index(state_registry[self.COLUMN_NAMES_KEY])
-        found = adata_target.var_names
-        missing = names.difference(found, sort=False)
-        if len(missing):
-            raise ValueError(
-                f"Of the model's {len(names)} features {len(names) - len(missing)} are in "
-                f"`var_names`. Missing: {listed(missing)}. The object has: {listed(found)}."
-            )
         return {**state_registry, self.N_OBS_KEY: adata_target.n_obs}
 
 
@@ -159,5 +144,17 @@ class LabelsField(CategoricalObsField):
         return state_registry
 
 
-MuDataCountsField = MuDataWrapper(CountsField)
+_Wrapped: Any = MuDataWrapper(CountsField)
+
+
+class MuDataCountsField(_Wrapped):
+    """Counts of one modality, which other objects need not have."""
+
+    def transfer_field(self, state_registry: dict, mdata_target: MuData, **kwargs: object) -> dict:
+        """Register the modality of another object if it is there."""
+        if self.mod_key not in mdata_target.mod:
+            return {**state_registry, CountsField.N_OBS_KEY: 0}
+        return super().transfer_field(state_registry, mdata_target, **kwargs)
+
+
 MuDataLabelsField = MuDataWrapper(LabelsField)

@@ -15,6 +15,7 @@ from scvi.data import AnnDataManager
 from ._checks import listed
 from ._dataset import CellDataset
 from ._identity import fingerprints
+from ._query import check_query, log_features, observed_features
 from ._registry import COUNTS_PREFIX, DataSummary, summarize_registry
 from ._source import CountSource
 
@@ -35,10 +36,13 @@ class CellManager(AnnDataManager):
         Raises
         ------
         ValueError
-            If cells have no counts in any modality, with their number and some names.
+            If cells have no counts in any modality, with their number and some names; or if the
+            object does not fit the model whose registry is given.
         """
         self._sources: list[CountSource] = []
         self._fingerprints: np.ndarray | None = None
+        if source_registry is not None:
+            self._check_query(adata, source_registry, **transfer_kwargs)
         super().register_fields(adata, source_registry, **transfer_kwargs)
         empty = np.concatenate([self._without_counts(batch) for batch in self.batches()])
         if len(empty):
@@ -49,6 +53,17 @@ class CellManager(AnnDataManager):
                 "Remove them, for example with `scanpy.pp.filter_cells(adata, min_counts=1)`."
             )
 
+    def _check_query(
+        self, adata: AnnData | MuData, source: dict, extend_categories: bool = False, **kwargs: Any
+    ) -> None:
+        summary = summarize_registry(source)
+        batch_key = (source.get("setup_args") or {}).get("batch_key")
+        check_query(adata, summary, batch_key, extend_categories)
+        # scvi-tools registers an object again whenever another model has used it in between.
+        if not getattr(self, "_logged", False):
+            log_features(adata, summary.features)
+        self._logged = True
+
     @staticmethod
     def _without_counts(batch: dict[str, Any]) -> np.ndarray:
         total = sum(counts.library for counts in batch["counts"].values())
@@ -58,6 +73,11 @@ class CellManager(AnnDataManager):
     def summary(self) -> DataSummary:
         """Names of modalities, features, labels and covariates."""
         return summarize_registry(self.registry)
+
+    @property
+    def observed(self) -> dict[str, np.ndarray]:
+        """Positions of the features that the object has, of each modality with any."""
+        return observed_features(self.adata, self.summary.features)
 
     @property
     def sources(self) -> list[CountSource]:
@@ -71,7 +91,9 @@ class CellManager(AnnDataManager):
     def _matrices(self) -> list[tuple[object, str | None]]:
         found: list[tuple[object, str | None]] = []
         for key, place in self.data_registry.items():
-            if key.startswith(COUNTS_PREFIX):
+            if key.startswith(COUNTS_PREFIX) and place.mod_key not in self.adata.mod:
+                found.append((None, place.mod_key))
+            elif key.startswith(COUNTS_PREFIX):
                 found.append((self.get_from_registry(key), place.mod_key))
             elif key == REGISTRY_KEYS.X_KEY:
                 found.append((self.get_from_registry(key), None))
@@ -81,6 +103,8 @@ class CellManager(AnnDataManager):
         features = self.summary.features
         if modality is None:
             return CountSource(x, None, self.adata.var_names, features)
+        if x is None:
+            return CountSource.absent(self.adata.n_obs, {modality: features[modality]})
         part = self.adata.mod[modality]
         rows = part.obs_names.get_indexer(self.adata.obs_names)
         paired = np.array_equal(rows, np.arange(part.n_obs))
@@ -91,7 +115,7 @@ class CellManager(AnnDataManager):
     def create_torch_dataset(
         self,
         indices: Sequence[int] | np.ndarray | None = None,
-        data_and_attributes: object = None,
+        data_and_attributes: Sequence[str] | None = None,
         load_sparse_tensor: bool = False,
     ) -> CellDataset:
         """Serve some of the cells.
@@ -100,14 +124,16 @@ class CellManager(AnnDataManager):
         ----------
         indices
             Positions or mask of the cells, all by default.
-        data_and_attributes, load_sparse_tensor
-            Accepted because scvi-tools' loaders pass them; everything is always served, and
-            always sparse.
+        data_and_attributes
+            ``["cells"]`` to serve positions alone; otherwise everything is served.
+        load_sparse_tensor
+            Accepted because scvi-tools' loaders pass it; counts are always sparse.
         """
-        if indices is None:
-            return CellDataset(self)
-        found = np.asarray(indices)
-        return CellDataset(self, np.flatnonzero(found) if found.dtype == bool else found)
+        positions_only = data_and_attributes == ["cells"]
+        if indices is not None:
+            indices = np.asarray(indices)
+            indices = np.flatnonzero(indices) if indices.dtype == bool else indices
+        return CellDataset(self, indices, positions_only)
 
     def matrix(self, modality: str) -> sparse.csr_matrix:
         """All counts of one modality, shape ``(n_cells, f)``, copied only where they must be.

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scvi import REGISTRY_KEYS
 
+from ._categories import N_ADDED_KEY
+
 COUNTS_PREFIX = "counts_"
 MODALITY_KEY = "modality"
 SINGLE_MODALITY = "counts"
@@ -26,12 +28,15 @@ class DataSummary:
         Categories of each categorical covariate, by its name; the batch comes first.
     continuous
         Names of the continuous covariates.
+    n_added
+        How many of the last categories of each covariate were added by queries.
     """
 
     features: dict[str, np.ndarray]
     labels: np.ndarray
     covariates: dict[str, np.ndarray]
     continuous: list[str]
+    n_added: dict[str, int]
 
     @property
     def n_features(self) -> dict[str, int]:
@@ -70,16 +75,21 @@ def summarize_registry(registry: dict) -> DataSummary:
         As :attr:`scvi.model.base.BaseModelClass.registry`.
     """
     covariates = {}
+    n_added = {}
     batch = _state(registry, REGISTRY_KEYS.BATCH_KEY)
     if batch:
-        covariates[str(batch["original_key"])] = np.asarray(batch["categorical_mapping"])
+        key = str(batch["original_key"])
+        covariates[key] = np.asarray(batch["categorical_mapping"])
+        n_added[key] = batch.get(N_ADDED_KEY, 0)
     joint = _state(registry, REGISTRY_KEYS.CAT_COVS_KEY)
     for key in joint.get("field_keys", ()):
         covariates[str(key)] = np.asarray(joint["mappings"][key])
+        n_added[str(key)] = joint.get(N_ADDED_KEY, {}).get(key, 0)
     labels = _state(registry, REGISTRY_KEYS.LABELS_KEY)
     return DataSummary(
         features=_features(registry),
         labels=np.asarray(labels.get("categorical_mapping", [])),
         covariates=covariates,
         continuous=list(_state(registry, REGISTRY_KEYS.CONT_COVS_KEY).get("columns", ())),
+        n_added=n_added,
     )

@@ -12,9 +12,10 @@ from scvi import REGISTRY_KEYS
 from scvi.data import fields as scvi_fields
 from scvi.data.fields import AnnDataField
 
+from ._categories import BatchField, CovariatesField, MuDataBatchField, MuDataCovariatesField
 from ._checks import check_column, check_names
 from ._fields import CountsField, LabelsField, ModalityField, MuDataCountsField, MuDataLabelsField
-from ._registry import COUNTS_PREFIX, MODALITY_KEY
+from ._registry import COUNTS_PREFIX, MODALITY_KEY, summarize_registry
 
 
 class ObsFields(NamedTuple):
@@ -28,14 +29,14 @@ class ObsFields(NamedTuple):
 
 ADATA = ObsFields(
     LabelsField,
-    scvi_fields.CategoricalObsField,
-    scvi_fields.CategoricalJointObsField,
+    BatchField,
+    CovariatesField,
     scvi_fields.NumericalJointObsField,
 )
 MUDATA = ObsFields(
     MuDataLabelsField,
-    scvi_fields.MuDataCategoricalObsField,
-    scvi_fields.MuDataCategoricalJointObsField,
+    MuDataBatchField,
+    MuDataCovariatesField,
     scvi_fields.MuDataNumericalJointObsField,
 )
 
@@ -118,15 +119,16 @@ def mudata_fields(
     *,
     modalities: Sequence[str] | None,
     layers: Mapping[str, str | None] | None,
-    is_query: bool,
+    source_registry: dict | None,
     **columns: Any,
 ) -> list[AnnDataField]:
     """Fields of a MuData; arguments as :meth:`multiDGD.MultiDGD.setup_mudata`.
 
     Parameters
     ----------
-    is_query
-        Whether a trained model's registry is being transferred to this object.
+    source_registry
+        That of a trained model which is being transferred to this object. It says what the
+        modalities are, which then need not all be there.
 
     Raises
     ------
@@ -138,7 +140,10 @@ def mudata_fields(
             f"`mdata` must be a MuData, found {type(mdata).__name__}. Use `setup_anndata` for "
             "AnnData."
         )
-    chosen = check_modalities(mdata, modalities, layers)
+    if source_registry is None:
+        chosen = check_modalities(mdata, modalities, layers)
+    else:
+        chosen = list(summarize_registry(source_registry).features)
     check_names(mdata.obs_names, "Cell names (`obs_names`)")
     fields: list[AnnDataField] = [
         MuDataCountsField(
@@ -150,7 +155,7 @@ def mudata_fields(
         )
         for number, name in enumerate(chosen)
     ]
-    return fields + _obs_fields(MUDATA, mdata.obs, is_query, **columns)
+    return fields + _obs_fields(MUDATA, mdata.obs, source_registry is not None, **columns)
 
 
 def check_modalities(

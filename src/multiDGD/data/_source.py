@@ -37,7 +37,7 @@ class CountSource:
         columns: Sequence[str],
         features: Mapping[str, np.ndarray],
     ) -> None:
-        self.x = x
+        self.x: object = x
         self.features = features
         self._reader = CountReader(x)
         self._row_of_cell = row_of_cell
@@ -52,6 +52,23 @@ class CountSource:
                 known = position >= 0
                 self._modality_of[known] = number
                 self._feature_of[known] = position[known]
+
+    @classmethod
+    def absent(cls, n_cells: int, features: Mapping[str, np.ndarray]) -> CountSource:
+        """Make the source of a modality in which none of the cells was measured.
+
+        Parameters
+        ----------
+        n_cells
+            Number of cells.
+        features
+            The model's feature names of the modality.
+        """
+        (names,) = features.values()
+        nothing = sparse.csr_matrix((0, len(names)), dtype=np.float32)
+        source = cls(nothing, np.full(n_cells, -1), list(names), features)
+        source.x = None
+        return source
 
     def whole(self) -> sparse.csr_matrix | None:
         """The matrix itself where it is CSR in memory, of one modality, with a row a cell."""

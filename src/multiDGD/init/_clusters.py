@@ -17,7 +17,7 @@ Start = tuple[Array, Array, Array]
 PSEUDO_CELLS = 10.0
 """A component of this many cells trusts its own variance and the pooled one alike."""
 _MINIBATCH_CELLS = 50_000
-_GRID = (5, 7, 10, 14, 20, 28, 38, 50)
+_GRID = (1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 38, 50)
 _BIC_CELLS = 2_000
 
 
@@ -119,9 +119,9 @@ def choose_n_components(embedding: npt.NDArray[np.floating], *, seed: int = 0) -
     """Number of components that the data support, by the Bayesian information criterion.
 
     Mixtures with diagonal covariance, as the model's own prior, are fitted to at most 2,000 cells
-    for 5, 7, 10, 14, 20, 28, 38 and 50 components, as far as there are ten cells for each; the
-    one of lowest BIC is chosen. Types that are not Gaussian take more than one component, so this
-    is no estimate of the number of types.
+    for 1 to 5, 7, 10, 14, 20, 28, 38 and 50 components, as far as there are ten cells for each,
+    then for all numbers around the best of these; the one of lowest BIC is chosen. Types that are
+    not Gaussian take more than one component, and types of a few cells take none.
 
     Parameters
     ----------
@@ -133,26 +133,29 @@ def choose_n_components(embedding: npt.NDArray[np.floating], *, seed: int = 0) -
     Returns
     -------
     int
-        Between 5 and 50.
+        Between 1 and 50.
     """
     z = np.asarray(embedding, np.float64)
     if len(z) > _BIC_CELLS:
         z = z[np.sort(np.random.default_rng(seed).choice(len(z), _BIC_CELLS, replace=False))]
     grid = [k for k in _GRID if 10 * k <= len(z)]
     if len(grid) < 2 or not z.var() > 0:
-        return _GRID[0]
+        return 1
+    found = {k: _bic(z, k, seed) for k in grid}
+    best = grid.index(min(found, key=found.__getitem__))
+    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    found |= {k: _bic(z, k, seed) for k in range(low + 1, high) if k not in found}
+    return min(found, key=found.__getitem__)
+
+
+def _bic(z: npt.NDArray[np.float64], n_components: int, seed: int) -> float:
     floor = 1e-2 * float(z.var())
+    mixture = GaussianMixture(
+        n_components, covariance_type="diag", reg_covar=floor, max_iter=50, random_state=seed
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # 50 rounds rank the numbers well
-        bic = [
-            GaussianMixture(
-                k, covariance_type="diag", reg_covar=floor, max_iter=50, random_state=seed
-            )
-            .fit(z)
-            .bic(z)
-            for k in grid
-        ]
-    return grid[int(np.argmin(bic))]
+        return float(mixture.fit(z).bic(z))
 
 
 def _k_means(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from multiDGD.latent import _checks
 from multiDGD.latent._labels import class_labels
@@ -142,6 +142,34 @@ class GaussianMixtureSupervised(GaussianMixture):
     def forward(self, x: Tensor, label: Any | None = None) -> Tensor:
         """Negative of ``log_prob``, a loss in nats, shape (n_sample,)."""
         return -self.log_prob(x, label)
+
+    @torch.no_grad()
+    def add_classes(self, n_new: int) -> None:
+        """Add classes behind the others, each like their average.
+
+        Means and weights of the new components are the averages of those there are, scales
+        their geometric mean. The parameters become new ones, which optimisers must be told.
+
+        Parameters
+        ----------
+        n_new
+            Number of classes to add.
+
+        Raises
+        ------
+        ValueError
+            If ``n_new`` is no integer of at least 1.
+        """
+        n_rows = _checks.positive_int("n_new", n_new) * self.Ncompperclass
+        for name in ("mean", "neglogvar", "weight"):
+            value = getattr(self, name)
+            average = value.mean(0, keepdim=True).expand(n_rows, *value.shape[1:])
+            extended = torch.cat([value, average])
+            if isinstance(value, nn.Parameter):
+                extended = nn.Parameter(extended, requires_grad=value.requires_grad)
+            setattr(self, name, extended)
+        self.Nclass += n_new
+        self.n_mix_comp += n_rows
 
     def class_log_prob(self, x: Tensor) -> Tensor:
         r"""Log posterior of the classes, :math:`\log p(c \mid x)`, in the full mixture.

@@ -16,7 +16,7 @@ from scvi.model.base import BaseModelClass
 from torch import Tensor
 
 from multiDGD.data import CellIndex, CellManager, DataSummary, summarize_registry
-from multiDGD.module import MultiDGDModule
+from multiDGD.module import MultiDGDModule, Restriction
 from multiDGD.train import infer_representations
 
 
@@ -26,6 +26,7 @@ class CellsMixin(BaseModelClass):
     module: MultiDGDModule
     cell_names_: np.ndarray
     cell_fingerprints_: np.ndarray
+    new_categories_: dict[str, list[str]] | None
     _inferred: WeakKeyDictionary[CellManager, Tensor]
 
     @property
@@ -66,6 +67,9 @@ class CellsMixin(BaseModelClass):
         self._register_manager_for_instance(self._adata_manager)
         return self._adata_manager
 
+    # Whoever asks may have turned gradients off, without which nothing can be found.
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def _representation(
         self, manager: CellManager, indices: Sequence[int] | None, batch_size: int | None
     ) -> tuple[np.ndarray, Tensor]:
@@ -84,10 +88,23 @@ class CellsMixin(BaseModelClass):
             )
             missing = cells[new][known[cells[new], 0].isnan().numpy()]
             if len(missing):
-                batches = manager.batches(missing, batch_size or settings.batch_size)
-                known[missing] = infer_representations(self.module, batches)
+                known[missing] = self._infer(manager, missing, batch_size)
             found[new] = known[cells[new]]
         return cells, found
+
+    def _on_trained(self) -> None:
+        """Learn what else there is to learn from the training cells; for parts to extend."""
+
+    def _place_query(self, max_epochs: int | None, batch_size: int) -> None:
+        raise NotImplementedError
+
+    def _infer(
+        self, manager: CellManager, cells: np.ndarray, batch_size: int | None = None
+    ) -> Tensor:
+        """Rows of some cells by what was measured in them, on the CPU."""
+        seen = Restriction(self.module, manager.observed)
+        batches = manager.batches(cells, batch_size or settings.batch_size)
+        return infer_representations(seen.module, map(seen.batch, batches))
 
     def _decoded(
         self,

@@ -14,13 +14,15 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
+from multiDGD.module import Restriction
 from multiDGD.nn import Likelihood
 from multiDGD.train import category_means
 
-from ._cells import CellsMixin, as_positions
+from ._cells import as_positions
+from ._posterior import PosteriorMixin
 
 
-class ExpressionMixin(CellsMixin):
+class ExpressionMixin(PosteriorMixin):
     """Decoded values of cells."""
 
     library_medians_: dict[str, float]
@@ -79,6 +81,8 @@ class ExpressionMixin(CellsMixin):
         gene_list: Sequence[str] | None = None,
         library_size: float | Literal["latent"] = 1,
         transform_batch: str | None = None,
+        n_samples: int | None = None,
+        return_mean: bool = True,
         batch_size: int | None = None,
         return_numpy: bool = False,
     ) -> pd.DataFrame | np.ndarray:
@@ -99,6 +103,11 @@ class ExpressionMixin(CellsMixin):
         transform_batch
             Category of the ``batch_key`` in which all cells are decoded, at its mean; their own
             by default.
+        n_samples
+            Draw from the posterior of the cells' representations and of the decoder that often
+            (with ``scvi.settings.seed``) in place of decoding the estimate.
+        return_mean
+            Return the mean of the draws; otherwise all of them, as an array.
         batch_size
             Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
         return_numpy
@@ -106,12 +115,13 @@ class ExpressionMixin(CellsMixin):
 
         Returns
         -------
-        Shape ``(n_cells, n_features)``, in counts for a cell with ``library_size`` of them.
+        Shape ``(n_cells, n_features)``, in counts for a cell with ``library_size`` of them;
+        ``(n_samples, n_cells, n_features)`` for all draws.
 
         Raises
         ------
         ValueError
-            If modality, features or category are not there.
+            If modality, features or category are not there, or ``n_samples`` is below 1.
         """
         modality = self._modality(modality)
         return self._decoded_table(
@@ -122,6 +132,8 @@ class ExpressionMixin(CellsMixin):
             indices,
             library_size,
             transform_batch,
+            n_samples,
+            return_mean,
             batch_size,
             return_numpy,
         )
@@ -134,6 +146,8 @@ class ExpressionMixin(CellsMixin):
         modality: str | None = None,
         region_list: Sequence[str] | None = None,
         library_size: float | Literal["latent"] | None = None,
+        n_samples: int | None = None,
+        return_mean: bool = True,
         batch_size: int | None = None,
         return_numpy: bool = False,
     ) -> pd.DataFrame | np.ndarray:
@@ -150,6 +164,8 @@ class ExpressionMixin(CellsMixin):
         library_size
             Total count at which cells are compared: the training cells' median by default, or
             ``"latent"`` for the cell's own.
+        n_samples, return_mean
+            As for :meth:`get_normalized_expression`.
         batch_size
             Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
         return_numpy
@@ -168,6 +184,8 @@ class ExpressionMixin(CellsMixin):
             indices,
             self.library_medians_[modality] if library_size is None else library_size,
             None,
+            n_samples,
+            return_mean,
             batch_size,
             return_numpy,
         )
@@ -181,22 +199,33 @@ class ExpressionMixin(CellsMixin):
         indices: Sequence[int] | None,
         library_size: float | Literal["latent"],
         transform_batch: str | None,
+        n_samples: int | None,
+        return_mean: bool,
         batch_size: int | None,
         return_numpy: bool,
     ) -> pd.DataFrame | np.ndarray:
         """A function of the decoded means of one modality, for some of its features."""
         manager = self._manager_of(adata)
-        likelihood = self.module.likelihood(modality)
-        parts = [np.zeros((0, len(features)), np.float32)]
-        for batch, w in self._decoded(manager, indices, batch_size):
-            w = self._as_batch(w, transform_batch)
-            logits = self.module.generative(w, batch["continuous"], [modality])["logits"][modality]
-            library = batch["counts"][modality].library.to(logits)
-            if library_size != "latent":
-                library = torch.full_like(library, float(library_size))
-            values = value(likelihood, likelihood.mean(logits, library))
-            parts.append(values[:, features].cpu().numpy())
-        array = np.concatenate(parts)
+        module, likelihood = self.module, self.module.likelihood(modality)
+        tables: list[np.ndarray] = []
+        for inputs, output in self._draws(manager, indices, modality, n_samples, batch_size):
+            parts = [np.zeros((0, len(features)), np.float32)]
+            for w, continuous, library in inputs:
+                w = self._as_batch(w, transform_batch)
+                latent = module.decoder_input(w, continuous)
+                logits = output(module.decoder.hidden(latent, [modality])[modality])
+                if library_size != "latent":
+                    library = torch.full_like(library, float(library_size))
+                values = value(likelihood, likelihood.mean(logits, library))
+                parts.append(values[:, features].cpu().numpy())
+            table = np.concatenate(parts)
+            if return_mean and tables:
+                tables[0] += table
+            else:
+                tables.append(table)
+        if not return_mean and n_samples is not None:
+            return np.stack(tables)
+        array = tables[0] / (n_samples or 1)
         if return_numpy:
             return array
         names = manager.adata.obs_names[as_positions(indices, manager.adata.n_obs)]
@@ -227,11 +256,13 @@ class ExpressionMixin(CellsMixin):
         n_measured: dict[str, int] = defaultdict(int)
         n_cells = 0
         manager = self._manager_of(adata)
+        seen = Restriction(self.module, manager.observed)
         for batch, w in self._decoded(manager, indices, batch_size):
-            logits = self.module.generative(w, batch["continuous"])["logits"]
-            for modality, logit in logits.items():
+            batch = seen.batch(batch)
+            logits = seen.module.generative(w, batch["continuous"])["logits"]
+            losses = seen.module.reconstruction_loss(logits, batch["counts"])
+            for modality, loss in losses.items():
                 counts = batch["counts"][modality]
-                loss = -self.module.likelihood(modality).log_prob(logit, counts)
                 sums[modality] += float(loss.sum())
                 n_measured[modality] += int((counts.library > 0).sum())
             n_cells += len(w)

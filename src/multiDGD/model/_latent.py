@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, overload
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,13 @@ from torch import Tensor
 
 from multiDGD.latent import GaussianMixtureSupervised
 
-from ._cells import CellsMixin
+from ._posterior import PosteriorMixin
 
 
-class LatentMixin(CellsMixin):
+class LatentMixin(PosteriorMixin):
     """Representations, components and labels of cells."""
+
+    label_temperature_: float
 
     def _rows(
         self,
@@ -33,12 +36,32 @@ class LatentMixin(CellsMixin):
         cells, w = self._representation(manager, indices, batch_size)
         return manager.adata.obs_names[cells], w
 
+    @overload
     def get_latent_representation(
         self,
         adata: AnnData | MuData | None = None,
         indices: Sequence[int] | None = None,
         batch_size: int | None = None,
-    ) -> np.ndarray:
+        return_dist: Literal[False] = False,
+    ) -> np.ndarray: ...
+
+    @overload
+    def get_latent_representation(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        *,
+        return_dist: Literal[True],
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def get_latent_representation(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        return_dist: bool = False,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Basal representation z of each cell.
 
         Training cells are recognised by name and counts, in whatever subset, order, view or copy
@@ -54,10 +77,14 @@ class LatentMixin(CellsMixin):
             Positions (or a mask) of the cells to return, all by default.
         batch_size
             Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+        return_dist
+            Return mean and variance of the posterior, by Laplace's approximation at its maximum:
+            the fewer counts a cell has, the larger its variance. It is local: other components
+            of the mixture that could explain the cell as well are not in it.
 
         Returns
         -------
-        Shape ``(n_cells, n_latent)``.
+        Shape ``(n_cells, n_latent)``; two such arrays with ``return_dist``.
 
         Raises
         ------
@@ -68,8 +95,15 @@ class LatentMixin(CellsMixin):
         --------
         >>> adata.obsm["X_multidgd"] = model.get_latent_representation()  # doctest: +SKIP
         """
+        n_latent = self.module.n_latent
+        if return_dist:
+            empty = torch.zeros(2, 0, n_latent)
+            found = self._posteriors(self._manager_of(adata), indices, batch_size)
+            moments = [torch.stack([p.mean, p.variance])[..., :n_latent].cpu() for _, p in found]
+            mean, variance = torch.cat([empty, *moments], dim=1).numpy()
+            return mean, variance
         _, w = self._rows(adata, indices, batch_size)
-        return w[:, : self.module.n_latent].numpy()
+        return w[:, :n_latent].numpy()
 
     def get_covariate_representation(
         self,
@@ -132,14 +166,21 @@ class LatentMixin(CellsMixin):
             return self.module.mixture.clustering(z_nl).cpu().numpy()
         return self.module.mixture.component_log_prob(z_nl).softmax(1).cpu().numpy()
 
-    @torch.inference_mode()
     def predict(
         self,
         adata: AnnData | MuData | None = None,
         indices: Sequence[int] | None = None,
         soft: bool = False,
+        batch_size: int | None = None,
     ) -> np.ndarray | pd.DataFrame:
         """Label of each cell by the supervised mixture.
+
+        The place of a cell is not known exactly, and its most probable place leans towards some
+        class: what each class says of the counts is therefore averaged over all places where the
+        cell may lie (by a normal approximation; see
+        :func:`multiDGD.train.component_log_evidence`). Where at least 20 labelled cells were held
+        out from training, which never shows their labels to the model, probabilities are tempered
+        until they explain these labels best.
 
         Parameters
         ----------
@@ -147,6 +188,8 @@ class LatentMixin(CellsMixin):
             As for :meth:`get_latent_representation`.
         soft
             Return the probability of every label.
+        batch_size
+            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
 
         Returns
         -------
@@ -155,7 +198,8 @@ class LatentMixin(CellsMixin):
         Raises
         ------
         ValueError
-            If the mixture is not supervised.
+            If the mixture is not supervised, or the model was loaded without data and ``adata``
+            is not given.
         """
         mixture = self.module.mixture
         if not isinstance(mixture, GaussianMixtureSupervised):
@@ -163,10 +207,12 @@ class LatentMixin(CellsMixin):
                 "`predict` needs a supervised mixture: register `labels_key` and leave "
                 "`supervised=True`."
             )
-        names, w = self._rows(adata, indices)
-        z_nl = w[:, : self.module.n_latent].to(self.module.device)
-        log_prob = mixture.class_log_prob(z_nl).cpu()
+        manager = self._manager_of(adata)
+        cells, w = self._representation(manager, indices, batch_size)
+        log_prob = self._label_log_prob(manager, cells, w, batch_size)
         labels = self.summary.labels
         if soft:
+            log_prob = (log_prob / self.label_temperature_).log_softmax(1)
+            names = manager.adata.obs_names[cells]
             return pd.DataFrame(log_prob.exp().numpy(), index=names, columns=labels)
         return labels[log_prob.argmax(1).numpy()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -13,18 +12,38 @@ from mudata import MuData
 from scvi.data import AnnDataManagerValidationCheck
 from scvi.utils import setup_anndata_dsp
 
-from multiDGD.data import CellManager, anndata_fields, mudata_fields
-from multiDGD.module import MultiDGDModule
+from multiDGD.data import CellManager, anndata_fields, logger, mudata_fields
+from multiDGD.module import MultiDGDModule, add_categories
 
-from ._expression import ExpressionMixin
+from ._calibration import CalibrationMixin
+from ._compare import ComparisonMixin
+from ._components import ComponentMixin, count_components
+from ._generate import GenerationMixin
+from ._impute import ImputationMixin
 from ._latent import LatentMixin
+from ._perturb import PerturbationMixin
+from ._predictive import PredictiveMixin
 from ._presets import published_defaults
+from ._query import QueryMixin
 from ._training import TrainingMixin
+from ._typicality import TypicalityMixin
+from ._uncertainty import UncertaintyMixin
 
-logger = logging.getLogger(__name__)
 
-
-class MultiDGD(TrainingMixin, LatentMixin, ExpressionMixin):
+class MultiDGD(
+    QueryMixin,
+    CalibrationMixin,
+    GenerationMixin,
+    PredictiveMixin,
+    ComponentMixin,
+    ComparisonMixin,
+    TypicalityMixin,
+    UncertaintyMixin,
+    PerturbationMixin,
+    ImputationMixin,
+    TrainingMixin,
+    LatentMixin,
+):
     """Multi-omics Deep Generative Decoder (Schuster et al., Nature Communications 2024).
 
     Every cell owns a representation that is learned together with a decoder, which turns it into
@@ -42,15 +61,18 @@ class MultiDGD(TrainingMixin, LatentMixin, ExpressionMixin):
         Components of the mixture. By default the number of labels times
         ``n_components_per_class`` where labels are registered; without labels one for each 25
         cells, at least 2 and at most 30: more than there are cell types costs little, since
-        components that are not needed stay close to others.
+        components that are not needed stay close to others. ``"auto"`` takes the number that the
+        spectral start of training asks for (:func:`multiDGD.init.choose_n_components`); only
+        where labels do not supervise the mixture.
     n_components_per_class
         Components for each label.
     supervised
         Whether registered labels supervise the mixture. If not, they only give the number of
         components, as published.
     likelihoods
-        Likelihood of each modality by name, or one name for all: ``"nb"``, ``"poisson"`` or
-        ``"bernoulli"``. ``"nb"`` where none is given.
+        Likelihood of each modality by name, or one name for all: ``"nb"``, ``"poisson"``,
+        ``"bernoulli"`` or ``"protein"``. ``"nb"`` where none is given.
+        :meth:`compare_likelihoods` says which one fits.
     n_covariate_latent
         Dimensions of each categorical covariate's representation.
     covariance_type
@@ -92,7 +114,7 @@ class MultiDGD(TrainingMixin, LatentMixin, ExpressionMixin):
         self,
         adata: AnnData | MuData | None = None,
         n_latent: int = 20,
-        n_components: int | None = None,
+        n_components: int | Literal["auto"] | None = None,
         n_components_per_class: int = 1,
         supervised: bool = True,
         likelihoods: str | Mapping[str, str] | None = None,
@@ -110,17 +132,26 @@ class MultiDGD(TrainingMixin, LatentMixin, ExpressionMixin):
         summary = self.summary
         n_labels = len(summary.labels)
         n_cells = adata.n_obs if adata is not None else 1
-        if n_components is None:
+        is_supervised = bool(supervised and n_labels)
+        if n_components == "auto":
+            if is_supervised:
+                raise ValueError(
+                    "`n_components='auto'` is for mixtures without labels: use "
+                    "`n_components_per_class`, or `supervised=False`."
+                )
+            if adata is None:
+                raise ValueError("`n_components='auto'` needs `adata`.")
+            n_components = count_components(self.adata_manager, n_latent)
+        elif n_components is None:
             # A model that is loaded without data takes the number that is in `init_params_`.
             n_components = default_n_components(n_cells, n_labels, n_components_per_class)
-        if n_labels and n_components < n_labels:
+        if is_supervised and n_components < n_labels:
             raise ValueError(
                 f"`n_components` is {n_components}, below the {n_labels} labels. Give at least as "
                 "many, or leave `labels_key` out of the setup."
             )
         if n_components < 1:
             raise ValueError(f"`n_components` must be at least 1, found {n_components}.")
-        is_supervised = bool(supervised and n_labels)
         if is_supervised:
             if n_components % n_labels:
                 raise ValueError(
@@ -136,7 +167,7 @@ class MultiDGD(TrainingMixin, LatentMixin, ExpressionMixin):
             n_components=n_components,
             n_labels=n_labels if is_supervised else 0,
             n_components_per_class=n_components_per_class,
-            covariates={name: len(c) for name, c in summary.covariates.items()},
+            covariates={n: len(c) - summary.n_added[n] for n, c in summary.covariates.items()},
             n_covariate_latent=n_covariate_latent,
             n_continuous=len(summary.continuous),
             likelihoods=likelihoods or {},
@@ -148,14 +179,21 @@ class MultiDGD(TrainingMixin, LatentMixin, ExpressionMixin):
             dirichlet_alpha_covariates=dirichlet_alpha_covariates,
             decoder_kwargs={"n_hidden": 1, "n_hidden_modality": 1, **(decoder_kwargs or {})},
         )
-        for name, categories in summary.covariates.items():
-            if len(categories) < 2:
+        for name in summary.covariates:
+            if name not in self.module.covariates:
                 logger.info("Covariate %r has one category and is not modelled.", name)
+        add_categories(self.module, summary.n_added)
         # Cells known by name and counts; set when training starts, and saved.
         self.cell_names_ = np.asarray([], dtype=str)
         self.cell_fingerprints_ = np.asarray([], dtype=np.uint64)
         self.library_medians_: dict[str, float] = {}
+        self.depth_model_: dict[str, Any] | None = None
+        self.output_posteriors_: dict[str, dict[str, Any]] | None = None
+        self.typical_scores_: np.ndarray | None = None
+        self.label_temperature_ = 1.0
+        self.known_cells_: dict[str, np.ndarray] | None = None
         self.is_started_ = False
+        self.new_categories_: dict[str, list[str]] | None = None
         self._inferred = WeakKeyDictionary()
         kind = "supervised" if is_supervised else "unsupervised"
         features = ", ".join(f"{m} {n}" for m, n in summary.n_features.items())
@@ -290,7 +328,7 @@ class MultiDGD(TrainingMixin, LatentMixin, ExpressionMixin):
             batch_key=batch_key,
             categorical_covariate_keys=categorical_covariate_keys,
             continuous_covariate_keys=continuous_covariate_keys,
-            is_query=kwargs.get("source_registry") is not None,
+            source_registry=kwargs.get("source_registry"),
         )
         given = {k: v for k, v in locals().items() if k != "fields"}
         cls._register(mdata, fields, given, kwargs)

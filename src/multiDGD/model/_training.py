@@ -15,7 +15,6 @@ from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.train import (
     CellSplitter,
     MultiDGDTrainingPlan,
-    infer_representations,
     start_from_embedding,
     start_from_zero,
 )
@@ -28,6 +27,7 @@ class TrainingMixin(CellsMixin):
 
     library_medians_: dict[str, float]
     is_started_: bool
+    weight_precision_: float
 
     def train(
         self,
@@ -40,6 +40,7 @@ class TrainingMixin(CellsMixin):
         batch_size: int = 128,
         early_stopping: bool = True,
         start: Literal["spectral", "zero"] | np.ndarray | None = None,
+        keep_on_device: bool = False,
         datasplitter_kwargs: dict[str, Any] | None = None,
         plan_kwargs: dict[str, Any] | None = None,
         **trainer_kwargs: Any,
@@ -48,6 +49,11 @@ class TrainingMixin(CellsMixin):
 
         Cells outside the training set learn their representation too, but nothing is learned
         from them.
+
+        On a model from :meth:`load_query_data` nothing of the reference is changed: categories
+        that it does not know are learned, then all cells are placed. Of the arguments only
+        ``max_epochs`` (passes over some cells in which the categories are learned; by default enough
+        for 150 steps, and at least 20) and ``batch_size`` count then.
 
         Parameters
         ----------
@@ -71,6 +77,9 @@ class TrainingMixin(CellsMixin):
             Where representations start at the first training: ``"spectral"`` (default),
             ``"zero"`` as published, or an array ``(n_cells, n_latent)``. A model that has been
             trained goes on from where it is unless a start is given.
+        keep_on_device
+            Move all counts to the device at the start instead of minibatch by minibatch. They
+            take 20 bytes for each that is not zero.
         datasplitter_kwargs
             Further arguments of :class:`scvi.dataloaders.DataSplitter`.
         plan_kwargs
@@ -85,12 +94,16 @@ class TrainingMixin(CellsMixin):
         """
         if self.adata is None:
             raise ValueError("The model was loaded without data: load it with `adata` to train.")
+        if self.new_categories_ is not None:
+            self._place_query(max_epochs, batch_size)
+            return
         splitter = CellSplitter(
             self.adata_manager,
             train_size=train_size,
             validation_size=validation_size,
             shuffle_set_split=shuffle_set_split,
             batch_size=batch_size,
+            keep_on_device=keep_on_device,
             **(datasplitter_kwargs or {}),
         )
         splitter.setup()
@@ -123,15 +136,19 @@ class TrainingMixin(CellsMixin):
         )
         self._inferred.clear()
         self.module.train()
-        runner()
+        try:
+            runner()
+        finally:
+            self.module.workspace.clear()
         unvisited = (plan.row_optimizer.visits == 0).nonzero().squeeze(-1).cpu().numpy()
         self._infer_rows(np.setdiff1d(unvisited, splitter.train_idx))
+        self.weight_precision_ = plan.weight_precision
+        self._on_trained()
 
     def _infer_rows(self, cells: np.ndarray) -> None:
         """Give cells that training did not visit the representation that any new cell gets."""
         if len(cells):
-            batches = self.adata_manager.batches(cells, settings.batch_size)
-            found = infer_representations(self.module, batches)
+            found = self._infer(self.adata_manager, cells)
             table = self.module.representations.z
             with torch.no_grad():
                 table[torch.from_numpy(cells).to(table.device)] = found.to(table.device)

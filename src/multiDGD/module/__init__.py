@@ -1,5 +1,7 @@
 """Latent space and decoder put together."""
 
+from ._categories import add_categories
 from ._module import MultiDGDModule
+from ._restricted import Restriction
 
-__all__ = ["MultiDGDModule"]
+__all__ = ["MultiDGDModule", "Restriction", "add_categories"]

@@ -1,0 +1,305 @@
+"""Cells that never were: draws from the trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from difflib import get_close_matches
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scipy import sparse
+from scvi import settings
+from torch import Tensor
+
+from multiDGD.latent import GaussianMixtureSupervised
+
+from ._assemble import as_anndata, as_mudata
+from ._expression import ExpressionMixin
+from ._known_cells import KnownCells
+
+_BATCH = 256
+
+
+class GenerationMixin(ExpressionMixin):
+    """Synthetic cells."""
+
+    known_cells_: dict[str, np.ndarray] | None
+
+    def _on_trained(self) -> None:
+        super()._on_trained()
+        manager = self.adata_manager
+        generator = np.random.default_rng(settings.seed or 0)
+        cells = KnownCells.choose(self.train_indices_, generator)
+        parts = [
+            (torch.stack([b["counts"][m].library for m in self.module.modalities], 1).numpy(), b)
+            for b in manager.batches(cells)
+        ]
+        found = KnownCells(
+            representation=self.module.representations.z.detach().cpu().numpy()[cells],
+            library=np.concatenate([library for library, _ in parts]),
+            labels=np.concatenate([b["labels"].numpy() for _, b in parts]),
+            covariates=np.concatenate([b["covariates"].numpy() for _, b in parts]),
+            continuous=np.concatenate([b["continuous"].numpy() for _, b in parts]),
+        )
+        # Saved models hold plain values, which no version of this package needs to be there for.
+        self.known_cells_ = asdict(found)
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        n: int,
+        label: str | None = None,
+        component: int | list[int] | None = None,
+        batch: str | None = None,
+        covariates: Mapping[str, str] | None = None,
+        library_size: float | Mapping[str, float] | None = None,
+        from_: Literal["mixture", "cells"] = "mixture",
+        seed: int | None = None,
+    ) -> AnnData | MuData:
+        """Draw new cells with counts of every modality.
+
+        A component is drawn by its weight and a representation from it. What is not given, the
+        categories of covariates, continuous covariates and the total counts of all modalities
+        together, is that of a training cell drawn from the 10 nearest ones, so that depths are
+        those of the type and remain correlated. Counts follow from the likelihoods.
+
+        Parameters
+        ----------
+        n
+            Number of cells.
+        label
+            Draw cells of this label only.
+        component
+            Draw from this component of the mixture only, or from these.
+        batch
+            Category of the ``batch_key``.
+        covariates
+            Categories of other categorical covariates, by their names.
+        library_size
+            Total count to expect, of every modality or by modality.
+        from_
+            ``"mixture"`` to draw representations from the mixture; ``"cells"`` to take those of
+            training cells, at random with replacement, with the label they were given.
+        seed
+            Defaults to ``scvi.settings.seed``. The global generators are not touched.
+
+        Returns
+        -------
+        The kind of object that the model was set up with: integer counts (CSR), where the model
+        looks for them, and in ``obs`` the component and, under the registered names, label and
+        covariates. It can be used as a query as it is.
+
+        Raises
+        ------
+        ValueError
+            If label, component, category or modality are not there, or no training cell has them.
+
+        Examples
+        --------
+        >>> from multiDGD import MultiDGD
+        >>> from multiDGD.datasets import simulate_multiome
+        >>> mdata = simulate_multiome(n_cells=100, n_genes=50, n_peaks=60)
+        >>> MultiDGD.setup_mudata(mdata, batch_key="batch")
+        >>> model = MultiDGD(mdata, n_latent=5)
+        >>> model.train(max_epochs=2, enable_progress_bar=False)
+        >>> model.sample(10, batch="batch_1").shape
+        (10, 110)
+        """
+        if not self.is_trained_:
+            raise RuntimeError("The model is not trained: call `train()` first.")
+        if n < 1:
+            raise ValueError(f"`n` must be at least 1, found {n}.")
+        if from_ not in ("mixture", "cells"):
+            raise ValueError(f"`from_` must be 'mixture' or 'cells', found {from_!r}.")
+        if self.known_cells_ is None:
+            raise ValueError(
+                "The model was trained by a version that kept nothing of its cells: train it again."
+            )
+        components = self._components(label, component, from_)
+        categories = self._categories(batch, covariates)
+        libraries = self._given_libraries(library_size)
+        known = KnownCells(**self.known_cells_)
+        candidates = None
+        if from_ == "cells":
+            candidates = self._candidates(known, known.within(categories), label, component)
+        seed = settings.seed if seed is None else seed
+        if seed is None:
+            seed = int(torch.randint(2**31, ()))
+        device = self.module.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            return self._sample(n, known, candidates, components, categories, libraries, seed)
+
+    def _sample(
+        self,
+        n: int,
+        known: KnownCells,
+        candidates: np.ndarray | None,
+        components: np.ndarray,
+        categories: dict[int, int],
+        libraries: dict[str, float],
+        seed: int,
+    ) -> AnnData | MuData:
+        generator = np.random.default_rng(seed)
+        module, mixture = self.module, self.module.mixture
+        among = known.within(categories)
+        u: list[Tensor] | None = None
+        labels = np.full(n, -1)
+        if candidates is None:
+            component, z_nl = _draw(mixture, components, n)
+            donors = known.neighbours(z_nl, among, generator)
+            if isinstance(mixture, GaussianMixtureSupervised):
+                labels = (component // mixture.Ncompperclass).cpu().numpy()
+        else:
+            donors = generator.choice(candidates, n)
+            w = torch.from_numpy(known.representation[donors]).to(module.device)
+            z_nl, u = module.split(w)
+            component = mixture.clustering(z_nl)
+            labels = known.labels[donors]
+        codes = known.covariates[donors].copy()
+        changed = {c for c, code in categories.items() if (codes[:, c] != code).any()}
+        for column, code in categories.items():
+            codes[:, column] = code
+        rows = [z_nl]
+        for number, of_covariate in enumerate(module.mixtures_of_covariates):
+            column = module.covariate_columns[number]
+            if u is not None and column not in changed:
+                rows.append(u[number])
+                continue
+            drawn = torch.from_numpy(codes[:, column]).to(module.device)
+            rows.append(of_covariate.supervised_sampling(drawn))
+        library_nm = known.libraries(z_nl, donors, among, generator)
+        for modality, size in libraries.items():
+            library_nm[:, module.modalities.index(modality)] = size
+        continuous = known.continuous[donors]
+        counts = self._draw_counts(torch.cat(rows, 1), continuous, library_nm)
+        obs = self._obs(component.cpu().numpy(), labels, codes, continuous)
+        make = as_mudata if self.registry_["setup_method_name"] == "setup_mudata" else as_anndata
+        return make(counts, obs, self.registry_)
+
+    def _draw_counts(
+        self, w: Tensor, continuous: np.ndarray, library_nm: np.ndarray
+    ) -> dict[str, sparse.csr_matrix]:
+        """Counts by modality; only a few cells are dense at a time."""
+        parts: dict[str, list[sparse.csr_matrix]] = {m: [] for m in self.module.modalities}
+        inputs = (w, torch.from_numpy(continuous).to(w), torch.from_numpy(library_nm).to(w))
+        for w_bd, c, library_bm in zip(*(x.split(_BATCH) for x in inputs), strict=True):
+            logits = self.module.generative(w_bd, c)["logits"]
+            for number, (modality, a) in enumerate(logits.items()):
+                likelihood = self.module.likelihood(modality)
+                x = likelihood.sample(likelihood.mean(a, library_bm[:, number]))
+                parts[modality].append(sparse.csr_matrix(x.cpu().numpy()))
+        return {m: sparse.vstack(p, format="csr") for m, p in parts.items()}
+
+    def _obs(
+        self, component: np.ndarray, labels: np.ndarray, codes: np.ndarray, continuous: np.ndarray
+    ) -> pd.DataFrame:
+        summary = self.summary
+        columns: dict[str, Any] = {"component": component}
+        for column, (name, categories) in enumerate(summary.covariates.items()):
+            columns[name] = pd.Categorical.from_codes(codes[:, column], categories)
+        for column, name in enumerate(summary.continuous):
+            columns[name] = continuous[:, column]
+        setup = self.registry_["setup_args"]
+        if len(summary.labels) and (labels >= 0).any():
+            names = np.append(summary.labels.astype(object), setup["unlabeled_category"])
+            columns[setup["labels_key"]] = pd.Categorical(names[labels])
+        names = pd.Index([f"sample_{i}" for i in range(len(component))])
+        return pd.DataFrame(columns, index=names)
+
+    def _components(
+        self, label: str | None, component: int | list[int] | None, from_: str
+    ) -> np.ndarray:
+        """Mask of the components to draw from."""
+        mixture = self.module.mixture
+        mask = np.ones(mixture.n_mix_comp, dtype=bool)
+        if label is not None:
+            code = _code("label", label, self.summary.labels)
+            if isinstance(mixture, GaussianMixtureSupervised):
+                mask &= np.arange(len(mask)) // mixture.Ncompperclass == code
+            elif from_ == "mixture":
+                raise ValueError("`label` needs a supervised mixture, or `from_='cells'`.")
+        if component is not None:
+            wanted = np.atleast_1d(np.asarray(component))
+            if not len(wanted) or not np.isin(wanted, np.arange(len(mask))).all():
+                raise ValueError(
+                    f"`component` must lie between 0 and {len(mask) - 1}, found {component}."
+                )
+            mask &= np.isin(np.arange(len(mask)), wanted)
+        if not mask.any():
+            raise ValueError(f"`component`: {component} is none of label {label!r}.")
+        return mask
+
+    def _categories(
+        self, batch: str | None, covariates: Mapping[str, str] | None
+    ) -> dict[int, int]:
+        """Code by column of the given categories."""
+        wanted = dict(covariates or {})
+        if batch is not None:
+            if self.batch_key is None:
+                raise ValueError("`batch` needs a `batch_key` in the setup.")
+            wanted[self.batch_key] = batch
+        known = self.summary.covariates
+        found = {}
+        for name, category in wanted.items():
+            if name not in known:
+                raise ValueError(f"`covariates`: {name!r} is not one of {list(known)}.")
+            found[list(known).index(name)] = _code(name, category, known[name])
+        return found
+
+    def _given_libraries(
+        self, library_size: float | Mapping[str, float] | None
+    ) -> dict[str, float]:
+        if library_size is None:
+            return {}
+        if not isinstance(library_size, Mapping):
+            library_size = dict.fromkeys(self.module.modalities, library_size)
+        for modality, size in library_size.items():
+            self._modality(modality)
+            if not size > 0:
+                raise ValueError(f"`library_size` must be above 0, found {size}.")
+        return {m: float(size) for m, size in library_size.items()}
+
+    def _candidates(
+        self,
+        known: KnownCells,
+        among: np.ndarray,
+        label: str | None,
+        component: int | list[int] | None,
+    ) -> np.ndarray:
+        """Known cells that are what was asked for."""
+        mask = among.copy()
+        if label is not None:
+            mask &= known.labels == _code("label", label, self.summary.labels)
+        if component is not None:
+            z_nl = torch.from_numpy(known.representation[:, : self.module.n_latent])
+            owner = self.module.mixture.clustering(z_nl.to(self.module.device)).cpu().numpy()
+            mask &= np.isin(owner, component)
+        if not mask.any():
+            raise ValueError(
+                "`from_='cells'`: no training cell that was kept is of this label, component and "
+                "category. Use `from_='mixture'`."
+            )
+        return np.flatnonzero(mask)
+
+
+def _draw(mixture: Any, components: np.ndarray, n: int) -> tuple[Tensor, Tensor]:
+    """Component and place of each new cell."""
+    weight = mixture.mixture_probs() * torch.from_numpy(components).to(mixture.mean)
+    component = torch.multinomial(weight, n, replacement=True)
+    mean = mixture.mean[component]
+    return component, mean + torch.randn_like(mean) * mixture.stddev[component]
+
+
+def _code(argument: str, wanted: str, names: Sequence[str] | np.ndarray) -> int:
+    """Position of a name."""
+    known = [str(x) for x in names]
+    if str(wanted) not in known:
+        near = get_close_matches(str(wanted), known, n=3, cutoff=0.0)
+        raise ValueError(f"`{argument}`: {wanted!r} is not known. Nearest names: {near}.")
+    return known.index(str(wanted))

@@ -1,0 +1,124 @@
+"""What is kept of the training cells, to draw new ones that are as deep and as mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_MAX_CELLS = 5_000
+_N_NEIGHBOURS = 10
+_CHUNK = 1_024
+
+
+@dataclass
+class KnownCells:
+    """A random part of the training cells, without their counts.
+
+    Attributes
+    ----------
+    representation
+        Their rows of the table, shape ``(n, n_representation)``.
+    library
+        Total counts, shape ``(n, modalities)``; 0 where a modality was not measured.
+    labels
+        Codes, -1 where unknown, shape ``(n,)``.
+    covariates
+        Codes of all registered categorical covariates, shape ``(n, covariates)``.
+    continuous
+        Continuous covariates, shape ``(n, n_continuous)``.
+    """
+
+    representation: np.ndarray
+    library: np.ndarray
+    labels: np.ndarray
+    covariates: np.ndarray
+    continuous: np.ndarray
+
+    @staticmethod
+    def choose(cells: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """At most 5,000 of some cells, in ascending order.
+
+        Parameters
+        ----------
+        cells
+            Positions.
+        generator
+            Which draws them.
+        """
+        return np.sort(generator.permutation(cells)[:_MAX_CELLS])
+
+    def within(self, categories: Mapping[int, int]) -> np.ndarray:
+        """Mask of the cells in given categories; all where there are none.
+
+        Parameters
+        ----------
+        categories
+            Code by column of ``covariates``.
+        """
+        mask = np.ones(len(self.labels), dtype=bool)
+        for column, code in categories.items():
+            mask &= self.covariates[:, column] == code
+        return mask if mask.any() else np.ones_like(mask)
+
+    def neighbours(
+        self, z_nl: Tensor, among: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        """For each point one of the 10 cells nearest to it, at random, shape ``(n,)``.
+
+        Parameters
+        ----------
+        z_nl
+            Points, shape ``(n, n_latent)``.
+        among
+            Mask of the cells to choose from, shape ``(n_known,)``.
+        generator
+            Which draws them.
+        """
+        cells = np.flatnonzero(among)
+        known_ml = torch.from_numpy(self.representation[cells, : z_nl.shape[1]]).to(z_nl)
+        k = min(_N_NEIGHBOURS, len(cells))
+        near = [
+            torch.cdist(z, known_ml).topk(k, largest=False).indices for z in z_nl.split(_CHUNK)
+        ]
+        near_nk = torch.cat([torch.zeros(0, k, dtype=torch.int64), *(x.cpu() for x in near)])
+        drawn = generator.integers(0, k, len(near_nk))
+        return cells[near_nk.numpy()[np.arange(len(near_nk)), drawn]]
+
+    def libraries(
+        self, z_nl: Tensor, donors: np.ndarray, among: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        """Total counts of donors; of other neighbours where donors lack a modality.
+
+        Parameters
+        ----------
+        z_nl
+            Points, shape ``(n, n_latent)``.
+        donors
+            The known cell of each, shape ``(n,)``.
+        among
+            Mask of the cells to choose from where a donor lacks a modality.
+        generator
+            Which draws them.
+
+        Returns
+        -------
+        Shape ``(n, modalities)``.
+        """
+        found = self.library[donors].copy()
+        lacking = (found == 0).any(axis=1)
+        complete = (self.library > 0).all(axis=1)
+        if lacking.any() and (complete & among).any():
+            others = self.neighbours(z_nl[torch.from_numpy(lacking)], complete & among, generator)
+            found[lacking] = self.library[others]
+        for m in range(found.shape[1]):
+            lacking = found[:, m] == 0
+            measured = self.library[:, m] > 0
+            if lacking.any() and measured.any():
+                here = torch.from_numpy(lacking)
+                others = self.neighbours(z_nl[here], measured, generator)
+                found[lacking, m] = self.library[others, m]
+        return found

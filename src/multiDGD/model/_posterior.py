@@ -1,0 +1,181 @@
+"""Posterior of what the model knows from counts: cells' representations, the decoder's weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from lightning.fabric.utilities import move_data_to_device
+from scvi import settings
+from torch import Tensor, nn
+
+from multiDGD.data import CellIndex, CellManager
+from multiDGD.latent import GaussianMixtureSupervised
+from multiDGD.module import Restriction
+from multiDGD.train import (
+    Laplace,
+    OutputPosterior,
+    component_log_evidence,
+    laplace,
+    output_posteriors,
+)
+
+from ._cells import CellsMixin, as_positions
+
+# An unpenalised weight of a unit that no cell uses would be anything.
+_MIN_WEIGHT_PRECISION = 1.0
+
+
+class PosteriorMixin(CellsMixin):
+    """Normal approximations around the maximum a posteriori."""
+
+    weight_precision_: float
+    output_posteriors_: dict[str, dict[str, Any]] | None
+
+    def _on_trained(self) -> None:
+        super()._on_trained()
+        decoded = self._decoded(self.adata_manager, self.train_indices_, None)
+        precision = max(self.weight_precision_, _MIN_WEIGHT_PRECISION)
+        found = output_posteriors(self.module, decoded, precision)
+        # Saved models hold plain values, which no version of this package needs to be there for.
+        self.output_posteriors_ = {m: _plain(asdict(p)) for m, p in found.items()}
+
+    def _output_posterior(self, modality: str) -> OutputPosterior:
+        """Posterior of one modality's output layer, on the module's device."""
+        if self.output_posteriors_ is None:
+            raise ValueError(
+                "The model was trained by a version that did not note how sure its decoder is: "
+                "train it again."
+            )
+        weight = self.module.decoder.head(modality).output.weight
+        found = self.output_posteriors_[modality]
+        moved = {k: torch.from_numpy(v).to(weight) for k, v in found.items() if np.ndim(v)}
+        return OutputPosterior(**{**found, **moved})
+
+    # Slopes of the decoder's units are found by gradients, which whoever asks may have turned off.
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _posteriors(
+        self,
+        manager: CellManager,
+        indices: Sequence[int] | None,
+        batch_size: int | None,
+    ) -> Iterator[tuple[dict[str, Any], Laplace]]:
+        """Minibatches of the asked cells with the posteriors of their rows, on the device."""
+        seen = Restriction(self.module, manager.observed)
+        cells = as_positions(indices, manager.adata.n_obs)
+        index = CellIndex(self.cell_names_, self.cell_fingerprints_)
+        rows = index.find(manager.adata.obs_names[cells], manager.fingerprints[cells])
+        # Labels had their say in where training cells lie, and in nothing else.
+        used = self.train_indices_ if self.new_categories_ is None else []
+        is_open = torch.from_numpy(~np.isin(rows, used))
+        first = 0
+        for batch, w in self._decoded(manager, indices, batch_size):
+            here = is_open[first : first + len(w)].to(w.device)
+            first += len(w)
+            labels = batch["labels"].masked_fill(here, -1)
+            yield batch, laplace(seen.module, seen.batch({**batch, "labels": labels}), w)
+
+    @torch.inference_mode(False)
+    def _label_log_prob(
+        self, manager: CellManager, cells: np.ndarray, w: Tensor, batch_size: int | None = None
+    ) -> Tensor:
+        """Log probability of each label of a supervised mixture, with cells' places integrated out.
+
+        Shape ``(n, labels)``, on the CPU.
+        """
+        batch_size = batch_size or settings.batch_size
+        seen = Restriction(self.module, manager.observed)
+        device = self.module.device
+        mixture = cast(GaussianMixtureSupervised, self.module.mixture)
+        parts = [torch.zeros(0, mixture.Nclass)]
+        rows = w.split(batch_size)
+        for batch, w_bd in zip(manager.batches(cells, batch_size), rows, strict=False):
+            batch = move_data_to_device(seen.batch(batch), device)
+            joint_bk = component_log_evidence(seen.module, batch, w_bd.to(device))
+            joint_bc = joint_bk.view(len(w_bd), mixture.Nclass, -1).logsumexp(2)
+            parts.append(joint_bc.log_softmax(1).cpu())
+        return torch.cat(parts)
+
+    def _posterior_rows(
+        self,
+        manager: CellManager,
+        indices: Sequence[int] | None,
+        n_samples: int,
+        batch_size: int | None,
+        seed: int,
+    ) -> Tensor:
+        """Draws of the asked cells' rows, shape ``(n_samples, n, d)``, on the CPU.
+
+        They do not depend on the size of minibatches.
+        """
+        n = len(as_positions(indices, manager.adata.n_obs))
+        d = self.module.n_representation
+        draws = torch.randn(n_samples, n, d, generator=_generator(seed))
+        first = 0
+        for _, posterior in self._posteriors(manager, indices, batch_size):
+            here = slice(first, first + len(posterior.mean))
+            draws[:, here] = posterior.at(draws[:, here].to(posterior.mean)).cpu()
+            first = here.stop
+        return draws
+
+    def _draws(
+        self,
+        manager: CellManager,
+        indices: Sequence[int] | None,
+        modality: str,
+        n_samples: int | None,
+        batch_size: int | None,
+    ) -> Iterator[tuple[Iterable[DecoderInput], nn.Linear]]:
+        """What to decode and by which output layer: the estimate, or draws from the posterior.
+
+        Draws depend on ``scvi.settings.seed``. Those of the layer are the same whatever cells are
+        asked about, so that cells can be compared.
+        """
+        head = self.module.decoder.head(modality).output
+        if n_samples is None:
+            decoded = self._decoded(manager, indices, batch_size)
+            yield (_input(batch, w, modality) for batch, w in decoded), head
+            return
+        if n_samples < 1:
+            raise ValueError(f"`n_samples` must be at least 1, found {n_samples}.")
+        layer = self._output_posterior(modality)
+        seed = settings.seed if settings.seed is not None else int(torch.randint(2**31, ()))
+        rows_snd = self._posterior_rows(manager, indices, n_samples, batch_size, seed)
+        decoded = self._decoded(manager, indices, batch_size)
+        inputs = [_input(batch, w, modality) for batch, w in decoded]
+        sizes = [len(i.w) for i in inputs]
+        drawn = copy.deepcopy(head)
+        place = self.module.modalities.index(modality)
+        for sample, rows_nd in enumerate(rows_snd):
+            weight, bias = layer.deviation(_generator(seed, place, sample))
+            drawn.weight.copy_(head.weight + weight)
+            drawn.bias.copy_(head.bias + bias)
+            parts = zip(inputs, rows_nd.split(sizes), strict=True)
+            yield (i._replace(w=w.to(i.w)) for i, w in parts), drawn
+
+
+class DecoderInput(NamedTuple):
+    """What the decoder is given of some cells, and their libraries in one modality."""
+
+    w: Tensor
+    continuous: Tensor
+    library: Tensor
+
+
+def _input(batch: dict[str, Any], w: Tensor, modality: str) -> DecoderInput:
+    return DecoderInput(w, batch["continuous"], batch["counts"][modality].library.to(w))
+
+
+def _generator(*key: int) -> torch.Generator:
+    """A stream of its own for each key."""
+    seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(seed >> np.uint64(1)))
+
+
+def _plain(found: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.cpu().numpy() if isinstance(v, Tensor) else v for k, v in found.items()}

@@ -1,0 +1,154 @@
+"""Whether a cell is one that the model could have made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from anndata import AnnData
+from lightning.fabric.utilities import move_data_to_device
+from mudata import MuData
+from scvi import settings
+from torch import Tensor
+
+from multiDGD.data import CellManager
+from multiDGD.module import MultiDGDModule, Restriction
+from multiDGD.nn import Counts
+
+from ._cells import CellsMixin
+
+_N_DRAWS = 8
+_MAX_CELLS = 200
+# Cells that were not trained on are the fair standard, but quantiles need some of them.
+_MIN_HELD_OUT = 20
+
+
+class TypicalityMixin(CellsMixin):
+    """Cells unlike anything in the training data."""
+
+    typical_scores_: np.ndarray | None
+
+    def _on_trained(self) -> None:
+        super()._on_trained()
+        held_out = np.concatenate([self.validation_indices_, self.test_indices_]).astype(int)
+        cells = held_out if len(held_out) >= _MIN_HELD_OUT else self.train_indices_
+        generator = np.random.default_rng(settings.seed or 0)
+        cells = np.sort(generator.permutation(cells)[:_MAX_CELLS])
+        w = self.module.representations.z.detach()[torch.from_numpy(cells)]
+        self.typical_scores_ = np.sort(self._scores(self.adata_manager, cells, w, None))
+
+    def get_typicality(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        as_quantile: bool = True,
+    ) -> np.ndarray:
+        r"""How ordinary each cell is to the model, between 0 and 1.
+
+        The log-likelihood of a cell grows with its depth and depends on its type, so it is held
+        against what the model itself would draw at the same place and with the same library:
+
+        .. math::
+            s_i = \frac{\log p(x_i \mid w_i) - \mathrm{E} \log p(\tilde x \mid w_i)
+            + \log p(z_i)}{\mathrm{sd} \log p(\tilde x \mid w_i)},
+            \quad \tilde x \sim p(\cdot \mid w_i)
+
+        with the prior's part :math:`\log p(z_i)` low between and beyond the components. The value
+        is the share of known cells whose :math:`s` is not above the cell's, as a p-value: values
+        of cells of known types are spread evenly, and values near 0 say that a cell is unlike
+        what the model knows (or worse measured). Known cells are those held out from training,
+        or the training cells where there are fewer than 20 of them; these fit better than new
+        ones, whose values are then too low.
+
+        Values of cells in which only a part of the features was measured can be compared with
+        each other, and are less exact as p-values.
+
+        Parameters
+        ----------
+        adata, indices
+            As for :meth:`get_latent_representation`.
+        batch_size
+            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+        as_quantile
+            Return quantiles; otherwise :math:`s`, which goes on below the lowest known one.
+
+        Returns
+        -------
+        Shape ``(n_cells,)``.
+
+        Raises
+        ------
+        ValueError
+            If the model was trained by a version that did not note the known cells' scores.
+
+        Examples
+        --------
+        >>> query.obs["new"] = query_model.get_typicality() < 0.01  # doctest: +SKIP
+        """
+        if as_quantile and self.typical_scores_ is None:
+            raise ValueError("The model does not know the scores of known cells: train it again.")
+        manager = self._manager_of(adata)
+        cells, w = self._representation(manager, indices, batch_size)
+        scores = self._scores(manager, cells, w, batch_size)
+        if not as_quantile:
+            return scores
+        known = self.typical_scores_
+        assert known is not None
+        return (1 + np.searchsorted(known, scores, side="right")) / (len(known) + 1)
+
+    @torch.inference_mode()
+    def _scores(
+        self, manager: CellManager, cells: np.ndarray, w: Tensor, batch_size: int | None
+    ) -> np.ndarray:
+        seen = Restriction(self.module, manager.observed)
+        # Decoded by several at a time: draws are dense.
+        batch_size = min(batch_size or settings.batch_size, 128)
+        device = self.module.device
+        parts = [np.zeros(0)]
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(0)
+            batches = manager.batches(cells, batch_size)
+            for batch, rows in zip(batches, w.split(batch_size), strict=False):
+                batch = move_data_to_device(seen.batch(batch), device)
+                parts.append(standard_scores(seen.module, batch, rows.to(device)).cpu().numpy())
+        return np.concatenate(parts)
+
+
+def standard_scores(module: MultiDGDModule, batch: dict[str, Any], w: Tensor) -> Tensor:
+    """Log posterior of cells in standard deviations from what the model draws in their place.
+
+    Parameters
+    ----------
+    module
+        The module.
+    batch
+        A minibatch of n cells on the module's device.
+    w
+        Their rows, shape ``(n, n_representation)``.
+
+    Returns
+    -------
+    Shape ``(n,)``. Draws are those of torch's global generator.
+    """
+    logits = module.generative(w, batch["continuous"])["logits"]
+    draws = []
+    for _ in range(_N_DRAWS):
+        drawn = {}
+        for m, a in logits.items():
+            likelihood, library = module.likelihood(m), batch["counts"][m].library
+            drawn[m] = Counts.from_dense(likelihood.sample(likelihood.mean(a, library)), library)
+        draws.append(_log_likelihood(module, logits, drawn))
+    drawn_sn = torch.stack(draws)
+    unknown = torch.full_like(batch["labels"], -1)
+    prior = module.latent_log_prob(w, unknown, batch["covariates"])["mixture"]
+    excess = _log_likelihood(module, logits, batch["counts"]) - drawn_sn.mean(0) + prior
+    return excess / drawn_sn.std(0).clamp(min=1e-6)
+
+
+def _log_likelihood(
+    module: MultiDGDModule, logits: dict[str, Tensor], counts: dict[str, Counts]
+) -> Tensor:
+    return -torch.stack(list(module.reconstruction_loss(logits, counts).values())).sum(0)

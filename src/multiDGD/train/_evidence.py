@@ -1,0 +1,75 @@
+"""Which component of the mixture a cell's counts speak for, wherever exactly the cell lies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multiDGD.module import MultiDGDModule
+
+from ._curvature import prior_precision
+from ._frozen import frozen
+from ._laplace import fisher_information
+
+
+def component_log_evidence(
+    module: MultiDGDModule, batch: dict[str, Any], representation: Tensor
+) -> Tensor:
+    r"""Log joint density of each cell's counts and each component, but for a constant of the cell.
+
+    .. math::
+        \log \pi_k + \log \int p(x \mid z)\, N(z; \mu_k, \Lambda_k^{-1})\, dz
+
+    with the likelihood taken for a normal density in z, of which value, slope and Fisher
+    information are right at the given representation. The mixture's posterior at a single point
+    takes the point for the truth; this one knows how far the cell's counts tell its place, and
+    that a component with a narrow prior would have put the cell elsewhere. Covariates are
+    integrated out too.
+
+    Parameters
+    ----------
+    module
+        A trained module.
+    batch
+        A minibatch of n cells on the module's device.
+    representation
+        Points near the maxima, shape ``(n, n_representation)``.
+
+    Returns
+    -------
+    Nats, shape ``(n, n_components)``.
+    """
+    slope_nd = _slope(module, batch, representation)
+    with torch.no_grad():
+        precision = fisher_information(module, batch, representation)
+        mixture, n_latent = module.mixture, module.n_latent
+        prior_kl = mixture.neglogvar.exp().expand(-1, n_latent)
+        rest = prior_precision(module, batch, representation)[:, n_latent:]
+        precision.diagonal(dim1=1, dim2=2)[:, n_latent:] += rest
+        log_pi_k = mixture.weight.log_softmax(0)
+        found = []
+        for log_pi, mean, prior in zip(log_pi_k, mixture.mean, prior_kl, strict=True):
+            here = precision.clone()
+            here.diagonal(dim1=1, dim2=2)[:, :n_latent] += prior
+            factor = torch.linalg.cholesky(here)
+            away = mean - representation[:, :n_latent]
+            slope = slope_nd.clone()
+            slope[:, :n_latent] += prior * away
+            half = torch.linalg.solve_triangular(factor, slope[..., None], upper=False)
+            gain = 0.5 * half.square().sum((1, 2)) - 0.5 * (prior * away.square()).sum(1)
+            volume = 0.5 * prior.log().sum() - factor.diagonal(dim1=1, dim2=2).log().sum(1)
+            found.append(log_pi + gain + volume)
+        return torch.stack(found, dim=1)
+
+
+def _slope(module: MultiDGDModule, batch: dict[str, Any], representation: Tensor) -> Tensor:
+    """Gradient of all of each cell's log posterior but the mixture over z, shape ``(n, d)``."""
+    with frozen(module), torch.enable_grad():
+        leaf = representation.detach().requires_grad_()
+        output = module.objective(batch, leaf)
+        covariates = [v for name, v in output.kl_local.items() if name != "mixture_loss"]
+        loss = torch.stack([*output.reconstruction_loss.values(), *covariates]).sum()
+        (gradient,) = torch.autograd.grad(loss, leaf)
+    return -gradient

@@ -1,0 +1,184 @@
+"""How far from its maximum a posteriori a cell's representation may lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multiDGD.module import MultiDGDModule
+
+from ._curvature import hidden_jacobians, prior_precision
+
+#: Elements of a block of (cells x dimensions x features), small enough for a processor's cache.
+BLOCK_ELEMENTS = 2**18
+_BLOCK_CELLS = 64
+
+
+@dataclass(frozen=True)
+class Laplace:
+    r"""Normal distributions around representations, one a cell.
+
+    The negative log posterior is taken for a parabola, its curvature at the mode for the
+    precision. This is local: where several components of the mixture could explain a cell,
+    the others than the one around it are left out, and so are kinks of the decoder.
+
+    Attributes
+    ----------
+    mean
+        Shape ``(n, d)``.
+    factor
+        Lower Cholesky factors L of the precisions :math:`L L^\top`, shape ``(n, d, d)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from multiDGD.train import Laplace
+    >>> posterior = Laplace(torch.zeros(1, 2), 2 * torch.eye(2)[None])
+    >>> posterior.variance
+    tensor([[0.2500, 0.2500]])
+    """
+
+    mean: Tensor
+    factor: Tensor
+
+    @property
+    def covariance(self) -> Tensor:
+        """Covariance of each cell's representation, shape ``(n, d, d)``."""
+        return torch.cholesky_inverse(self.factor)
+
+    @property
+    def variance(self) -> Tensor:
+        """Variance of each dimension, shape ``(n, d)``."""
+        identity = torch.eye(self.mean.shape[1]).to(self.factor)
+        inverse = torch.linalg.solve_triangular(self.factor, identity, upper=False)
+        return inverse.square().sum(1)
+
+    def at(self, normal_snd: Tensor) -> Tensor:
+        """Draws made of standard normal numbers, shape ``(n_samples, n, d)``.
+
+        Parameters
+        ----------
+        normal_snd
+            Shape ``(n_samples, n, d)``.
+        """
+        deviation_nds = torch.linalg.solve_triangular(
+            self.factor.mT, normal_snd.permute(1, 2, 0), upper=True
+        )
+        return self.mean + deviation_nds.permute(2, 0, 1)
+
+    def variance_along(self, direction_ndf: Tensor) -> Tensor:
+        """Variance of linear functions of each representation, shape ``(n, f)``.
+
+        Parameters
+        ----------
+        direction_ndf
+            Their gradients, shape ``(n, d, f)``.
+        """
+        scaled = torch.linalg.solve_triangular(self.factor, direction_ndf, upper=False)
+        return scaled.square().sum(1)
+
+
+@torch.no_grad()
+def laplace(module: MultiDGDModule, batch: dict[str, Any], representation: Tensor) -> Laplace:
+    r"""Laplace approximation of the posterior of each cell's representation.
+
+    The precision is the Fisher information of the cell's counts about its representation (the
+    expected curvature of their negative log-likelihood, see :func:`fisher_information`) plus the
+    precisions of the mixtures' components, averaged by what each explains of the cell. Both are
+    positive definite at any point; the mixtures' exact curvature is lower by the disagreement of
+    the components. Error of the decoder itself is not part of it.
+
+    Parameters
+    ----------
+    module
+        A trained module.
+    batch
+        A minibatch of n cells on the module's device. A label of -1 leaves the class open.
+    representation
+        Their rows at the maximum, shape ``(n, n_representation)``.
+    """
+    precision = fisher_information(module, batch, representation)
+    precision.diagonal(dim1=1, dim2=2).add_(prior_precision(module, batch, representation))
+    return Laplace(representation, torch.linalg.cholesky(precision))
+
+
+@torch.no_grad()
+def fisher_information(
+    module: MultiDGDModule, batch: dict[str, Any], representation: Tensor
+) -> Tensor:
+    r"""Fisher information of each cell's counts about its representation.
+
+    :math:`\sum_m J_m^\top D_m J_m` over modalities, with J the Jacobian of the log means and D
+    the information of the counts about these. A modality with a library of 0 adds nothing.
+
+    Parameters
+    ----------
+    module, batch, representation
+        As for :func:`laplace`.
+
+    Returns
+    -------
+    Positive semi-definite (nats), shape ``(n, d, d)``.
+    """
+    n, d = representation.shape
+    total = representation.new_zeros(n, d, d)
+    hidden = module.decoder.hidden(module.decoder_input(representation, batch["continuous"]))
+    for modality, jacobian_nhd in hidden_jacobians(module, batch, representation).items():
+        library = batch["counts"][modality].library.to(representation)
+        for cells in library.nonzero().split(_BLOCK_CELLS):
+            cells = cells.squeeze(1)
+            logits = module.decoder.head(modality).output(hidden[modality][cells])
+            likelihood = module.likelihood(modality)
+            root_nf = likelihood.fisher(likelihood.mean(logits, library[cells])).sqrt()
+            found = torch.zeros_like(total[cells])
+            for features, j_ndf in log_mean_jacobian(
+                module, modality, logits, jacobian_nhd[cells]
+            ):
+                j_ndf *= root_nf[:, None, features]
+                found.baddbmm_(j_ndf, j_ndf.mT)
+            total[cells] += found
+    return total
+
+
+def log_mean_jacobian(
+    module: MultiDGDModule,
+    modality: str,
+    logits_nf: Tensor,
+    hidden_nhd: Tensor,
+    features: Tensor | None = None,
+) -> Iterator[tuple[slice, Tensor]]:
+    """Derivatives of the log means of one modality by the representations, in blocks of features.
+
+    Parameters
+    ----------
+    module
+        The module.
+    modality
+        Its name.
+    logits_nf
+        The cells' logits, shape ``(n, f)``.
+    hidden_nhd
+        Derivatives of the input of the modality's last layer, shape ``(n, h, d)``.
+    features
+        Positions of those wanted, all by default.
+
+    Yields
+    ------
+    Which of the wanted features, and their derivatives, shape ``(n, d, block)``.
+    """
+    n, h, d = hidden_nhd.shape
+    weight_fh = module.decoder.head(modality).output.weight
+    by_row = hidden_nhd.mT.reshape(n * d, h)
+    # Means are shares: what all logits have in common does not change them.
+    centre_nh = logits_nf.softmax(-1) @ weight_fh
+    centre = (centre_nh[:, None] @ hidden_nhd).view(n * d, 1)
+    wanted_fh = weight_fh if features is None else weight_fh[features]
+    size = max(1, BLOCK_ELEMENTS // max(1, n * d))
+    for first in range(0, len(wanted_fh), size):
+        block = slice(first, first + size)
+        found = torch.addmm(centre, by_row, wanted_fh[block].T, beta=-1)
+        yield block, found.view(n, d, found.shape[1])

@@ -1,0 +1,190 @@
+"""Modalities that were not measured."""
+
+import mudata as md
+import numpy as np
+import pandas as pd
+import pytest
+import scvi
+from sklearn.metrics import average_precision_score
+from tests.toy import toy_adata, toy_mudata
+
+from multiDGD import MultiDGD
+from multiDGD.model._depth import DepthModel
+
+QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def model():
+    scvi.settings.seed = 0
+    mdata = toy_mudata(60)
+    MultiDGD.setup_mudata(mdata, batch_key="batch")
+    found = MultiDGD(mdata, n_latent=3)
+    found.train(max_epochs=5, batch_size=16, **QUIET)
+    return found
+
+
+def only(mdata, modality, batch_key="batch"):
+    """The same cells, without the other modalities and without traces of a setup."""
+    found = md.MuData({modality: mdata[modality].copy()})
+    if batch_key in mdata.obs:
+        found.obs[batch_key] = mdata.obs.loc[found.obs_names, batch_key].to_numpy()
+    return found
+
+
+class TestDepth:
+    def test_regression_on_whatever_is_there(self):
+        rng = np.random.default_rng(0)
+        z = rng.normal(size=(4000, 2))
+        log_a = 7 + z[:, 0] + 0.1 * rng.normal(size=4000)
+        log_b = 5 + 0.5 * log_a + 0.3 * z[:, 1] ** 2
+        library = np.exp(np.stack([log_a, log_b], axis=1))
+        depth = DepthModel.fit(z, library, ["a", "b"])
+        b_lacks = library * [1, 0]
+        np.testing.assert_allclose(np.log(depth.predict(z, b_lacks, "b")), log_b, atol=0.1)
+        nothing = np.zeros_like(library)
+        truth = 5 + 0.5 * (7 + z[:, 0]) + 0.3 * z[:, 1] ** 2
+        found = np.log(depth.predict(z, nothing, "b"))
+        assert np.sqrt(np.mean((found - truth) ** 2)) < 0.05
+        np.testing.assert_array_equal(depth.predict(z, library, "b"), library[:, 1])
+
+    def test_a_mosaic(self):
+        rng = np.random.default_rng(0)
+        z = rng.normal(size=(1000, 2))
+        library = np.exp(7 + z)
+        library[:400, 0] = 0
+        library[600:, 1] = 0
+        depth = DepthModel.fit(z, library, ["a", "b"])
+        found = np.log(depth.predict(z, library, "a"))
+        error = (found - (7 + z[:, 0]))[:400]
+        assert np.sqrt(np.mean(error**2)) < 0.15
+
+    def test_one_depth_for_all(self):
+        depth = DepthModel.fit(np.zeros((5, 2)), np.full((5, 1), 10.0), ["a"])
+        np.testing.assert_allclose(depth.predict(np.ones((3, 2)), np.zeros((3, 1)), "a"), 10)
+
+
+class TestImpute:
+    def test_mean_is_the_decoded_share_of_a_predicted_library(self, model):
+        query = only(model.adata, "atac")
+        table = model.impute(query)
+        assert list(table.columns) == list(model.adata["rna"].var_names)
+        assert list(table.index) == list(query.obs_names)
+        share = model.get_normalized_expression(query, modality="rna")
+        total = table.sum(1)
+        np.testing.assert_allclose(table.div(total, axis=0), share, rtol=1e-4)
+        measured = np.asarray(model.adata["rna"].X.sum(1)).ravel()
+        assert measured.min() < total.min() and total.max() < measured.max()
+
+    def test_libraries(self, model):
+        query = only(model.adata, "atac")
+        np.testing.assert_allclose(model.impute(query, library_size=50).sum(1), 50, rtol=1e-4)
+        own = np.asarray(query["atac"].X.sum(1)).ravel()
+        np.testing.assert_allclose(model.impute(query, "atac").sum(1), own, rtol=1e-4)
+
+    def test_draws_are_counts_around_the_mean(self, model):
+        query = only(model.adata, "atac")
+        mean = model.impute(query, "rna", library_size=300, return_numpy=True)
+        draws = model.impute(query, "rna", library_size=300, n_samples=300)
+        assert draws.shape == (300, 60, 12)
+        assert (draws % 1 == 0).all() and draws.min() >= 0
+        r = model.module.likelihood("rna").dispersion.detach().numpy()
+        error = (draws.mean(0) - mean) / np.sqrt((mean + mean**2 / r) / 300)
+        assert np.abs(error).max() < 5 and 0.8 < error.std() < 1.2
+        one = model.impute(query, "rna", n_samples=1)
+        assert isinstance(one, pd.DataFrame)
+        pd.testing.assert_frame_equal(model.impute(query, "rna", n_samples=1), one)
+
+    def test_parts_and_places(self, model):
+        query = only(model.adata, "rna")
+        whole = model.impute(query)
+        part = model.impute(query, indices=[5, 2], feature_list=["atac3", "atac1"])
+        pd.testing.assert_frame_equal(part, whole.iloc[[5, 2]][["atac3", "atac1"]], rtol=1e-4)
+        assert model.impute(query, key_added="atac_imputed") is None
+        pd.testing.assert_frame_equal(query.obsm["atac_imputed"], whole)
+        np.testing.assert_array_equal(model.impute(query, return_numpy=True), whole)
+
+    def test_in_another_batch(self, model):
+        query = only(model.adata, "rna")
+        tables = [model.impute(query, transform_batch=b, return_numpy=True) for b in ("b0", "b1")]
+        assert np.abs(tables[0] - tables[1]).max() > 1e-4
+
+    def test_saved_models_and_queries_know_depths(self, model, tmp_path):
+        query = only(model.adata, "rna")
+        truth = model.impute(query)
+        model.save(tmp_path / "model")
+        loaded = MultiDGD.load(tmp_path / "model", adata=False)
+        pd.testing.assert_frame_equal(loaded.impute(query.copy()), truth, rtol=1e-3)
+        query_model = MultiDGD.load_query_data(query.copy(), tmp_path / "model")
+        query_model.train()
+        pd.testing.assert_frame_equal(query_model.impute(), truth, rtol=1e-3)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({}, r"`modality` is needed: the cells lack none of \['rna', 'atac'\]"),
+            ({"modality": "prot"}, "`modality`.*'prot'"),
+            ({"modality": "rna", "n_samples": 0}, "`n_samples`"),
+            ({"modality": "rna", "library_size": 0}, "`library_size`"),
+            ({"modality": "rna", "key_added": "x", "indices": [1]}, "`key_added`"),
+            ({"modality": "rna", "feature_list": ["rna99"]}, "'rna99'"),
+        ],
+    )
+    def test_wrong_use(self, model, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            model.impute(**arguments)
+
+    def test_one_modality_alone(self):
+        adata = toy_adata()
+        MultiDGD.setup_anndata(adata)
+        model = MultiDGD(adata, n_latent=3)
+        model.train(max_epochs=1, batch_size=16, **QUIET)
+        assert model.impute(modality="counts").shape == (40, 12)
+
+
+def held_out(mdata, given, wanted, seed, **train):
+    """What a model of the other cells imputes in a tenth, what was measured, and the others."""
+    scvi.settings.seed = seed
+    order = np.random.default_rng(seed).permutation(mdata.n_obs)
+    n_test = mdata.n_obs // 10
+    train_data, test = mdata[order[n_test:]].copy(), mdata[order[:n_test]].copy()
+    MultiDGD.setup_mudata(train_data, batch_key="batch" if "batch" in mdata.obs else None)
+    model = MultiDGD(train_data)
+    model.train(**QUIET, **train)
+    found = model.impute(only(test, given), wanted, return_numpy=True)
+    return found, dense(test[wanted].X), dense(train_data[wanted].X)
+
+
+def dense(x):
+    return x.toarray() if hasattr(x, "toarray") else np.asarray(x)
+
+
+def feature_r(found, truth):
+    """Pearson correlation over cells of log1p, mean over the features that vary."""
+    found, truth = np.log1p(found), np.log1p(truth)
+    varies = (found.std(0) > 0) & (truth.std(0) > 0)
+    pairs = zip(found.T[varies], truth.T[varies], strict=True)
+    return np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_proteins_from_rna(pbmc10k_cite, seed):
+    found, truth, _ = held_out(pbmc10k_cite, "rna", "prot", seed, max_epochs=5)
+    shuffled = np.random.default_rng(seed).permutation(found)
+    assert feature_r(found, truth) > 0.68
+    assert abs(feature_r(shuffled, truth)) < 0.05
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(("given", "wanted"), [("rna", "atac"), ("atac", "rna")])
+def test_multiome_both_ways(bmmc_multiome, given, wanted, seed):
+    found, truth, others = held_out(bmmc_multiome, given, wanted, seed)
+    # Features follow, over cells, what was measured, and not only by the cells' batches.
+    shuffled = np.random.default_rng(seed).permutation(found)
+    assert feature_r(found, truth) > feature_r(shuffled, truth) + 0.05
+    average = np.broadcast_to(others.mean(0), truth.shape)
+    found_ap, average_ap = (
+        average_precision_score(truth.ravel() > 0, x.ravel()) for x in (found, average)
+    )
+    assert found_ap > average_ap - 0.01

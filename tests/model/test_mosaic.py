@@ -1,0 +1,92 @@
+"""Cells of which one modality or another was not measured."""
+
+import copy
+
+import anndata as ad
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import scvi
+import torch
+from sklearn.neighbors import KNeighborsClassifier
+
+from multiDGD import MultiDGD
+from multiDGD.train import infer_representations
+
+QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
+
+
+def trained(data, *, max_epochs=20):
+    MultiDGD.setup_mudata(data, batch_key="batch")
+    model = MultiDGD(data)
+    model.train(max_epochs=max_epochs, **QUIET)
+    return model
+
+
+def measured(mdata):
+    """Which cell has which modality, shape ``(n_cells, modalities)``."""
+    return np.stack([mdata.obs_names.isin(part.obs_names) for part in mdata.mod.values()], axis=1)
+
+
+def with_zeros(mdata):
+    """The same cells as one AnnData, zeros where a modality was not measured."""
+    blocks, kinds, names = [], [], []
+    for modality, part in mdata.mod.items():
+        x = np.zeros((mdata.n_obs, part.n_vars), np.float32)
+        x[mdata.obs_names.get_indexer(part.obs_names)] = part.X.toarray()
+        blocks.append(x)
+        kinds += [modality] * part.n_vars
+        names += list(part.var_names)
+    adata = ad.AnnData(sp.csr_matrix(np.hstack(blocks)), obs=mdata.obs[["batch"]].copy())
+    adata.var_names = names
+    adata.var["kind"] = kinds
+    return adata
+
+
+def share_of_right_neighbours(z, labels, reference, query):
+    found = KNeighborsClassifier(15).fit(z[reference], labels[reference]).predict(z[query])
+    return (found == labels[query]).mean()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_cells_of_one_type_meet_whatever_was_measured(pbmc_cite_mosaic, seed):
+    scvi.settings.seed = seed
+    z = trained(pbmc_cite_mosaic).get_latent_representation()
+    labels = pbmc_cite_mosaic.obs["celltype"].astype(str).to_numpy()
+    rna, adt = measured(pbmc_cite_mosaic).T
+    # With chance labels .31, with representations that stay apart by modality below .6.
+    assert share_of_right_neighbours(z, labels, adt & ~rna, rna & ~adt) > 0.8
+    assert share_of_right_neighbours(z, labels, rna & ~adt, adt & ~rna) > 0.8
+
+
+def test_zeros_of_a_whole_modality_are_no_measurement(pbmc_cite_mosaic):
+    adata = with_zeros(pbmc_cite_mosaic)
+    MultiDGD.setup_mudata(pbmc_cite_mosaic, modalities=["adt", "rna"], batch_key="batch")
+    MultiDGD.setup_anndata(adata, modality_key="kind", batch_key="batch")
+    found = []
+    for data in (pbmc_cite_mosaic, adata):
+        scvi.settings.seed = 0
+        model = MultiDGD(data)
+        model.train(max_epochs=3, **QUIET)
+        assert model.module.modalities == ["adt", "rna"]
+        error = model.get_reconstruction_error()
+        found.append((model.get_latent_representation(), list(error.values())))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-5)
+
+
+def test_a_modality_that_was_not_measured_says_nothing(pbmc_cite_mosaic):
+    model = trained(pbmc_cite_mosaic, max_epochs=2)
+    rna, adt = measured(pbmc_cite_mosaic).T
+    changed = copy.deepcopy(model.module)
+    with torch.no_grad():
+        for parameter in changed.decoder.head("adt").parameters():
+            parameter.add_(torch.randn_like(parameter))
+
+    def placed(module, cells):
+        return infer_representations(module, model.adata_manager.batches(cells))
+
+    cells = np.flatnonzero(rna & ~adt)[:20]
+    torch.testing.assert_close(placed(model.module, cells), placed(changed, cells))
+    cells = np.flatnonzero(adt)[:20]
+    assert (placed(model.module, cells) - placed(changed, cells)).abs().max() > 0.1
