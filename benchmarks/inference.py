@@ -10,6 +10,7 @@ component, by the same method and by Adam. Writes a table beside the results' fo
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import logging
 import math
@@ -129,15 +130,6 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     table = module.representations.z.detach()
     settled = infer_representations(module, manager.batches(None, BATCH), start=table)
 
-    # Training goes on in here, so it comes last.
-    n_steps = min(args.steps, len(labels) * 9 // 10 // BATCH - 1)
-    train = stepper(model, 1, n_steps, batch_size=BATCH, plan_kwargs={"hold": 0.0})
-    times = alternate(
-        {"train": train, "infer": lambda: timed(lambda: infer_representations(module, batches))},
-        args.repeats,
-    )
-    epoch = [s.times(n_held_out / BATCH) for s in times["train"]]
-    infer = times["infer"]
     own = {
         "trained": table[:, z].numpy(),
         "settled": settled[:, z].numpy(),
@@ -152,14 +144,30 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
         "adam_steps": args.adam_steps,
         "every": excess(found, every),
         "every_on_adam": excess(every[: len(adam)], adam),
-        "epochs_cpu": ratio(infer, epoch, 1),
-        "epochs_wall": ratio(infer, epoch, 0),
-        "cells_per_second_cpu": n_held_out / np.median([s.cpu for s in infer]),
-        "cells_per_second_wall": n_held_out / np.median([s.wall for s in infer]),
         "itself": {
             k: float(np.mean(nearest_to_itself(t, again, labels, cells))) for k, t in own.items()
         },
         "itself_cells": len(cells),
+        **times(model, batches, args),
+    }
+
+
+def times(model: Any, batches: list[dict[str, Any]], args: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of the inference beside those of training; the model is trained on meanwhile."""
+    module = copy.deepcopy(model.module)
+    n_cells = sum(len(batch["cells"]) for batch in batches)
+    n_steps = min(args.steps, model.adata.n_obs * 9 // 10 // BATCH - 2)
+    train = stepper(model, 2, n_steps, batch_size=BATCH, plan_kwargs={"hold": 0.0})
+    found = alternate(
+        {"train": train, "infer": lambda: timed(lambda: infer_representations(module, batches))},
+        args.repeats,
+    )
+    epoch, infer = [s.times(n_cells / BATCH) for s in found["train"]], found["infer"]
+    return {
+        "epochs_cpu": ratio(infer, epoch, 1),
+        "epochs_wall": ratio(infer, epoch, 0),
+        "cells_per_second_cpu": n_cells / np.median([s.cpu for s in infer]),
+        "cells_per_second_wall": n_cells / np.median([s.wall for s in infer]),
         "machine": machine(),
         "load": round(os.getloadavg()[0], 1),
     }

@@ -62,7 +62,7 @@ def test_gradients_by_finite_differences(protein):
 
 def test_samples_are_of_the_mixture(protein):
     torch.manual_seed(0)
-    x = protein.sample(torch.full((100_000, 5), 4.0, dtype=torch.float64)).numpy()
+    x = protein.sample(torch.full((100_000, 5), 4.0, dtype=torch.float64)).detach().numpy()
     np.testing.assert_allclose(x.mean(0), 4, rtol=0.03)
     for count in (0, 1, 5):
         expected = scipy_pmf(protein, np.full((1, 5), count), 4.0)[0]
@@ -123,7 +123,7 @@ def test_background_is_found_again():
             loss = -likelihood.log_prob(logits, counts).mean()
             loss.backward()
             optimizer.step()
-        values[name] = float(loss)
+        values[name] = loss.item()
     assert values["protein"] < values["nb"] - 0.5
     share = likelihood.background_share.sigmoid()[0].item()
     level = likelihood.background_level.sigmoid()[0].item()

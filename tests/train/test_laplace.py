@@ -335,3 +335,5 @@ class TestOutputPosterior:
         two = output_posteriors(module, [(twice, w.repeat(2, 1))], 3.0)["rna"]
         torch.testing.assert_close(two.information, 2 * one.information)
         torch.testing.assert_close(two.spread, one.spread, rtol=1e-4, atol=1e-6)
+        sample = output_posteriors(module, [(batch, w)], 3.0, n_cells=2 * N)["rna"]
+        torch.testing.assert_close(sample.information, two.information)

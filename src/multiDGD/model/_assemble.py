@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import mudata
@@ -56,7 +57,9 @@ def as_mudata(
             var=pd.DataFrame(index=pd.Index(features[modality])),
             layers={} if layer is None else {layer: x.copy()},
         )
-    with mudata.set_options(pull_on_update=False):
+    with mudata.set_options(pull_on_update=False), warnings.catch_warnings():
+        # A gene and its protein may have one name, as in the object that was registered.
+        warnings.filterwarnings("ignore", message="var_names are not unique")
         found = MuData(parts)
     found.obs = obs
     return found

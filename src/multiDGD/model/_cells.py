@@ -116,7 +116,7 @@ class CellsMixin(BaseModelClass):
         batch_size = batch_size or settings.batch_size
         cells, representation = self._representation(manager, indices, batch_size)
         device = self.module.device
-        rows = representation.split(batch_size)
+        rows = representation.split(batch_size) if len(cells) else ()
         for batch, w in zip(manager.batches(cells, batch_size), rows, strict=True):
             yield move_data_to_device(batch, device), w.to(device)
 

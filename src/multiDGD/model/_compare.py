@@ -104,7 +104,7 @@ class ComparisonMixin(CellsMixin):
         generator = np.random.default_rng(seed)
         order = generator.permutation(adata.n_obs)
         cells = np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
-        train, held = (adata[c].copy() for c in cells)
+        train, held = (_stranger(adata[c].copy()) for c in cells)
         layers = registry["setup_args"].get("layers" if isinstance(adata, MuData) else "layer")
         place, score = held, held
         if thin:
@@ -196,7 +196,7 @@ def _table(
         if name == _BINARY:
             counts = np.full_like(counts, np.nan)
         paired = counts - first[modality][modality, "counts"].to_numpy()
-        record = {"modality": modality, "likelihood": name}
+        record: dict[str, Any] = {"modality": modality, "likelihood": name}
         for column, values in (
             ("log_likelihood", counts),
             ("difference", paired),
@@ -208,6 +208,13 @@ def _table(
             record[se] = values.std() / np.sqrt(len(values)) if len(values) else np.nan
         records.append({**record, "n_cells": int(np.isfinite(detection).sum())})
     return pd.DataFrame(records)
+
+
+def _stranger(data: Any) -> Any:
+    """Forget that a copy was registered, or it would be taken for the original."""
+    for key in [k for k in data.uns if k.startswith("_scvi")]:
+        del data.uns[key]
+    return data
 
 
 def _parts(

@@ -65,8 +65,9 @@ class GenerationMixin(ExpressionMixin):
 
         A component is drawn by its weight and a representation from it. What is not given, the
         categories of covariates, continuous covariates and the total counts of all modalities
-        together, is that of a training cell drawn from the 10 nearest ones, so that depths are
-        those of the type and remain correlated. Counts follow from the likelihoods.
+        together, is that of a training cell of the same component, so that depths are those of
+        the type and remain correlated. Counts follow from the likelihoods, by which totals
+        scatter around what they are drawn for.
 
         Parameters
         ----------
@@ -152,7 +153,8 @@ class GenerationMixin(ExpressionMixin):
         labels = np.full(n, -1)
         if candidates is None:
             component, z_nl = _draw(mixture, components, n)
-            donors = known.neighbours(z_nl, among, generator)
+            owner = self._owner(known)
+            donors = known.of_components(component.cpu().numpy(), owner, z_nl, among, generator)
             if isinstance(mixture, GaussianMixtureSupervised):
                 labels = (component // mixture.Ncompperclass).cpu().numpy()
         else:
@@ -265,6 +267,11 @@ class GenerationMixin(ExpressionMixin):
                 raise ValueError(f"`library_size` must be above 0, found {size}.")
         return {m: float(size) for m, size in library_size.items()}
 
+    def _owner(self, known: KnownCells) -> np.ndarray:
+        """Most probable component of each known cell."""
+        z_nl = torch.from_numpy(known.representation[:, : self.module.n_latent])
+        return self.module.mixture.clustering(z_nl.to(self.module.device)).cpu().numpy()
+
     def _candidates(
         self,
         known: KnownCells,
@@ -277,9 +284,7 @@ class GenerationMixin(ExpressionMixin):
         if label is not None:
             mask &= known.labels == _code("label", label, self.summary.labels)
         if component is not None:
-            z_nl = torch.from_numpy(known.representation[:, : self.module.n_latent])
-            owner = self.module.mixture.clustering(z_nl.to(self.module.device)).cpu().numpy()
-            mask &= np.isin(owner, component)
+            mask &= np.isin(self._owner(known), component)
         if not mask.any():
             raise ValueError(
                 "`from_='cells'`: no training cell that was kept is of this label, component and "

@@ -64,6 +64,42 @@ class KnownCells:
             mask &= self.covariates[:, column] == code
         return mask if mask.any() else np.ones_like(mask)
 
+    def of_components(
+        self,
+        component: np.ndarray,
+        owner: np.ndarray,
+        z_nl: Tensor,
+        among: np.ndarray,
+        generator: np.random.Generator,
+    ) -> np.ndarray:
+        """For each new cell a known one of its component, at random, shape ``(n,)``.
+
+        Not the nearest one: cells of few counts lie close to the mean, and would hardly ever be
+        the nearest to a random point.
+
+        Parameters
+        ----------
+        component
+            Of the new cells, shape ``(n,)``.
+        owner
+            Component of each known cell, shape ``(n_known,)``.
+        z_nl
+            Places of the new cells, which choose where a component owns none.
+        among
+            Mask of the cells to choose from, shape ``(n_known,)``.
+        generator
+            Which draws them.
+        """
+        found = np.zeros(len(component), dtype=np.int64)
+        for k in np.unique(component):
+            here = np.flatnonzero(component == k)
+            cells = np.flatnonzero(among & (owner == k))
+            if len(cells):
+                found[here] = generator.choice(cells, len(here))
+            else:
+                found[here] = self.neighbours(z_nl[torch.from_numpy(here)], among, generator)
+        return found
+
     def neighbours(
         self, z_nl: Tensor, among: np.ndarray, generator: np.random.Generator
     ) -> np.ndarray:

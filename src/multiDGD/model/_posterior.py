@@ -28,6 +28,8 @@ from ._cells import CellsMixin, as_positions
 
 # An unpenalised weight of a unit that no cell uses would be anything.
 _MIN_WEIGHT_PRECISION = 1.0
+# As many say well enough how much is known of each feature.
+_MAX_CELLS = 5000
 
 
 class PosteriorMixin(CellsMixin):
@@ -38,9 +40,12 @@ class PosteriorMixin(CellsMixin):
 
     def _on_trained(self) -> None:
         super()._on_trained()
-        decoded = self._decoded(self.adata_manager, self.train_indices_, None)
+        n_cells = len(self.train_indices_)
+        generator = np.random.default_rng(settings.seed or 0)
+        cells = np.sort(generator.permutation(self.train_indices_)[:_MAX_CELLS])
+        decoded = self._decoded(self.adata_manager, cells.tolist(), None)
         precision = max(self.weight_precision_, _MIN_WEIGHT_PRECISION)
-        found = output_posteriors(self.module, decoded, precision)
+        found = output_posteriors(self.module, decoded, precision, n_cells)
         # Saved models hold plain values, which no version of this package needs to be there for.
         self.output_posteriors_ = {m: _plain(asdict(p)) for m, p in found.items()}
 
@@ -149,7 +154,7 @@ class PosteriorMixin(CellsMixin):
         decoded = self._decoded(manager, indices, batch_size)
         inputs = [_input(batch, w, modality) for batch, w in decoded]
         sizes = [len(i.w) for i in inputs]
-        drawn = copy.deepcopy(head)
+        drawn = copy.deepcopy(head).requires_grad_(False)
         place = self.module.modalities.index(modality)
         for sample, rows_nd in enumerate(rows_snd):
             weight, bias = layer.deviation(_generator(seed, place, sample))

@@ -41,6 +41,9 @@ class PredictiveMixin(ExpressionMixin, PosteriorMixin):
         A representation is drawn from each cell's posterior (by Laplace's approximation), then
         counts from the likelihoods, with the cell's own libraries.
 
+        :class:`scvi.criticism.PosteriorPredictiveCheck` of scvi-tools 1.4 takes sparse counts
+        only if their type is an integer: ``adata.X = adata.X.astype(int)`` before the setup.
+
         Parameters
         ----------
         adata, indices
@@ -79,7 +82,8 @@ class PredictiveMixin(ExpressionMixin, PosteriorMixin):
         >>> model.posterior_predictive_sample(n_samples=3).shape
         (60, 30, 3)
         """
-        from sparse import GCXS, concatenate  # comes with scvi-tools and takes a while to import
+        # Comes with scvi-tools, and takes a while to import.
+        from sparse import GCXS, concatenate  # type: ignore[import-untyped]
 
         if n_samples < 1:
             raise ValueError(f"`n_samples` must be at least 1, found {n_samples}.")

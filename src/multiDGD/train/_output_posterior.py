@@ -93,6 +93,7 @@ def output_posteriors(
     module: MultiDGDModule,
     cells: Iterable[tuple[dict[str, Any], Tensor]],
     prior_precision: float,
+    n_cells: int | None = None,
 ) -> dict[str, OutputPosterior]:
     """Posterior of the last layer of each modality.
 
@@ -101,12 +102,16 @@ def output_posteriors(
     module
         A trained module.
     cells
-        Minibatches of the training cells with their rows, on the module's device.
+        Minibatches of training cells with their rows, on the module's device.
     prior_precision
         Of each weight.
+    n_cells
+        Number of training cells, where those given are only a fair sample of them.
     """
     sums: dict[str, list[Tensor]] = {}
+    n_seen = 0
     for batch, w in cells:
+        n_seen += len(w)
         hidden = module.decoder.hidden(module.decoder_input(w, batch["continuous"]))
         for modality, h in hidden.items():
             likelihood = module.likelihood(modality)
@@ -118,7 +123,8 @@ def output_posteriors(
             found = [weighted.T @ one, d_nf.sum(0).double()]
             before = sums.get(modality, [torch.zeros_like(x) for x in found])
             sums[modality] = [a + b for a, b in zip(before, found, strict=True)]
-    return {m: _posterior(moment, t_f, prior_precision) for m, (moment, t_f) in sums.items()}
+    share = (n_cells or n_seen) / max(n_seen, 1)
+    return {m: _posterior(a, share * t_f, prior_precision) for m, (a, t_f) in sums.items()}
 
 
 def _posterior(moment: Tensor, information: Tensor, prior_precision: float) -> OutputPosterior:

@@ -89,7 +89,7 @@ class Protein(Likelihood):
         """Draw background or foreground, then its count, shape ``(n, f)``."""
         log_share, factor, r = self._components()
         is_background = torch.rand_like(mean_nf) < log_share[0].exp()
-        factor_nf = torch.where(is_background, *factor)
-        r_nf = torch.where(is_background, *r)
+        factor_nf = torch.where(is_background, factor[0], factor[1])
+        r_nf = torch.where(is_background, r[0], r[1])
         rate = torch.distributions.Gamma(r_nf, torch.ones_like(r_nf)).sample()
         return torch.poisson(rate * mean_nf * factor_nf / r_nf)
