@@ -27,7 +27,9 @@ from mudata import MuData
 from multiDGD import MultiDGD
 from multiDGD._scores import kmeans_nmi_ari, knn_accuracy
 
-STILL = {"lr": 0.0, "lr_representation": 0.0, "lr_mixture": 0.0, "lr_covariate_mixture": 0.0}
+STILL = dict.fromkeys(
+    ("lr", "lr_representation", "lr_mixture", "lr_covariate_mixture", "lr_likelihood"), 0.0
+)
 DEEP = {"n_hidden": 2, "n_hidden_modality": 3}
 
 # name: (arguments of the model, arguments of train, of which plan_kwargs)
@@ -40,6 +42,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "lr_representation 1e-2": ({}, {}, {"lr_representation": 1e-2}),
     "lr_representation 1e-3": ({}, {}, {"lr_representation": 1e-3}),
     "lr_mixture 1e-2": ({}, {}, {"lr_mixture": 1e-2}),
+    "lr_likelihood 1e-2": ({}, {}, {"lr_likelihood": 1e-2}),
     "weight_precision 0": ({}, {}, {"weight_precision": 0.0}),
     "weight_precision 10": ({}, {}, {"weight_precision": 10.0}),
     "weight_precision 100": ({}, {}, {"weight_precision": 100.0}),

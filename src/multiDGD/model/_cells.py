@@ -99,12 +99,16 @@ class CellsMixin(BaseModelClass):
         raise NotImplementedError
 
     def _infer(
-        self, manager: CellManager, cells: np.ndarray, batch_size: int | None = None
+        self,
+        manager: CellManager,
+        cells: np.ndarray,
+        batch_size: int | None = None,
+        **how: Any,
     ) -> Tensor:
         """Rows of some cells by what was measured in them, on the CPU."""
         seen = Restriction(self.module, manager.observed)
         batches = manager.batches(cells, batch_size or settings.batch_size)
-        return infer_representations(seen.module, map(seen.batch, batches))
+        return infer_representations(seen.module, map(seen.batch, batches), **how)
 
     def _decoded(
         self,

@@ -47,6 +47,7 @@ def published_defaults() -> dict[str, dict[str, Any]]:
                 "lr_representation": 1e-2,
                 "lr_mixture": 1e-2,
                 "lr_covariate_mixture": 1e-3,
+                "lr_likelihood": 1e-4,
                 "betas": (0.5, 0.7),
                 "weight_precision": 0.0,
                 "weight_decay": 1e-4,

@@ -142,13 +142,26 @@ class TrainingMixin(CellsMixin):
             self.module.workspace.clear()
         unvisited = (plan.row_optimizer.visits == 0).nonzero().squeeze(-1).cpu().numpy()
         self._infer_rows(np.setdiff1d(unvisited, splitter.train_idx))
+        self._place_incomplete(splitter.train_idx)
         self.weight_precision_ = plan.weight_precision
         self._on_trained()
 
-    def _infer_rows(self, cells: np.ndarray) -> None:
-        """Give cells that training did not visit the representation that any new cell gets."""
+    def _place_incomplete(self, train_cells: np.ndarray) -> None:
+        """Place cells that lack a modality anew.
+
+        They started where other cells' modalities suggest, which is far from where their own
+        counts fit best for a training of small steps. Less is known of them than of others, so
+        several components may explain them.
+        """
+        lacking = np.concatenate([_incomplete(b) for b in self.adata_manager.batches()])
+        is_train = np.isin(lacking, train_cells)
+        self._infer_rows(lacking[is_train], n_starts=3, use_labels=True)
+        self._infer_rows(lacking[~is_train], n_starts=3)
+
+    def _infer_rows(self, cells: np.ndarray, **how: Any) -> None:
+        """Give cells the representation that any new cell gets."""
         if len(cells):
-            found = self._infer(self.adata_manager, cells)
+            found = self._infer(self.adata_manager, cells, **how)
             table = self.module.representations.z
             with torch.no_grad():
                 table[torch.from_numpy(cells).to(table.device)] = found.to(table.device)
@@ -218,6 +231,12 @@ class TrainingMixin(CellsMixin):
             scale = values.std(0, correction=0)
             self.module.continuous_mean.copy_(values.mean(0))
             self.module.continuous_scale.copy_(torch.where(scale > 0, scale, torch.ones(())))
+
+
+def _incomplete(batch: dict[str, Any]) -> np.ndarray:
+    """Those cells of a minibatch of which a modality was not measured."""
+    library_mn = torch.stack([counts.library for counts in batch["counts"].values()])
+    return batch["cells"][(library_mn == 0).any(0)].numpy()
 
 
 def default_max_epochs(n_cells: int) -> int:

@@ -36,6 +36,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
         Learning rate of the mixture over z.
     lr_covariate_mixture
         Learning rate of the covariates' mixtures.
+    lr_likelihood
+        Learning rate of the likelihoods' own parameters, such as dispersions.
     betas
         Adam's decay rates, for all of them.
     eps
@@ -71,6 +73,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         lr_representation: float = 3e-3,
         lr_mixture: float = 1e-3,
         lr_covariate_mixture: float = 1e-3,
+        lr_likelihood: float = 1e-1,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_precision: float = 30.0,
@@ -85,6 +88,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
             "lr_representation": lr_representation,
             "lr_mixture": lr_mixture,
             "lr_covariate_mixture": lr_covariate_mixture,
+            "lr_likelihood": lr_likelihood,
             "weight_precision": weight_precision,
             "weight_decay": weight_decay,
             "l1": l1,
@@ -100,6 +104,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.lr_representation = lr_representation
         self.lr_mixture = lr_mixture
         self.lr_covariate_mixture = lr_covariate_mixture
+        self.lr_likelihood = lr_likelihood
         self.betas = betas
         self.weight_precision = weight_precision
         self.l1 = l1
@@ -113,11 +118,16 @@ class MultiDGDTrainingPlan(TrainingPlan):
     def configure_optimizers(self) -> dict[str, Any]:
         """Adam with groups for the decoder's weights and its other parameters, and for mixtures."""
         module = self.module
-        decoder = [*module.decoder.parameters(), *module.likelihoods.parameters()]
+        decoder = list(module.decoder.parameters())
         decayed = {"lr": self.lr, "weight_decay": self.weight_decay}
         groups = [
             {"params": [p for p in decoder if p.ndim > 1], **decayed, "penalised": True},
             {"params": [p for p in decoder if p.ndim < 2], **decayed},
+            {
+                "params": list(module.likelihoods.parameters()),
+                "lr": self.lr_likelihood,
+                "weight_decay": self.weight_decay,
+            },
             {"params": list(module.mixture.parameters()), "lr": self.lr_mixture},
             {
                 "params": list(module.covariate_mixtures.parameters()),
