@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mudata as md
 import numpy as np
+import pandas as pd
 import torch
 from _data import BATCH_KEY, LABEL_KEY, load
 from _insight import Figures, Task
@@ -107,7 +108,8 @@ def labels(part: str, seed: int) -> dict[str, Figures]:
     MultiDGD.setup_mudata(train, labels_key=LABEL_KEY, batch_key=BATCH_KEY if several else None)
     model = MultiDGD(train)
     model.train(**QUIET)
-    codes = torch.from_numpy(model.summary.labels.get_indexer(new.obs[LABEL_KEY].astype(str)))
+    names = pd.Index(model.summary.labels)
+    codes = torch.from_numpy(names.get_indexer(new.obs[LABEL_KEY].astype(str)))
 
     manager = model._manager_of(new)
     at, w = model._representation(manager, None, None)
