@@ -39,6 +39,18 @@ def check_column(table: pd.DataFrame, key: str, argument: str, where: str) -> No
         )
 
 
+def check_numeric(table: pd.DataFrame, key: str, argument: str) -> None:
+    """Raise if a column does not hold numbers.
+
+    Raises
+    ------
+    ValueError
+        Naming ``argument``, the column and its type.
+    """
+    if not pd.api.types.is_numeric_dtype(table[key]):
+        raise ValueError(f"`{argument}`: {key!r} is not numeric ({table[key].dtype}).")
+
+
 def check_names(names: pd.Index, what: str) -> None:
     """Raise if names are not unique.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
@@ -40,11 +41,12 @@ class CellManager(AnnDataManager):
             object does not fit the model whose registry is given.
         """
         self._sources: list[CountSource] = []
+        self._libraries: tuple[list[CountSource], np.ndarray] | None = None
         self._fingerprints: np.ndarray | None = None
         if source_registry is not None:
             self._check_query(adata, source_registry, **transfer_kwargs)
         super().register_fields(adata, source_registry, **transfer_kwargs)
-        empty = np.concatenate([self._without_counts(batch) for batch in self.batches()])
+        empty = np.flatnonzero(self.libraries.sum(1) == 0)
         if len(empty):
             names = adata.obs_names[empty]
             self.adata = None
@@ -64,11 +66,6 @@ class CellManager(AnnDataManager):
             log_features(adata, summary.features)
         self._logged = True
 
-    @staticmethod
-    def _without_counts(batch: dict[str, Any]) -> np.ndarray:
-        total = sum(counts.library for counts in batch["counts"].values())
-        return batch["cells"][total == 0].numpy()
-
     @property
     def summary(self) -> DataSummary:
         """Names of modalities, features, labels and covariates."""
@@ -87,6 +84,21 @@ class CellManager(AnnDataManager):
         if not known or any(s.x is not x for s, (x, _) in zip(known, current, strict=True)):
             self._sources = [self._make_source(x, modality) for x, modality in current]
         return self._sources
+
+    @property
+    def libraries(self) -> np.ndarray:
+        """Total counts of all cells by modality, shape ``(n_cells, modalities)``.
+
+        0 where a modality was not measured. Taken once for the matrices that are registered.
+        """
+        sources = self.sources  # another list where a matrix has been replaced
+        if self._libraries is None or self._libraries[0] is not sources:
+            parts = [
+                torch.stack([counts.library for counts in batch["counts"].values()], dim=1)
+                for batch in self.batches()
+            ]
+            self._libraries = sources, torch.cat(parts).numpy()
+        return self._libraries[1]
 
     def _matrices(self) -> list[tuple[object, str | None]]:
         found: list[tuple[object, str | None]] = []

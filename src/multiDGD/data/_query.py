@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from ._categories import check_categories
-from ._checks import check_column, listed
+from ._checks import check_column, check_numeric, listed
 from ._log import logger
 from ._registry import DataSummary
 
@@ -124,10 +124,7 @@ def check_query(
             check_categories(adata.obs, key, argument, categories)
     for key in summary.continuous:
         check_column(adata.obs, key, "continuous_covariate_keys", "`obs`")
-        if not pd.api.types.is_numeric_dtype(adata.obs[key]):
-            raise ValueError(
-                f"`continuous_covariate_keys`: {key!r} is not numeric ({adata.obs[key].dtype})."
-            )
+        check_numeric(adata.obs, key, "continuous_covariate_keys")
 
 
 def log_features(adata: AnnData | MuData, features: Mapping[str, np.ndarray]) -> None:

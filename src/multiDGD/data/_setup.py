@@ -13,7 +13,7 @@ from scvi.data import fields as scvi_fields
 from scvi.data.fields import AnnDataField
 
 from ._categories import BatchField, CovariatesField, MuDataBatchField, MuDataCovariatesField
-from ._checks import check_column, check_names
+from ._checks import check_column, check_names, check_numeric
 from ._fields import CountsField, LabelsField, ModalityField, MuDataCountsField, MuDataLabelsField
 from ._registry import COUNTS_PREFIX, MODALITY_KEY, summarize_registry
 
@@ -64,10 +64,7 @@ def _obs_fields(
             check_column(obs, key, argument, "`obs`")
     categorical, continuous = (list(keys or ()) for keys in covariates.values())
     for key in continuous:
-        if not pd.api.types.is_numeric_dtype(obs[key]):
-            raise ValueError(
-                f"`continuous_covariate_keys`: {key!r} is not numeric ({obs[key].dtype})."
-            )
+        check_numeric(obs, key, "continuous_covariate_keys")
     fields: list[AnnDataField] = []
     if labels_key is not None:
         if not is_query and labels_key not in obs.columns:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scvi import settings
 from torch import Tensor
 
 from multiDGD.latent import GaussianMixtureSupervised
 
 from ._posterior import PosteriorMixin
+from ._random import some_cells
 
 # With fewer cells a temperature says more about them than about the model.
 _MIN_CELLS = 20
@@ -29,9 +29,7 @@ class CalibrationMixin(PosteriorMixin):
             return
         held_out = np.concatenate([self.validation_indices_, self.test_indices_]).astype(int)
         labels = self.adata_manager.create_torch_dataset().labels
-        cells = held_out[labels[held_out] >= 0]
-        generator = np.random.default_rng(settings.seed or 0)
-        cells = np.sort(generator.permutation(cells)[:_MAX_CELLS])
+        cells = some_cells(held_out[labels[held_out] >= 0], _MAX_CELLS)
         if len(cells) < _MIN_CELLS:
             self.label_temperature_ = 1.0
             return

@@ -67,6 +67,11 @@ class CellsMixin(BaseModelClass):
         self._register_manager_for_instance(self._adata_manager)
         return self._adata_manager
 
+    def _known_rows(self, manager: CellManager, cells: np.ndarray) -> np.ndarray:
+        """Row of the table of each cell that the model was trained on, -1 for others."""
+        index = CellIndex(self.cell_names_, self.cell_fingerprints_)
+        return index.find(manager.adata.obs_names[cells], manager.fingerprints[cells])
+
     # Whoever asks may have turned gradients off, without which nothing can be found.
     @torch.inference_mode(False)
     @torch.enable_grad()
@@ -76,8 +81,7 @@ class CellsMixin(BaseModelClass):
         """Positions of the asked cells and their rows, on the CPU."""
         n_obs = manager.adata.n_obs
         cells = as_positions(indices, n_obs)
-        index = CellIndex(self.cell_names_, self.cell_fingerprints_)
-        rows = index.find(manager.adata.obs_names[cells], manager.fingerprints[cells])
+        rows = self._known_rows(manager, cells)
         table = self.module.representations.z.detach().cpu()
         found = table[torch.from_numpy(rows).clamp(min=0)].clone()
 
@@ -117,12 +121,18 @@ class CellsMixin(BaseModelClass):
         batch_size: int | None,
     ) -> Iterator[tuple[dict[str, Any], Tensor]]:
         """Minibatches of the asked cells, each with its rows, on the module's device."""
-        batch_size = batch_size or settings.batch_size
         cells, representation = self._representation(manager, indices, batch_size)
+        return self._with_rows(manager, cells, representation, batch_size)
+
+    def _with_rows(
+        self, manager: CellManager, cells: np.ndarray, w: Tensor, batch_size: int | None
+    ) -> Iterator[tuple[dict[str, Any], Tensor]]:
+        """Minibatches of cells, each with its part of ``w``, on the module's device."""
+        batch_size = batch_size or settings.batch_size
         device = self.module.device
-        rows = representation.split(batch_size) if len(cells) else ()
-        for batch, w in zip(manager.batches(cells, batch_size), rows, strict=True):
-            yield move_data_to_device(batch, device), w.to(device)
+        rows = w.split(batch_size) if len(cells) else ()
+        for batch, part in zip(manager.batches(cells, batch_size), rows, strict=True):
+            yield move_data_to_device(batch, device), part.to(device)
 
 
 def as_positions(indices: Sequence[int] | Sequence[bool] | None, n_obs: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from mudata import MuData
 from scipy import sparse
 from scvi import settings
 
-from multiDGD.nn import get_likelihood
+from multiDGD.nn import get_likelihood, likelihood_names
 
 from ._cells import CellsMixin
 
@@ -165,10 +165,7 @@ def _base(
     modalities: list[str],
 ) -> dict[str, str]:
     """The likelihood of each modality while another one's are compared."""
-    default = given if isinstance(given, str) else "nb"
-    base = dict.fromkeys(modalities, default)
-    if isinstance(given, Mapping):
-        base.update(given)
+    base = likelihood_names(modalities, given or {})
     if not likelihoods:
         raise ValueError("`likelihoods` must name a modality and what to compare, found none.")
     for modality, names in likelihoods.items():

@@ -7,15 +7,15 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scipy import sparse
 from scvi import settings
 from torch import Tensor
 
 from multiDGD.data import CellManager
-from multiDGD.init import choose_n_components, spectral_embedding
+from multiDGD.init import choose_n_components
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.train import category_means
 
+from ._embed import embed_cells
 from ._latent import LatentMixin
 
 # Features with a smaller share of the counts than this part of an even one are not told apart
@@ -153,14 +153,6 @@ def count_components(manager: CellManager, n_latent: int) -> int:
     n_latent
         Dimensions of the representation.
     """
-    features = manager.summary.features
-    counts: dict[str, sparse.csr_matrix] = {m: manager.matrix(m) for m in features}
-    seed = settings.seed or 0
-    embedding = spectral_embedding(
-        counts,
-        n_latent=n_latent,
-        feature_names={m: list(names) for m, names in features.items()},
-        covariates=list(manager.create_torch_dataset().covariates.T),
-        seed=seed,
-    )
-    return choose_n_components(embedding, seed=seed)
+    counts = {m: manager.matrix(m) for m in manager.summary.features}
+    embedding = embed_cells(manager, counts, n_latent)
+    return choose_n_components(embedding, seed=settings.seed or 0)

@@ -14,6 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
+from multiDGD.data import CellManager
 from multiDGD.module import Restriction
 from multiDGD.nn import Likelihood
 from multiDGD.train import category_means
@@ -50,6 +51,19 @@ class ExpressionMixin(PosteriorMixin):
                 f"{unknown[0]!r}. Nearest names: {near}."
             )
         return at
+
+    def _table(
+        self,
+        array_nf: np.ndarray,
+        manager: CellManager,
+        indices: Sequence[int] | None,
+        modality: str,
+        features: np.ndarray,
+    ) -> pd.DataFrame:
+        """Values of the asked cells and features, with their names."""
+        names = manager.adata.obs_names[as_positions(indices, manager.adata.n_obs)]
+        columns = self.summary.features[modality][features]
+        return pd.DataFrame(array_nf, index=names, columns=columns)
 
     def _as_batch(self, w: Tensor, transform_batch: str | None) -> Tensor:
         if transform_batch is None:
@@ -228,8 +242,7 @@ class ExpressionMixin(PosteriorMixin):
         array = tables[0] / (n_samples or 1)
         if return_numpy:
             return array
-        names = manager.adata.obs_names[as_positions(indices, manager.adata.n_obs)]
-        return pd.DataFrame(array, index=names, columns=self.summary.features[modality][features])
+        return self._table(array, manager, indices, modality, features)
 
     @torch.inference_mode()
     def get_reconstruction_error(

@@ -19,6 +19,7 @@ from multiDGD.train import associations, published_step
 from ._cells import as_positions
 from ._controls import empirical_p_values, matched_controls
 from ._expression import ExpressionMixin
+from ._random import some_cells
 
 _POSITION = ["chrom", "start", "end"]
 # As in "chr1:100-200" or "chr1-100-200".
@@ -239,9 +240,7 @@ def draw_cells(cells: np.ndarray, n_cells: int | None, rng: np.random.Generator)
         raise ValueError(f"`n_cells` must be at least 1, found {n_cells}.")
     if not len(cells):
         raise ValueError("`indices` names no cell.")
-    if n_cells is None or len(cells) <= n_cells:
-        return cells
-    return np.sort(rng.choice(cells, n_cells, replace=False))
+    return cells if n_cells is None else some_cells(cells, n_cells, rng)
 
 
 def _positions(

@@ -13,7 +13,6 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
-from scvi import settings
 from torch import Tensor
 
 from multiDGD.latent import GaussianMixtureSupervised
@@ -21,8 +20,11 @@ from multiDGD.latent import GaussianMixtureSupervised
 from ._assemble import as_anndata, as_mudata
 from ._expression import ExpressionMixin
 from ._known_cells import KnownCells
+from ._random import given_seed, own_stream, some_cells
 
 _BATCH = 256
+# Training cells that are kept, without their counts, to draw new ones that are as deep.
+_MAX_CELLS = 5_000
 
 
 class GenerationMixin(ExpressionMixin):
@@ -33,18 +35,14 @@ class GenerationMixin(ExpressionMixin):
     def _on_trained(self) -> None:
         super()._on_trained()
         manager = self.adata_manager
-        generator = np.random.default_rng(settings.seed or 0)
-        cells = KnownCells.choose(self.train_indices_, generator)
-        parts = [
-            (torch.stack([b["counts"][m].library for m in self.module.modalities], 1).numpy(), b)
-            for b in manager.batches(cells)
-        ]
+        dataset = manager.create_torch_dataset()
+        cells = some_cells(self.train_indices_, _MAX_CELLS)
         found = KnownCells(
             representation=self.module.representations.z.detach().cpu().numpy()[cells],
-            library=np.concatenate([library for library, _ in parts]),
-            labels=np.concatenate([b["labels"].numpy() for _, b in parts]),
-            covariates=np.concatenate([b["covariates"].numpy() for _, b in parts]),
-            continuous=np.concatenate([b["continuous"].numpy() for _, b in parts]),
+            library=manager.libraries[cells],
+            labels=dataset.labels[cells],
+            covariates=dataset.covariates[cells],
+            continuous=dataset.continuous[cells],
         )
         # Saved models hold plain values, which no version of this package needs to be there for.
         self.known_cells_ = asdict(found)
@@ -128,12 +126,8 @@ class GenerationMixin(ExpressionMixin):
         candidates = None
         if from_ == "cells":
             candidates = self._candidates(known, known.within(categories), label, component)
-        seed = settings.seed if seed is None else seed
-        if seed is None:
-            seed = int(torch.randint(2**31, ()))
-        device = self.module.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
+        seed = given_seed() if seed is None else seed
+        with own_stream(self.module.device, seed):
             return self._sample(n, known, candidates, components, categories, libraries, seed)
 
     def _sample(

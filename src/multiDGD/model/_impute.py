@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -11,13 +12,12 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi import settings
 
 from multiDGD.data import CellManager
 
-from ._cells import as_positions
 from ._depth import DepthModel
 from ._expression import ExpressionMixin
+from ._random import given_seed, own_stream
 
 
 class ImputationMixin(ExpressionMixin):
@@ -30,18 +30,10 @@ class ImputationMixin(ExpressionMixin):
         manager = self.adata_manager
         cells = self.train_indices_
         z_nl = self.module.representations.z.detach().cpu().numpy()[cells, : self.module.n_latent]
-        library_nm = self._libraries(manager, cells)
+        library_nm = manager.libraries[cells]
         found = DepthModel.fit(z_nl, library_nm, self.module.modalities)
         # Saved models hold plain values, which no version of this package needs to be there for.
         self.depth_model_ = asdict(found)
-
-    def _libraries(self, manager: CellManager, cells: np.ndarray) -> np.ndarray:
-        """Total counts of cells by modality, shape ``(n, modalities)``."""
-        parts = [np.zeros((0, len(self.module.modalities)), np.float32)]
-        for batch in manager.batches(cells):
-            libraries = [batch["counts"][m].library for m in self.module.modalities]
-            parts.append(torch.stack(libraries, dim=1).numpy())
-        return np.concatenate(parts)
 
     @torch.inference_mode()
     def impute(
@@ -115,25 +107,24 @@ class ImputationMixin(ExpressionMixin):
         features = self._features(modality, feature_list)
         likelihood = self.module.likelihood(modality)
         draws: list[list[np.ndarray]] = [[] for _ in range(n_samples or 1)]
-        if n_samples is not None and settings.seed is not None:
-            torch.manual_seed(settings.seed)
-        for batch, w in self._decoded(manager, indices, batch_size):
-            library = self._depth(batch, w, modality, library_size)
-            w = self._as_batch(w, transform_batch)
-            logits = self.module.generative(w, batch["continuous"], [modality])["logits"][modality]
-            mean = likelihood.mean(logits, library.to(logits))
-            for found in draws:
-                values = mean if n_samples is None else likelihood.sample(mean)
-                found.append(values[:, features].cpu().numpy())
+        module = self.module
+        is_drawn = n_samples is not None
+        with own_stream(module.device, given_seed()) if is_drawn else nullcontext():
+            for batch, w in self._decoded(manager, indices, batch_size):
+                library = self._depth(batch, w, modality, library_size)
+                w = self._as_batch(w, transform_batch)
+                logits = module.generative(w, batch["continuous"], [modality])["logits"][modality]
+                mean = likelihood.mean(logits, library.to(logits))
+                for found in draws:
+                    values = likelihood.sample(mean) if is_drawn else mean
+                    found.append(values[:, features].cpu().numpy())
         empty = np.zeros((0, len(features)), np.float32)
         array = np.stack([np.concatenate([empty, *found]) for found in draws])
         if len(array) > 1:
             return array
         if return_numpy:
             return array[0]
-        names = manager.adata.obs_names[as_positions(indices, manager.adata.n_obs)]
-        columns = self.summary.features[modality][features]
-        table = pd.DataFrame(array[0], index=names, columns=columns)
+        table = self._table(array[0], manager, indices, modality, features)
         if key_added is None:
             return table
         target = self.adata if adata is None else adata

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_MAX_CELLS = 5_000
 _N_NEIGHBOURS = 10
 _CHUNK = 1_024
 
@@ -37,19 +36,6 @@ class KnownCells:
     labels: np.ndarray
     covariates: np.ndarray
     continuous: np.ndarray
-
-    @staticmethod
-    def choose(cells: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """At most 5,000 of some cells, in ascending order.
-
-        Parameters
-        ----------
-        cells
-            Positions.
-        generator
-            Which draws them.
-        """
-        return np.sort(generator.permutation(cells)[:_MAX_CELLS])
 
     def within(self, categories: Mapping[int, int]) -> np.ndarray:
         """Mask of the cells in given categories; all where there are none.

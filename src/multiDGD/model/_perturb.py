@@ -13,7 +13,7 @@ from mudata import MuData
 from scvi import settings
 from torch import Tensor
 
-from multiDGD.train import Shift, associations, laplace
+from multiDGD.train import Shift, laplace, log_mean_variances
 
 from ._cells import as_positions
 from ._controls import empirical_p_values, matched_controls
@@ -136,8 +136,8 @@ class PerturbationMixin(GeneToPeakMixin):
         does, and moves everything else with it: such controls would say nothing.
         """
         features = torch.from_numpy(sets.ravel())
-        found = associations(self.module, batches, features, modality, modality)
-        spread = found.variance_source.sqrt().cpu().view(*sets.shape)
+        variance = log_mean_variances(self.module, batches, features, modality)
+        spread = variance.sqrt().cpu().view(*sets.shape)
         return spread / spread[0].clamp(min=torch.finfo(spread.dtype).tiny)
 
     def _changes(

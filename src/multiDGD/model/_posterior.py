@@ -9,11 +9,9 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from lightning.fabric.utilities import move_data_to_device
-from scvi import settings
 from torch import Tensor, nn
 
-from multiDGD.data import CellIndex, CellManager
+from multiDGD.data import CellManager
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.module import Restriction
 from multiDGD.train import (
@@ -25,6 +23,7 @@ from multiDGD.train import (
 )
 
 from ._cells import CellsMixin, as_positions
+from ._random import given_seed, some_cells
 
 # An unpenalised weight of a unit that no cell uses would be anything.
 _MIN_WEIGHT_PRECISION = 1.0
@@ -41,8 +40,7 @@ class PosteriorMixin(CellsMixin):
     def _on_trained(self) -> None:
         super()._on_trained()
         n_cells = len(self.train_indices_)
-        generator = np.random.default_rng(settings.seed or 0)
-        cells = np.sort(generator.permutation(self.train_indices_)[:_MAX_CELLS])
+        cells = some_cells(self.train_indices_, _MAX_CELLS)
         decoded = self._decoded(self.adata_manager, cells.tolist(), None)
         precision = max(self.weight_precision_, _MIN_WEIGHT_PRECISION)
         found = output_posteriors(self.module, decoded, precision, n_cells)
@@ -73,8 +71,7 @@ class PosteriorMixin(CellsMixin):
         """Minibatches of the asked cells with the posteriors of their rows, on the device."""
         seen = Restriction(self.module, manager.observed)
         cells = as_positions(indices, manager.adata.n_obs)
-        index = CellIndex(self.cell_names_, self.cell_fingerprints_)
-        rows = index.find(manager.adata.obs_names[cells], manager.fingerprints[cells])
+        rows = self._known_rows(manager, cells)
         # Labels had their say in where training cells lie, and in nothing else.
         used = self.train_indices_ if self.new_categories_ is None else []
         is_open = torch.from_numpy(~np.isin(rows, used))
@@ -93,17 +90,14 @@ class PosteriorMixin(CellsMixin):
 
         Shape ``(n, labels)``, on the CPU.
         """
-        batch_size = batch_size or settings.batch_size
         seen = Restriction(self.module, manager.observed)
-        device = self.module.device
         mixture = cast(GaussianMixtureSupervised, self.module.mixture)
         parts = [torch.zeros(0, mixture.Nclass)]
-        rows = w.split(batch_size)
-        for batch, w_bd in zip(manager.batches(cells, batch_size), rows, strict=False):
-            batch = move_data_to_device(seen.batch(batch), device)
-            joint_bk = component_log_evidence(seen.module, batch, w_bd.to(device))
+        for batch, w_bd in self._with_rows(manager, cells, w, batch_size):
+            joint_bk = component_log_evidence(seen.module, seen.batch(batch), w_bd)
             joint_bc = joint_bk.view(len(w_bd), mixture.Nclass, -1).logsumexp(2)
             parts.append(joint_bc.log_softmax(1).cpu())
+        self.module.workspace.clear()
         return torch.cat(parts)
 
     def _posterior_rows(
@@ -149,7 +143,7 @@ class PosteriorMixin(CellsMixin):
         if n_samples < 1:
             raise ValueError(f"`n_samples` must be at least 1, found {n_samples}.")
         layer = self._output_posterior(modality)
-        seed = settings.seed if settings.seed is not None else int(torch.randint(2**31, ()))
+        seed = given_seed()
         rows_snd = self._posterior_rows(manager, indices, n_samples, batch_size, seed)
         decoded = self._decoded(manager, indices, batch_size)
         inputs = [_input(batch, w, modality) for batch, w in decoded]

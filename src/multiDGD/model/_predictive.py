@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi import settings
 from torch import Tensor
 
 from multiDGD.data import CellManager
@@ -19,6 +18,7 @@ from multiDGD.module import Restriction
 
 from ._expression import ExpressionMixin
 from ._posterior import PosteriorMixin
+from ._random import given_seed, own_stream
 
 
 class PredictiveMixin(ExpressionMixin, PosteriorMixin):
@@ -89,12 +89,10 @@ class PredictiveMixin(ExpressionMixin, PosteriorMixin):
             raise ValueError(f"`n_samples` must be at least 1, found {n_samples}.")
         manager = self._manager_of(adata)
         chosen = self._chosen(manager, gene_list)
-        seed = settings.seed if settings.seed is not None else int(torch.randint(2**31, ()))
         device = self.module.device
         found: dict[str, list[Any]] = {key: [] for key in chosen}
         seen = Restriction(self.module, manager.observed)
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with own_stream(device, given_seed()):
             for batch, posterior in self._posteriors(manager, indices, batch_size):
                 shape = (n_samples, *posterior.mean.shape)
                 rows_snd = posterior.at(torch.randn(shape, device=device))

@@ -19,6 +19,7 @@ from multiDGD.module import Restriction, add_categories
 from multiDGD.train import learn_categories
 
 from ._cells import CellsMixin
+from ._random import some_cells
 
 # A category has a handful of parameters: more cells than this say little more about them.
 _MAX_CELLS_PER_CATEGORY = 300
@@ -256,17 +257,17 @@ class QueryMixin(CellsMixin):
         manager = self.adata_manager
         covariates = manager.create_torch_dataset().covariates
         seen = Restriction(self.module, manager.observed)
-        names = list(self.summary.covariates)
+        known = self.summary.covariates
+        names = list(known)
         new = {
-            name: [list(self.summary.covariates[name]).index(c) for c in categories]
-            for name, categories in (self.new_categories_ or {}).items()
+            name: list(range(len(known[name]) - len(added), len(known[name])))
+            for name, added in (self.new_categories_ or {}).items()
             if name in self.module.covariates
         }
         chosen = _some_of_each(covariates, {names.index(n): codes for n, codes in new.items()})
         batches = [
             move_data_to_device(seen.batch(b), self.module.device)
             for b in manager.batches(chosen, batch_size)
-            if len(chosen)
         ]
         losses = learn_categories(seen.module, batches, new, n_epochs=max_epochs)
         self._inferred.clear()
@@ -301,6 +302,6 @@ def _some_of_each(covariates: np.ndarray, new: dict[int, list[int]]) -> np.ndarr
     for column, codes in new.items():
         for code in codes:
             cells = np.flatnonzero(covariates[:, column] == code)
-            size = min(len(cells), share, _MAX_CELLS_PER_CATEGORY)
-            chosen.append(generator.choice(cells, size, replace=False))
+            n_cells = min(share, _MAX_CELLS_PER_CATEGORY)
+            chosen.append(some_cells(cells, n_cells, generator))
     return np.unique(np.concatenate(chosen))

@@ -10,7 +10,6 @@ from scvi import settings
 from scvi.train import TrainRunner
 
 from multiDGD.data import CellDataset, CellManager
-from multiDGD.init import spectral_embedding
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.train import (
     CellSplitter,
@@ -20,6 +19,7 @@ from multiDGD.train import (
 )
 
 from ._cells import CellsMixin
+from ._embed import embed_cells
 
 
 class TrainingMixin(CellsMixin):
@@ -153,7 +153,7 @@ class TrainingMixin(CellsMixin):
         counts fit best for a training of small steps. Less is known of them than of others, so
         several components may explain them.
         """
-        lacking = np.concatenate([_incomplete(b) for b in self.adata_manager.batches()])
+        lacking = np.flatnonzero((self.adata_manager.libraries == 0).any(1))
         is_train = np.isin(lacking, train_cells)
         self._infer_rows(lacking[is_train], n_starts=3, use_labels=True)
         self._infer_rows(lacking[~is_train], n_starts=3)
@@ -179,19 +179,19 @@ class TrainingMixin(CellsMixin):
         supervised = isinstance(self.module.mixture, GaussianMixtureSupervised)
         if supervised and not (dataset.labels[train_cells] >= 0).any():
             raise ValueError("`labels_key`: no training cell has a label. Raise `train_size`.")
-        counts = {m: manager.matrix(m) for m in self.module.modalities}
         self.library_medians_ = {
             m: float(np.median(total[total > 0]))
-            for m, x in counts.items()
-            for total in [np.asarray(x.sum(1)).ravel()[train_cells]]
+            for m, total in zip(
+                self.module.modalities, manager.libraries[train_cells].T, strict=True
+            )
         }
         self._standardize(dataset, train_cells)
-        seed = settings.seed or 0
         n_cells, n_latent = len(dataset), self.module.n_latent
         if isinstance(start, str) and start == "zero":
             start_from_zero(self.module)
             self.is_started_ = True
             return
+        counts = {m: manager.matrix(m) for m in self.module.modalities}
         if isinstance(start, str):
             if start != "spectral":
                 raise ValueError(
@@ -199,14 +199,7 @@ class TrainingMixin(CellsMixin):
                 )
             fit_cells = np.zeros(n_cells, dtype=bool)
             fit_cells[train_cells] = True
-            embedding = spectral_embedding(
-                counts,
-                n_latent=n_latent,
-                feature_names={m: list(names) for m, names in self.summary.features.items()},
-                covariates=list(dataset.covariates.T),
-                fit_cells=fit_cells,
-                seed=seed,
-            )
+            embedding = embed_cells(manager, counts, n_latent, fit_cells)
         else:
             embedding = np.asarray(start)
             if embedding.shape != (n_cells, n_latent) or not np.isfinite(embedding).all():
@@ -221,7 +214,7 @@ class TrainingMixin(CellsMixin):
             train_cells=train_cells,
             labels=dataset.labels,
             covariates=dataset.covariates,
-            seed=seed,
+            seed=settings.seed or 0,
         )
         self.is_started_ = True
 
@@ -231,12 +224,6 @@ class TrainingMixin(CellsMixin):
             scale = values.std(0, correction=0)
             self.module.continuous_mean.copy_(values.mean(0))
             self.module.continuous_scale.copy_(torch.where(scale > 0, scale, torch.ones(())))
-
-
-def _incomplete(batch: dict[str, Any]) -> np.ndarray:
-    """Those cells of a minibatch of which a modality was not measured."""
-    library_mn = torch.stack([counts.library for counts in batch["counts"].values()])
-    return batch["cells"][(library_mn == 0).any(0)].numpy()
 
 
 def default_max_epochs(n_cells: int) -> int:

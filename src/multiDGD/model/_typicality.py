@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from anndata import AnnData
-from lightning.fabric.utilities import move_data_to_device
 from mudata import MuData
 from scvi import settings
 from torch import Tensor
@@ -18,6 +17,7 @@ from multiDGD.module import MultiDGDModule, Restriction
 from multiDGD.nn import Counts
 
 from ._cells import CellsMixin
+from ._random import own_stream, some_cells
 
 _N_DRAWS = 8
 _MAX_CELLS = 200
@@ -34,8 +34,7 @@ class TypicalityMixin(CellsMixin):
         super()._on_trained()
         held_out = np.concatenate([self.validation_indices_, self.test_indices_]).astype(int)
         cells = held_out if len(held_out) >= _MIN_HELD_OUT else self.train_indices_
-        generator = np.random.default_rng(settings.seed or 0)
-        cells = np.sort(generator.permutation(cells)[:_MAX_CELLS])
+        cells = some_cells(cells, _MAX_CELLS)
         w = self.module.representations.z.detach()[torch.from_numpy(cells)]
         self.typical_scores_ = np.sort(self._scores(self.adata_manager, cells, w, None))
 
@@ -106,14 +105,11 @@ class TypicalityMixin(CellsMixin):
         seen = Restriction(self.module, manager.observed)
         # Decoded by several at a time: draws are dense.
         batch_size = min(batch_size or settings.batch_size, 128)
-        device = self.module.device
         parts = [np.zeros(0)]
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(0)
-            batches = manager.batches(cells, batch_size)
-            for batch, rows in zip(batches, w.split(batch_size), strict=False):
-                batch = move_data_to_device(seen.batch(batch), device)
-                parts.append(standard_scores(seen.module, batch, rows.to(device)).cpu().numpy())
+        with own_stream(self.module.device, 0):
+            for batch, rows in self._with_rows(manager, cells, w, batch_size):
+                scores = standard_scores(seen.module, seen.batch(batch), rows)
+                parts.append(scores.cpu().numpy())
         return np.concatenate(parts)
 
 

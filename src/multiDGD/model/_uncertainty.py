@@ -15,7 +15,6 @@ from torch import Tensor
 
 from multiDGD.train import Laplace, OutputPosterior, hidden_jacobians, log_mean_jacobian
 
-from ._cells import as_positions
 from ._expression import ExpressionMixin
 
 
@@ -90,12 +89,8 @@ class UncertaintyMixin(ExpressionMixin):
         lower, upper = np.concatenate(parts, axis=1)
         if return_numpy:
             return lower, upper
-        names = manager.adata.obs_names[as_positions(indices, manager.adata.n_obs)]
-        columns = self.summary.features[modality][features]
-        return (
-            pd.DataFrame(lower, index=names, columns=columns),
-            pd.DataFrame(upper, index=names, columns=columns),
-        )
+        asked = manager, indices, modality, features
+        return self._table(lower, *asked), self._table(upper, *asked)
 
     def _share(
         self,

@@ -1,6 +1,6 @@
 """Optimisation: the training plan, and representations of cells under a frozen decoder."""
 
-from ._association import Association, associations
+from ._association import Association, associations, log_mean_variances
 from ._categories import learn_categories
 from ._curvature import hidden_jacobians
 from ._evidence import component_log_evidence
@@ -29,6 +29,7 @@ __all__ = [
     "laplace",
     "learn_categories",
     "log_mean_jacobian",
+    "log_mean_variances",
     "output_posteriors",
     "population_covariance",
     "published_step",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -67,26 +68,79 @@ def associations(
         Names of modalities, which may be the same.
     """
     f = module.likelihood(target_modality).n_features
-    chol_ll = torch.linalg.cholesky(population_covariance(module.mixture))
-    covariance = chol_ll.new_zeros(len(sources), f)
-    variance_source, variance_target = chol_ll.new_zeros(len(sources)), chol_ll.new_zeros(f)
+    covariance = module.mixture.mean.new_zeros(len(sources), f)
+    variance_source, variance_target = covariance.new_zeros(len(sources)), covariance.new_zeros(f)
     n_cells = 0
-    for batch, rows in batches:
-        for cells in torch.arange(len(rows), device=rows.device).split(_CELLS_AT_ONCE):
-            w, continuous = rows[cells], batch["continuous"][cells]
-            jacobians = hidden_jacobians(module, {"continuous": continuous}, w)
-            logits = module.generative(w, continuous)["logits"]
-
-            def scaled(modality: str, jacobians=jacobians, logits=logits):  # type: ignore[no-untyped-def]
-                blocks = log_mean_jacobian(module, modality, logits[modality], jacobians[modality])
-                for features, block_ndf in blocks:
-                    yield features, chol_ll.T @ block_ndf[:, : module.n_latent]
-
-            of_sources = torch.cat([b for _, b in scaled(source_modality)], dim=2)[:, :, sources]
-            variance_source += of_sources.square().sum((0, 1))
-            for features, block in scaled(target_modality):
-                covariance[:, features] += (of_sources.mT @ block).sum(0)
-                variance_target[features] += block.square().sum((0, 1))
-            n_cells += len(cells)
+    for slopes in _slopes(module, batches, {source_modality, target_modality}):
+        of_sources = torch.cat([b for _, b in slopes(source_modality, sources)], dim=2)
+        variance_source += of_sources.square().sum((0, 1))
+        for features, block in slopes(target_modality):
+            covariance[:, features] += (of_sources.mT @ block).sum(0)
+            variance_target[features] += block.square().sum((0, 1))
+        n_cells += len(of_sources)
     n = max(n_cells, 1)
     return Association(covariance / n, variance_source / n, variance_target / n)
+
+
+@torch.no_grad()
+def log_mean_variances(
+    module: MultiDGDModule,
+    batches: Iterable[tuple[dict[str, Any], Tensor]],
+    features: Tensor,
+    modality: str,
+) -> Tensor:
+    """Variance of log means under the variation of the population, mean over cells.
+
+    The ``variance_source`` of :func:`associations`, without what it costs to have targets.
+
+    Parameters
+    ----------
+    module, batches
+        As there.
+    features
+        Positions of q features.
+    modality
+        Their modality.
+
+    Returns
+    -------
+    Shape ``(q,)``.
+    """
+    total, n_cells = module.mixture.mean.new_zeros(len(features)), 0
+    for slopes in _slopes(module, batches, {modality}):
+        found = torch.cat([b for _, b in slopes(modality, features)], dim=2)
+        total += found.square().sum((0, 1))
+        n_cells += len(found)
+    return total / max(n_cells, 1)
+
+
+def _slopes(
+    module: MultiDGDModule,
+    batches: Iterable[tuple[dict[str, Any], Tensor]],
+    modalities: set[str],
+) -> Iterator[Callable[..., Iterator[tuple[slice, Tensor]]]]:
+    """For a few cells at a time what gives :func:`log_mean_jacobian`, z in standard deviations.
+
+    Blocks have the shape ``(n, n_latent, block)``, times a root of the population's covariance.
+    """
+    root_ll = torch.linalg.cholesky(population_covariance(module.mixture)).T
+    for batch, rows in batches:
+        for w, continuous in zip(
+            rows.split(_CELLS_AT_ONCE), batch["continuous"].split(_CELLS_AT_ONCE), strict=True
+        ):
+            jacobians = hidden_jacobians(module, {"continuous": continuous}, w)
+            logits = module.generative(w, continuous, list(modalities))["logits"]
+            yield partial(_scaled, module, root_ll, jacobians, logits)
+
+
+def _scaled(
+    module: MultiDGDModule,
+    root_ll: Tensor,
+    jacobians: Mapping[str, Tensor],
+    logits: Mapping[str, Tensor],
+    modality: str,
+    features: Tensor | None = None,
+) -> Iterator[tuple[slice, Tensor]]:
+    given = logits[modality], jacobians[modality], features
+    for block, slope_ndf in log_mean_jacobian(module, modality, *given):
+        yield block, root_ll @ slope_ndf[:, : module.n_latent]

@@ -98,6 +98,7 @@ def infer_representations(
             n_done += n
             at_once = max(len(b["cells"]) for b in pool)
             found.append(_descend(module, batch, starts, curvature, at_once, tolerance, max_steps))
+    module.workspace.clear()
     if start is not None and len(start) > n_done:
         raise ValueError(f"`start` has {len(start)} rows for {n_done} cells.")
     return torch.cat(found)

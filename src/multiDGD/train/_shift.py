@@ -72,6 +72,7 @@ class Shift:
         self.continuous = continuous
         self.start = representation
         self.covariance = population_covariance(module.mixture)
+        self.before = self._log_shares(representation)
 
     @torch.no_grad()
     def __call__(self, features: Sequence[int], modality: str, change_q: Tensor) -> Tensor:
@@ -123,11 +124,13 @@ class Shift:
         features, modality, change_q
             As for calling the object.
         """
-        moved = self(features, modality, change_q)
-        before, after = (
-            self.module.generative(w, self.continuous)["logits"] for w in (self.start, moved)
-        )
-        return {m: after[m].log_softmax(-1) - before[m].log_softmax(-1) for m in before}
+        after = self._log_shares(self(features, modality, change_q))
+        return {m: after[m] - before for m, before in self.before.items()}
+
+    @torch.no_grad()
+    def _log_shares(self, w: Tensor) -> dict[str, Tensor]:
+        logits = self.module.generative(w, self.continuous)["logits"]
+        return {m: a.log_softmax(-1) for m, a in logits.items()}
 
     def _at(
         self, rows: Tensor | slice, w: Tensor, at: Tensor, modality: str
