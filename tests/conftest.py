@@ -34,6 +34,14 @@ def seed() -> int:
     return 0
 
 
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """Undo what a test does to the number of threads: scanpy raises it to that of the cores."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def logging_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep the logs of training out of the working directory."""

@@ -65,12 +65,28 @@ class ExpressionMixin(PosteriorMixin):
         columns = self.summary.features[modality][features]
         return pd.DataFrame(array_nf, index=names, columns=columns)
 
+    def _in_batches(
+        self, categories: str | Sequence[str] | None
+    ) -> Callable[[Tensor], list[Tensor]]:
+        """Rows of cells in each of some categories of the ``batch_key``, all by default."""
+        if categories is None:
+            key = self.batch_key
+            categories = [] if key is None else list(self.summary.covariates.get(key, []))
+        names = [categories] if isinstance(categories, str) else list(categories)
+        empty = torch.zeros(0, self.module.n_representation, device=self.module.device)
+        # What is not there is to be said before any work.
+        for name in names or [""]:
+            self._as_batch(empty, name)
+        return lambda w: [self._as_batch(w, name) for name in names]
+
     def _as_batch(self, w: Tensor, transform_batch: str | None) -> Tensor:
         if transform_batch is None:
             return w
         key = self.batch_key
         if key is None or key not in self.module.covariates:
-            raise ValueError("`transform_batch` needs a `batch_key` with several categories.")
+            raise ValueError(
+                "To decode cells in other batches needs a `batch_key` with several categories."
+            )
         categories = self.summary.covariates[key]
         code = np.flatnonzero(categories == transform_batch)
         if not len(code):

@@ -4,6 +4,8 @@ from ._association import Association, associations, log_mean_variances
 from ._categories import learn_categories
 from ._curvature import hidden_jacobians
 from ._evidence import component_log_evidence
+from ._fold_change import FoldChanges
+from ._group_rates import GroupRates, RateSums, rate_sums
 from ._laplace import Laplace, laplace, log_mean_jacobian
 from ._map import category_means, infer_representations
 from ._output_posterior import OutputPosterior, output_posteriors
@@ -16,9 +18,12 @@ from ._start import start_from_embedding, start_from_zero
 __all__ = [
     "Association",
     "CellSplitter",
+    "FoldChanges",
+    "GroupRates",
     "Laplace",
     "MultiDGDTrainingPlan",
     "OutputPosterior",
+    "RateSums",
     "RowAdam",
     "Shift",
     "associations",
@@ -33,6 +38,7 @@ __all__ = [
     "output_posteriors",
     "population_covariance",
     "published_step",
+    "rate_sums",
     "start_from_embedding",
     "start_from_zero",
 ]

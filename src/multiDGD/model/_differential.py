@@ -1,0 +1,349 @@
+"""Differential expression and accessibility between groups of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scvi.utils import track
+from torch import Tensor
+
+from multiDGD.data import CellManager
+from multiDGD.module import Restriction
+from multiDGD.nn import Likelihood
+from multiDGD.train import FoldChanges, RateSums, rate_sums
+
+from ._differential_table import Question, accessibility, probabilities, raw_statistics
+from ._expression import ExpressionMixin
+from ._groups import Comparison, column_of, read_groups
+
+_MIN_CELLS = 3
+_MIN_SAMPLES = 2
+
+
+class DifferentialMixin(ExpressionMixin):
+    """Comparison of groups of cells, feature by feature."""
+
+    def differential_expression(
+        self,
+        adata: AnnData | MuData | None = None,
+        groupby: str | None = None,
+        group1: Any = None,
+        group2: Any = None,
+        idx1: Any = None,
+        idx2: Any = None,
+        modality: str | None = None,
+        mode: Literal["change", "vanilla"] = "change",
+        delta: float = 0.25,
+        batch_size: int | None = None,
+        all_stats: bool = True,
+        batch_correction: bool = False,
+        batchid1: Sequence[str] | None = None,
+        batchid2: Sequence[str] | None = None,
+        fdr_target: float = 0.05,
+        silent: bool = False,
+        weights: str | Sequence[float] | None = None,
+        sample_key: str | None = None,
+        cred_interval_lvls: Sequence[float] = (),
+    ) -> pd.DataFrame:
+        r"""Features of one modality whose share of the counts differs between groups of cells.
+
+        A group's share is the mean of what the decoder says of its cells, mended by what their
+        counts say beyond it (:class:`multiDGD.train.RateSums`), so that a difference which the
+        decoder has missed is found too. Fold changes between groups have a prior that is learned
+        from all features (:class:`multiDGD.train.FoldChanges`), which makes probabilities hold
+        over the features that are looked at: no correction for multiple testing is to be added.
+        The groups are taken for draws from all cells like theirs, or, with ``sample_key``, from
+        all such samples. Arguments and columns are those of scvi-tools; there, probabilities are
+        about single cells drawn from the groups, here about their means.
+
+        Parameters
+        ----------
+        adata
+            As for :meth:`get_latent_representation`. Cells with no counts in the modality are
+            left out.
+        groupby
+            Column of obs with the groups.
+        group1
+            Groups to compare, each by itself; all by default.
+        group2
+            Group to compare with; by default all other cells.
+        idx1, idx2
+            In place of groups: a mask, positions, or a query of obs. ``idx2`` is everything else
+            by default.
+        modality
+            Its name; the first one by default.
+        mode
+            ``"change"`` asks which shares differ by more than ``delta``, ``"vanilla"`` in which
+            group each is higher.
+        delta
+            Fold change (log2) up to which a feature counts as unchanged.
+        batch_size
+            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+        all_stats
+            Also return means and non-zero fractions of the counts.
+        batch_correction
+            Compare what the cells would be in all batches alike, in place of their own.
+        batchid1, batchid2
+            Categories of the ``batch_key`` that are meant then, for either group; all by default.
+        fdr_target
+            Expected share of false ones among the features that ``is_de_fdr_...`` marks.
+        silent
+            Show no progress bar.
+        weights
+            How much each cell counts: a column of obs, or a value for each cell; alike by default.
+        sample_key
+            Column of obs with the sample (donor, animal) that each cell is from: samples, of which
+            each group needs two, are the replicates then, and not cells.
+        cred_interval_lvls
+            Levels of credible intervals to return.
+
+        Returns
+        -------
+        A table of features for each comparison, one below the other, surest first. For
+        ``"change"``: ``proba_de`` and ``proba_not_de``; ``bayes_factor`` (log odds); ``scale1`` and
+        ``scale2``, the shares; ``delta``; ``lfc_mean``, ``lfc_median``, ``lfc_std`` and the ends
+        of intervals (``lfc_confidence_interval_0.9_min``), in log2; ``lfdr``, the local false
+        discovery rate, and ``is_de_fdr_0.05``. For ``"vanilla"``: ``proba_m1``, that the first
+        group's share is higher, and ``proba_m2``; ``bayes_factor``; shares; ``lfdr``, the
+        probability that the sign is wrong. Then ``raw_mean1``, ``non_zeros_proportion1``,
+        ``raw_normalized_mean1`` (counts of 10,000) and those of the second group;
+        ``comparison``, ``group1`` and ``group2``.
+
+        Raises
+        ------
+        KeyError
+            If a column is not there.
+        ValueError
+            If modality, groups or categories are not there, groups overlap or have fewer than 3
+            cells (or 2 samples), or a number is out of range.
+
+        Examples
+        --------
+        >>> from multiDGD import MultiDGD
+        >>> from multiDGD.datasets import simulate_multiome
+        >>> mdata = simulate_multiome(n_cells=200, n_genes=30, n_peaks=60)
+        >>> MultiDGD.setup_mudata(mdata, batch_key="batch")
+        >>> model = MultiDGD(mdata, n_latent=5)
+        >>> model.train(max_epochs=2, enable_progress_bar=False)
+        >>> table = model.differential_expression(groupby="cell_type", silent=True)
+        >>> table.shape[0], {"proba_de", "lfc_mean", "lfdr"} <= set(table)
+        (150, True)
+        """
+        modality = self._modality(modality)
+        question = Question(mode, delta, fdr_target, cred_interval_lvls)
+        manager = self._manager_of(adata)
+        groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)
+        batches = (batchid1, batchid2) if batch_correction else None
+        tables = []
+        for comparison, sums, table, _ in self._compared(
+            manager, groups, modality, question, batches, weights, sample_key, batch_size, silent
+        ):
+            if all_stats:
+                table = table.join(raw_statistics(sums))
+            tables.append(self._finished(table, comparison, manager, modality))
+        return pd.concat(tables)
+
+    def differential_accessibility(
+        self,
+        adata: AnnData | MuData | None = None,
+        groupby: str | None = None,
+        group1: Any = None,
+        group2: Any = None,
+        idx1: Any = None,
+        idx2: Any = None,
+        modality: str | None = None,
+        mode: Literal["change", "vanilla"] = "change",
+        delta: float = 0.25,
+        batch_size: int | None = None,
+        batch_correction: bool = False,
+        batchid1: Sequence[str] | None = None,
+        batchid2: Sequence[str] | None = None,
+        fdr_target: float = 0.05,
+        silent: bool = False,
+        weights: str | Sequence[float] | None = None,
+        sample_key: str | None = None,
+    ) -> pd.DataFrame:
+        """Regions that are open in different fractions of the cells of two groups.
+
+        :meth:`differential_expression` with the columns that PeakVI and MultiVI give.
+
+        Parameters
+        ----------
+        adata, groupby, group1, group2, idx1, idx2, mode
+            As for :meth:`differential_expression`.
+        modality
+            Its name; the last one by default.
+        delta
+            Fold change (log2) of a region's share of the counts up to which it is unchanged.
+        batch_size, batch_correction, batchid1, batchid2, fdr_target, silent, weights, sample_key
+            As for :meth:`differential_expression`.
+
+        Returns
+        -------
+        A table of regions for each comparison, one below the other, surest first: ``prob_da`` (for
+        ``"vanilla"`` that the first group's share is higher), ``is_da_fdr`` (``"change"`` only),
+        ``bayes_factor``; ``est_prob1`` and ``est_prob2``, the probability to see the region open
+        at the training cells' median depth, and ``effect_size``, the second minus the first;
+        ``emp_prob1``, ``emp_prob2`` and ``emp_effect``, the same of the fractions of cells with
+        counts; ``lfc_mean`` (``"change"`` only), ``lfdr``, ``comparison``, ``group1``, ``group2``.
+
+        Raises
+        ------
+        KeyError, ValueError
+            As for :meth:`differential_expression`.
+
+        Examples
+        --------
+        >>> from multiDGD import MultiDGD
+        >>> from multiDGD.datasets import simulate_multiome
+        >>> mdata = simulate_multiome(n_cells=200, n_genes=30, n_peaks=60)
+        >>> MultiDGD.setup_mudata(mdata, batch_key="batch")
+        >>> model = MultiDGD(mdata, n_latent=5)
+        >>> model.train(max_epochs=2, enable_progress_bar=False)
+        >>> model.differential_accessibility(groupby="batch", group1="batch_0", silent=True).shape
+        (60, 14)
+        """
+        modality = self._modality(modality or self.module.modalities[-1])
+        question = Question(mode, delta, fdr_target, ())
+        manager = self._manager_of(adata)
+        groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)
+        batches = (batchid1, batchid2) if batch_correction else None
+        tables = []
+        for comparison, sums, table, likelihood in self._compared(
+            manager, groups, modality, question, batches, weights, sample_key, batch_size, silent
+        ):
+            table = table.join(raw_statistics(sums))
+            table = accessibility(table, likelihood, self.library_medians_[modality], question)
+            tables.append(self._finished(table, comparison, manager, modality))
+        return pd.concat(tables)
+
+    @torch.inference_mode()
+    def _compared(
+        self,
+        manager: CellManager,
+        groups: tuple[np.ndarray, list[Comparison]],
+        modality: str,
+        question: Question,
+        batches: tuple[Sequence[str] | None, Sequence[str] | None] | None,
+        weights: str | Sequence[float] | None,
+        sample_key: str | None,
+        batch_size: int | None,
+        silent: bool,
+    ) -> list[tuple[Comparison, RateSums, pd.DataFrame, Likelihood]]:
+        """Each comparison with the sums of its groups and what is known of all features."""
+        obs = manager.adata.obs
+        codes, comparisons = groups
+        sample = np.zeros(len(obs), np.int64)
+        if sample_key is not None:
+            sample = pd.Categorical(column_of(obs, "sample_key", sample_key)).codes.astype(
+                np.int64
+            )
+        place = self.module.modalities.index(modality)
+        is_measured = (manager.libraries[:, place] > 0) & (sample >= 0)
+        n_samples = int(sample.max()) + 1
+        strata = np.where((codes >= 0) & is_measured, codes * n_samples + sample, -1)
+        _check_sizes(comparisons, strata, n_samples, sample_key)
+
+        used = {c for comparison in comparisons for c in comparison.first + comparison.second}
+        cells = np.flatnonzero((strata >= 0) & np.isin(codes, list(used)))
+        seen = Restriction(self.module, manager.observed)
+        weight = None if weights is None else torch.from_numpy(_weights(obs, weights)[cells])
+
+        def sums(conditions: Callable[[Tensor], list[Tensor]] | None) -> RateSums:
+            decoded = self._decoded(manager, cells.tolist(), batch_size)
+            return rate_sums(
+                seen.module,
+                ((seen.batch(b), w) for b, w in track(decoded, "Comparing", disable=silent)),
+                modality,
+                torch.from_numpy(strata[cells]),
+                (int(codes.max()) + 1) * n_samples,
+                weight,
+                conditions,
+            )
+
+        if batches is None:
+            both = [sums(None)] * 2
+        elif batches[0] == batches[1]:
+            both = [sums(self._in_batches(batches[0]))] * 2
+        else:
+            both = [sums(self._in_batches(b)) for b in batches]
+        likelihood = seen.module.likelihood(modality)
+        return [
+            (comparison, *_compare(comparison, both, n_samples, question), likelihood)
+            for comparison in comparisons
+        ]
+
+    def _finished(
+        self,
+        table: pd.DataFrame,
+        comparison: Comparison,
+        manager: CellManager,
+        modality: str,
+    ) -> pd.DataFrame:
+        """The table with names of features and groups, surest first."""
+        table.index = self.summary.features[modality][manager.observed[modality]]
+        order = np.lexsort([-np.abs(table["bayes_factor"]), table["lfdr"]])
+        table = table.iloc[order].copy()
+        if comparison.name1 is not None:
+            table["comparison"] = f"{comparison.name1} vs {comparison.name2}"
+            table["group1"], table["group2"] = comparison.name1, comparison.name2
+        return table
+
+
+def _compare(
+    comparison: Comparison, sums: Sequence[RateSums], n_samples: int, question: Question
+) -> tuple[RateSums, pd.DataFrame]:
+    """Sums of both groups, and what is known of their fold changes."""
+    sides = []
+    for found, group in zip(sums, (comparison.first, comparison.second), strict=True):
+        samples = [[c * n_samples + s for c in group] for s in range(n_samples)]
+        samples = [s for s in samples if found.n[s].sum() > 0]
+        sides.append(found.merged(samples))
+    parts = zip(*(vars(side).values() for side in sides), strict=True)
+    strata = RateSums(*(torch.cat(part) for part in parts))
+    n1, n = len(sides[0].n), len(strata.n)
+    whole = strata.merged([range(n1), range(n1, n)])
+    if n_samples > 1:
+        rates = strata.sample_rates([range(n1), range(n1, n)])
+    else:
+        rates = [whole.rates(0), whole.rates(1)]
+    return whole, probabilities(FoldChanges(*rates), rates, question)
+
+
+def _check_sizes(
+    comparisons: list[Comparison], strata: np.ndarray, n_samples: int, sample_key: str | None
+) -> None:
+    for comparison in comparisons:
+        for argument, group, name in (
+            ("group1", comparison.first, comparison.name1),
+            ("group2", comparison.second, comparison.name2),
+        ):
+            here = strata[np.isin(strata // n_samples, group) & (strata >= 0)]
+            which = f"`{argument}`" if name is None else f"`{argument}` {name!r}"
+            if len(here) < _MIN_CELLS:
+                raise ValueError(
+                    f"{which} has {len(here)} cells with counts in the modality; at least "
+                    f"{_MIN_CELLS} are needed."
+                )
+            found = len(np.unique(here % n_samples))
+            if sample_key is not None and found < _MIN_SAMPLES:
+                raise ValueError(
+                    f"{which} has cells of {found} sample by `sample_key` {sample_key!r}; at "
+                    f"least {_MIN_SAMPLES} are needed."
+                )
+
+
+def _weights(obs: pd.DataFrame, weights: str | Sequence[float]) -> np.ndarray:
+    values = column_of(obs, "weights", weights) if isinstance(weights, str) else weights
+    found = np.asarray(values, dtype=np.float32)
+    if found.shape != (len(obs),):
+        raise ValueError(f"`weights` must have {len(obs)} entries, found shape {found.shape}.")
+    if not (np.isfinite(found).all() and (found >= 0).all()):
+        raise ValueError("`weights` must be finite and not negative.")
+    return found

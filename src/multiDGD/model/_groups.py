@@ -1,0 +1,147 @@
+"""Which cells are to be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+_REST = "Rest"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two groups of cells.
+
+    Attributes
+    ----------
+    first, second
+        Their cells' categories.
+    name1, name2
+        What they are called; none where the user gave indices.
+    """
+
+    first: list[int]
+    second: list[int]
+    name1: Any = None
+    name2: Any = None
+
+
+def read_groups(
+    obs: pd.DataFrame,
+    groupby: str | None,
+    group1: Any,
+    group2: Any,
+    idx1: Any,
+    idx2: Any,
+) -> tuple[np.ndarray, list[Comparison]]:
+    """Category of each cell, -1 for none, and the comparisons of categories that are asked for.
+
+    Parameters
+    ----------
+    obs
+        Annotation of all cells.
+    groupby, group1, group2, idx1, idx2
+        As for :meth:`multiDGD.MultiDGD.differential_expression`.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If a column or group is not there, or groups overlap.
+    """
+    if idx1 is not None:
+        return _by_index(obs, idx1, idx2)
+    if groupby is None:
+        raise ValueError("`groupby` or `idx1` is needed: which cells are to be compared?")
+    column = pd.Categorical(column_of(obs, "groupby", groupby))
+    names = list(column.categories)
+    codes = np.asarray(column.codes, dtype=np.int64)
+    if group1 is None:
+        wanted = [name for name in names if name != group2]
+    else:
+        is_one = isinstance(group1, str) or not isinstance(
+            group1, Sequence | np.ndarray | pd.Index
+        )
+        wanted = [group1] if is_one else list(group1)
+    for argument, asked in (("group1", wanted), ("group2", [] if group2 is None else [group2])):
+        for name in asked:
+            if name not in names:
+                raise ValueError(
+                    f"`{argument}`: {name!r} is not in obs[{groupby!r}]. {_nearest(name, names)}"
+                )
+    if len(names) < 2 or not wanted:
+        raise ValueError(f"`groupby`: obs[{groupby!r}] has one category, {names}.")
+    if group2 in wanted:
+        raise ValueError(f"`group2`: {group2!r} is in `group1` as well.")
+    if group2 is None and (codes < 0).any():
+        # Cells of no category are part of the rest, as in scvi-tools.
+        codes = np.where(codes < 0, len(names), codes)
+    everything = range(codes.max() + 1)
+    found = []
+    for name in wanted:
+        first = names.index(name)
+        if group2 is None:
+            found.append(Comparison([first], [c for c in everything if c != first], name, _REST))
+        else:
+            found.append(Comparison([first], [names.index(group2)], name, group2))
+    return codes, found
+
+
+def column_of(obs: pd.DataFrame, argument: str, name: str) -> pd.Series:
+    """A column that the user named.
+
+    Parameters
+    ----------
+    obs
+        Annotation of all cells.
+    argument
+        By which it was named.
+    name
+        Its name.
+
+    Raises
+    ------
+    KeyError
+        If it is not there.
+    """
+    if name not in obs:
+        raise KeyError(f"`{argument}`: {name!r} is not in obs. {_nearest(name, obs.columns)}")
+    return obs[name]
+
+
+def _by_index(obs: pd.DataFrame, idx1: Any, idx2: Any) -> tuple[np.ndarray, list[Comparison]]:
+    first = _mask(obs, "idx1", idx1)
+    second = ~first if idx2 is None else _mask(obs, "idx2", idx2)
+    both = int((first & second).sum())
+    if both:
+        raise ValueError(f"`idx1` and `idx2` share {both} cells.")
+    return np.where(first, 0, np.where(second, 1, -1)), [Comparison([0], [1])]
+
+
+def _mask(obs: pd.DataFrame, argument: str, idx: Any) -> np.ndarray:
+    """Cells named by a query, a mask or positions."""
+    if isinstance(idx, str):
+        return obs.index.isin(obs.query(idx).index)
+    found = np.asarray(idx).ravel()
+    if found.dtype == bool:
+        if len(found) != len(obs):
+            raise ValueError(f"`{argument}` must have {len(obs)} entries, found {len(found)}.")
+        return found
+    if len(found) and not np.issubdtype(found.dtype, np.integer):
+        raise ValueError(
+            f"`{argument}` must be a query, a mask or positions, found {found.dtype} values."
+        )
+    if len(found) and (found.min() < -len(obs) or found.max() >= len(obs)):
+        raise ValueError(f"`{argument}` has positions beyond the {len(obs)} cells.")
+    mask = np.zeros(len(obs), dtype=bool)
+    mask[found.astype(int)] = True
+    return mask
+
+
+def _nearest(name: Any, known: Any) -> str:
+    texts = [str(k) for k in known]
+    return f"Nearest names: {get_close_matches(str(name), texts, n=3, cutoff=0.0)}."
