@@ -89,6 +89,22 @@ def test_limits_show_the_settled_part(log):
     assert settled.max() < high < 30
 
 
+def test_legends_say_things_once(log):
+    axes = pl.history(log, ["mixture_loss", "elbo", "loss"])
+    assert [len(ax.get_legend().get_texts()) if ax.get_legend() else 0 for ax in axes] == [1, 3, 0]
+
+
+def test_real_training(multiome):
+    axes = pl.history(multiome)
+    titles = [ax.get_title() for ax in axes]
+    assert titles[:2] == ["elbo", "reconstruction loss"]
+    assert {"reconstruction loss rna", "reconstruction loss atac", "mixture loss"} < set(titles)
+    # The epoch that early stopping goes by.
+    best = int(multiome.history["validation_loss"].iloc[:, 0].astype(float).idxmin())
+    for ax in axes:
+        assert {"train", "validation", f"best epoch ({best})"} <= set(lines(ax))
+
+
 def test_short_history_is_shown_whole():
     ax = pl.history({"elbo_train": table("elbo_train", [100.0, 2.0, 1.0])})
     low, high = ax.get_ylim()
@@ -126,11 +142,13 @@ def test_show_only_where_asked(log, monkeypatch):
 def test_errors(log):
     with pytest.raises(ValueError, match="train it first"):
         pl.history(SimpleNamespace(history=None))
-    with pytest.raises(ValueError, match="'elbow' is not in the history"):
+    with pytest.raises(ValueError, match=r"'elbow' is not in the history.*\['elbo'"):
         pl.history(log, "elbow")
     with pytest.raises(ValueError, match="at least one term"):
         pl.history(log, [])
     with pytest.raises(ValueError, match="no term logged"):
         pl.history({"lr": table("lr", [1.0])})
+    with pytest.raises(TypeError, match="`ax` must be a matplotlib Axes, found str"):
+        pl.history(log, "elbo", ax=["no axes"])
     with pytest.raises(ValueError, match="`ax` has 1 axes for 2 terms"):
         pl.history(log, ["elbo", "loss"], ax=plt.subplots()[1])

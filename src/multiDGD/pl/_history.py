@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
+
+from ._figure import finish, not_found, panels
 
 _COLORS = {"train": "C0", "validation": "C1"}
 _BEST_BY = ("elbo", "loss", "reconstruction_loss")
 # What scvi-tools logs beside the terms of the loss, which add up to these.
 _SUMS = ("kl_local", "kl_global", "kl")
-_MAX_COLUMNS = 3
 # From this many epochs on the first tenth may leave the panel, so that the rest can be seen.
 _MIN_EPOCHS_TO_CLIP = 20
 
@@ -83,13 +82,15 @@ def history(
     terms = _by_term(logged)
     names = _select(terms, keys)
     best = _best_epoch(terms, names)
-    axes = _axes(ax, len(names))
+    axes = panels(ax, len(names), (3.6, 2.8), what="terms")
+    explained: set[str] = set()
     for panel, name in zip(axes, names, strict=True):
         _draw(panel, name, terms[name], best)
-    if save is not None:
-        cast(Any, axes[0].figure).savefig(save, bbox_inches="tight")
-    if show:
-        plt.show()
+        labels = set(panel.get_legend_handles_labels()[1])
+        if not labels <= explained:
+            panel.legend(frameon=False, fontsize="small")
+            explained |= labels
+    finish(axes[0], show, save)
     return axes[0] if len(axes) == 1 else axes
 
 
@@ -127,7 +128,7 @@ def _select(terms: dict[str, dict[str, pd.Series]], keys: str | Sequence[str] | 
     names = [keys] if isinstance(keys, str) else list(keys)
     for name in names:
         if name not in terms:
-            raise ValueError(f"`keys`: {name!r} is not in the history, which has {list(terms)}.")
+            raise not_found("keys", name, terms, "the history")
     if not names:
         raise ValueError("`keys` must name at least one term.")
     return names
@@ -139,28 +140,6 @@ def _best_epoch(terms: dict[str, dict[str, pd.Series]], names: list[str]) -> Any
         if "validation" in terms.get(name, {}):
             return terms[name]["validation"].idxmin()
     return None
-
-
-def _axes(ax: Axes | Sequence[Axes] | None, n_panels: int) -> list[Axes]:
-    """The given axes, or those of a new figure."""
-    if ax is not None:
-        axes = [ax] if isinstance(ax, Axes) else list(ax)
-        if len(axes) != n_panels:
-            raise ValueError(f"`ax` has {len(axes)} axes for {n_panels} terms.")
-        return axes
-    n_columns = min(n_panels, _MAX_COLUMNS)
-    n_rows = math.ceil(n_panels / n_columns)
-    figure, grid = plt.subplots(
-        n_rows,
-        n_columns,
-        figsize=(3.6 * n_columns, 2.8 * n_rows),
-        squeeze=False,
-        layout="constrained",
-    )
-    axes = list(grid.ravel())
-    for unused in axes[n_panels:]:
-        figure.delaxes(unused)
-    return axes[:n_panels]
 
 
 def _draw(ax: Axes, name: str, curves: dict[str, pd.Series], best: Any | None) -> None:
@@ -192,4 +171,3 @@ def _draw(ax: Axes, name: str, curves: dict[str, pd.Series], best: Any | None) -
     ax.set_title(name.replace("_", " "))
     ax.set_xlabel("epoch")
     ax.set_ylabel("loss")
-    ax.legend(frameon=False, fontsize="small")

@@ -1,0 +1,87 @@
+"""Names beside points, where there is room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.text import Annotation, Text
+
+_N_DIRECTIONS = 16
+_FIRST_ANGLE = 0.5
+_RADII = (6, 14, 24, 36, 50, 66)
+# From this distance on (points) a line leads from the name to its point.
+_FAR = 14
+# Pixels on each side of a point that a name must not cover.
+_MARGIN = 3
+
+
+def annotate_points(
+    ax: Axes, xy: np.ndarray, names: Sequence[str], avoid: np.ndarray | None = None
+) -> list[Annotation]:
+    """Write names beside points so that none covers another name, a point or the frame.
+
+    Places are tried from near to far and the first free one is taken; a name for which there is
+    none is left out. Limits of the axes must be final.
+
+    Parameters
+    ----------
+    ax
+        Axes to write on.
+    xy
+        Points, the most important first, shape ``(n, 2)``.
+    names
+        Of the points.
+    avoid
+        More points that no name may cover, shape ``(n_others, 2)``.
+
+    Returns
+    -------
+    The texts that found a place.
+    """
+    figure = ax.figure.canvas.figure
+    figure.draw_without_rendering()  # lays out the figure, which moves the axes
+    frame = ax.get_window_extent().padded(-_MARGIN)
+    xy = np.asarray(xy, dtype=float)
+    points = ax.transData.transform(xy if avoid is None else np.concatenate([xy, avoid]))
+    taken = np.concatenate([points - _MARGIN, points + _MARGIN], axis=1)
+    placed = []
+    for at, point, name in zip(xy, points[: len(xy)], names, strict=True):
+        text = ax.annotate(
+            name,
+            at,
+            (0, 0),
+            textcoords="offset points",
+            fontsize="small",
+            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "0.5", "shrinkB": 2},
+        )
+        # Names point outwards: there is more room.
+        side = 1 if point[0] >= (frame.x0 + frame.x1) / 2 else -1
+        for radius, x, y in _offsets(side):
+            text.set_position((x, y))
+            text.set_horizontalalignment("left" if x > 1 else "right" if x < -1 else "center")
+            flat = abs(y) < radius / 2
+            text.set_verticalalignment("center" if flat else "bottom" if y > 0 else "top")
+            text.get_window_extent()  # moves the text to its new place
+            box = Text.get_window_extent(text)  # without the line
+            covers = (taken[:, :2] < box.max).all(1) & (taken[:, 2:] > box.min).all(1)
+            if frame.count_contains([box.min, box.max]) == 2 and not covers.any():
+                break
+        else:
+            text.remove()
+            continue
+        if radius < _FAR and text.arrow_patch is not None:
+            text.arrow_patch.set_visible(False)
+        taken = np.vstack([taken, box.extents])
+        placed.append(text)
+    return placed
+
+
+def _offsets(side: int) -> Iterator[tuple[int, float, float]]:
+    """Radius and offset of the places to try, in points: from near to far, outwards first."""
+    angles = np.linspace(0, 2 * np.pi, _N_DIRECTIONS, endpoint=False)
+    turned = np.abs(np.angle(np.exp(1j * (angles - _FIRST_ANGLE))))
+    for radius in _RADII:
+        for angle in angles[np.argsort(turned, kind="stable")]:
+            yield radius, float(side * radius * np.cos(angle)), float(radius * np.sin(angle))

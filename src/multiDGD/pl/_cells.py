@@ -1,0 +1,220 @@
+"""Cells as points, coloured by a column of ``obs`` as scanpy does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.colors import is_color_like
+from mudata import MuData
+from scanpy.plotting import palettes
+
+from ._figure import not_found
+
+#: Colour of cells of which nothing is known or asked.
+GREY = "lightgrey"
+# A few far values would leave all others one colour.
+_COLOR_RANGE = (0.01, 0.99)
+
+
+def obs_column(data: AnnData | MuData | None, key: str, argument: str) -> pd.Series:
+    """A column of ``obs``.
+
+    Raises
+    ------
+    ValueError
+        If there are no cells or no such column, naming the nearest ones.
+    """
+    if data is None:
+        raise ValueError(
+            f"`{argument}` = {key!r} needs cells, but the model was loaded without data: give "
+            "`adata`."
+        )
+    if key not in data.obs:
+        raise not_found(argument, key, data.obs.columns, "`adata.obs`")
+    return data.obs[key]
+
+
+def as_categories(values: pd.Series) -> pd.Series:
+    """Values as categories, of which all occur and missing ones are none, named by strings."""
+    column = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype("category")
+    return column.cat.rename_categories([str(c) for c in column.cat.categories])
+
+
+def palette(data: AnnData | MuData | None, key: str, categories: pd.Index) -> dict[str, Any]:
+    """Colour of each category: from ``uns[f"{key}_colors"]`` where there, else scanpy's own.
+
+    Parameters
+    ----------
+    data
+        Whose ``uns`` is asked; for MuData also those of its modalities.
+    key
+        Column of ``obs``; ``"rna:batch"`` for the ``batch`` of a modality.
+    categories
+        In the order of the column's, to which the colours belong.
+    """
+    given = _given_colors(data, key)
+    if given is None or len(given) < len(categories):
+        given = default_colors(len(categories))
+    return dict(zip(map(str, categories), given, strict=False))
+
+
+def default_colors(n: int) -> list[str]:
+    """Scanpy's colours for ``n`` categories."""
+    for colors in (palettes.default_20, palettes.default_28, palettes.default_102):
+        if n <= len(colors):
+            return list(colors[:n])
+    return [palettes.default_102[i % len(palettes.default_102)] for i in range(n)]
+
+
+def _given_colors(data: AnnData | MuData | None, key: str) -> list[Any] | None:
+    if data is None:
+        return None
+    places = [(data.uns, key)]
+    if isinstance(data, MuData):
+        places += [(part.uns, key.removeprefix(f"{m}:")) for m, part in data.mod.items()]
+    for uns, name in places:
+        colors = list(uns.get(f"{name}_colors", ()))
+        if colors and all(is_color_like(c) for c in colors):
+            return colors
+    return None
+
+
+@dataclass(frozen=True)
+class Coloring:
+    """How cells are coloured: by categories with colours, by numbers, or not at all.
+
+    Attributes
+    ----------
+    title
+        What the colours mean.
+    values
+        Of each cell.
+    colors
+        Colour of each category by its name; `None` for numbers.
+    """
+
+    title: str = ""
+    values: pd.Series | None = None
+    colors: dict[str, Any] | None = None
+
+    @classmethod
+    def by(
+        cls,
+        values: pd.Series,
+        key: str,
+        data: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+    ) -> Coloring:
+        """Numbers by a colour map; anything else by categories.
+
+        Parameters
+        ----------
+        values
+            Of all cells.
+        key
+            Their name.
+        data
+            Whose ``uns`` may know colours of the categories.
+        indices
+            Positions or mask of the cells to draw.
+        """
+        at = slice(None) if indices is None else np.asarray(indices)
+        if pd.api.types.is_numeric_dtype(values) and values.dtype != bool:
+            return cls(key, values.iloc[at])
+        values = as_categories(values)
+        return cls(key, values.iloc[at], palette(data, key, values.cat.categories))
+
+    @property
+    def present(self) -> list[str]:
+        """Categories that have cells."""
+        if self.values is None or self.colors is None:
+            return []
+        counts = self.values.value_counts()
+        return [c for c in self.colors if counts.get(c, 0)]
+
+    @property
+    def n_legend_columns(self) -> int:
+        """Columns of the legend."""
+        n = len(self.present)
+        return 0 if not n else 1 if n <= 14 else 2 if n <= 30 else 3
+
+    @property
+    def figure_size(self) -> tuple[float, float]:
+        """Inches of a figure that has room for the legend."""
+        longest = max((len(name) for name in self.present), default=0)
+        return 4.6 + (0.4 + 0.075 * longest) * self.n_legend_columns, 4.2
+
+
+def draw_cells(
+    ax: Axes, xy: np.ndarray, coloring: Coloring, *, size: float | None = None, label: str = ""
+) -> None:
+    """Draw cells as points, with a legend or a colour bar.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on.
+    xy
+        Shape ``(n_cells, 2)``.
+    coloring
+        Of the cells.
+    size
+        Area of a point in square points; by default the smaller the more cells there are.
+    label
+        Of the colour bar.
+    """
+    style: dict[str, Any] = {
+        "s": default_size(len(xy)) if size is None else size,
+        "linewidths": 0,
+        "rasterized": True,
+    }
+    x, y = np.asarray(xy).T
+    if coloring.values is None:
+        ax.scatter(x, y, color=GREY, **style)
+        return
+    missing = coloring.values.isna().to_numpy()
+    ax.scatter(x[missing], y[missing], color=GREY, **style)
+    if coloring.colors is None:
+        value = coloring.values.to_numpy(dtype=float)
+        at = np.argsort(value, kind="stable")[: int((~missing).sum())]  # NaN comes last
+        low, high = np.quantile(value[at], _COLOR_RANGE) if len(at) else (0, 1)
+        points = ax.scatter(x[at], y[at], c=value[at], vmin=low, vmax=high, **style)
+        ax.figure.colorbar(points, ax=ax, label=label or coloring.title, extend="both")
+        return
+    # In random order, so that no category covers the others.
+    shuffled = np.random.default_rng(0).permutation(len(x))
+    at = shuffled[~missing[shuffled]]
+    names = coloring.values.astype(object).to_numpy()[at]
+    ax.scatter(x[at], y[at], c=[coloring.colors[name] for name in names], **style)
+    _draw_legend(ax, coloring, bool(missing.any()))
+
+
+def _draw_legend(ax: Axes, coloring: Coloring, has_missing: bool) -> None:
+    """Names of the categories that have cells, right of the axes."""
+    colors = coloring.colors or {}
+    entries = [(colors[name], name) for name in coloring.present]
+    if has_missing:
+        entries.append((GREY, "NA"))
+    handles = [
+        ax.scatter([], [], s=30, linewidths=0, color=color, label=name) for color, name in entries
+    ]
+    ax.legend(
+        handles=handles,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        frameon=False,
+        fontsize="small",
+        title=coloring.title,
+        ncols=max(coloring.n_legend_columns, 1),
+    )
+
+
+def default_size(n_cells: int) -> float:
+    """Area of a cell's point: scanpy's, but no larger than can be told apart."""
+    return float(min(120_000 / max(n_cells, 1), 25))

@@ -1,0 +1,134 @@
+"""Which labels the cells of each component have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from mudata import MuData
+
+from multiDGD.model import MultiDGD
+
+from ._cells import as_categories, obs_column
+from ._figure import finish, panel
+
+_NUMBER_INCHES = 0.5
+_UNITS = {
+    "component": "share of the component's cells",
+    "label": "share of the label's cells",
+    None: "cells",
+}
+
+
+def composition(
+    model: MultiDGD | pd.DataFrame,
+    label_key: str | None = None,
+    *,
+    adata: AnnData | MuData | None = None,
+    normalize: Literal["component", "label"] | None = "component",
+    cmap: Any = "Blues",
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> Axes:
+    """Heat map of the labels that the cells of each component have.
+
+    Components (rows) and labels (columns) are ordered such that large shares lie on the
+    diagonal. Components without cells are left out; each of the others has its number of cells
+    on the right.
+
+    Parameters
+    ----------
+    model
+        A trained model; or a table of numbers of cells, components by labels.
+    label_key
+        Column of ``adata.obs`` with labels; the registered ``labels_key`` by default.
+    adata
+        Cells to count; those of the model by default.
+    normalize
+        Whose cells each row or column is a share of; `None` for numbers of cells.
+    cmap
+        Colour map.
+    ax
+        Axes to draw on. A new figure by default.
+    show
+        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
+        figure by themselves.
+    save
+        File to write the figure to; its ending gives the format.
+
+    Returns
+    -------
+    The axes drawn on.
+
+    Raises
+    ------
+    ValueError
+        If the column is not there, no cell has a label, or ``normalize`` is unknown.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> cells = pd.DataFrame([[8, 2], [0, 5]], columns=["T", "B"])
+    >>> [label.get_text() for label in composition(cells).get_xticklabels()]
+    ['T', 'B']
+    """
+    if normalize not in _UNITS:
+        known = list(_UNITS)
+        raise ValueError(f"`normalize` must be one of {known}, found {normalize!r}.")
+    counts = model if isinstance(model, pd.DataFrame) else _counts(model, label_key, adata)
+    counts = counts.loc[counts.sum(axis=1) > 0, counts.sum(axis=0) > 0]
+    if counts.empty:
+        raise ValueError("No cell has both a component and a label: nothing to draw.")
+    counts = _diagonal(counts)
+    values = counts.astype(float)
+    if normalize == "component":
+        values = values.div(values.sum(axis=1), axis=0)
+    elif normalize == "label":
+        values = values.div(values.sum(axis=0), axis=1)
+    n_rows, n_columns = values.shape
+    ax = panel(ax, (2.6 + 0.26 * n_columns, 1.8 + 0.24 * n_rows))
+    image = ax.imshow(
+        values, cmap=cmap, aspect="auto", vmin=0, vmax=1 if normalize else None, origin="upper"
+    )
+    ax.set_xticks(range(n_columns), values.columns.astype(str), rotation=90)
+    ax.set_yticks(range(n_rows), values.index.astype(str))
+    ax.set_ylabel("component")
+    if label_key is not None or values.columns.name:
+        ax.set_xlabel(label_key or str(values.columns.name))
+    for row, n_cells in enumerate(counts.sum(axis=1)):
+        ax.text(
+            n_columns - 0.3, row, f"{n_cells:,.0f}", va="center", fontsize="small", color="0.4"
+        )
+    ax.text(n_columns - 0.3, -0.8, "cells", va="center", fontsize="small", color="0.4")
+    # Numbers of cells take as much room however wide the map is.
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    ax.figure.colorbar(image, ax=ax, label=_UNITS[normalize], pad=_NUMBER_INCHES / inches)
+    finish(ax, show, save)
+    return ax
+
+
+def _counts(
+    model: MultiDGD, label_key: str | None, adata: AnnData | MuData | None
+) -> pd.DataFrame:
+    """Numbers of cells, components by labels."""
+    data = model.adata if adata is None else adata
+    setup = model.registry["setup_args"]
+    key = label_key or setup.get("labels_key")
+    if key is None:
+        raise ValueError("`label_key` is needed: the model was registered without `labels_key`.")
+    labels = as_categories(obs_column(data, key, "label_key"))
+    is_known = (labels.notna() & (labels != setup.get("unlabeled_category"))).to_numpy()
+    component = model.get_cluster_assignments(adata)[is_known]
+    return pd.crosstab(component, labels[is_known].to_numpy(), colnames=[key])
+
+
+def _diagonal(counts: pd.DataFrame) -> pd.DataFrame:
+    """Order labels by size, and components by the label that most of their cells have."""
+    counts = counts[counts.sum(axis=0).sort_values(ascending=False, kind="stable").index]
+    top = counts.to_numpy().argmax(axis=1)
+    return counts.iloc[np.lexsort([-counts.to_numpy().max(axis=1), top])]

@@ -1,0 +1,138 @@
+"""Whether decoded counts are those that were observed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from anndata import AnnData
+from matplotlib.axes import Axes
+from mudata import MuData
+
+from multiDGD.model import MultiDGD
+
+from ._figure import finish, not_found, panel
+
+_LABELS = {"mean": "mean count", "detected": "share of cells with counts"}
+# Decoded values of so many cells are held at once.
+_CHUNK = 1024
+
+
+def counts_vs_predicted(
+    model: MultiDGD,
+    modality: str | None = None,
+    *,
+    statistic: Literal["mean", "detected"] = "mean",
+    adata: AnnData | MuData | None = None,
+    indices: Sequence[int] | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> Axes:
+    """Plot observed against predicted counts, one point a feature, on logarithmic axes.
+
+    Cells count in which the modality was measured, each at its own total count. The title has
+    the number of features and the correlation (Pearson) of the logarithms; features without any
+    count have none and are left out.
+
+    Parameters
+    ----------
+    model
+        A trained model.
+    modality
+        Its name; the first one by default.
+    statistic
+        ``"mean"`` count of each feature; or ``"detected"``, the share of cells that have counts
+        of it, to which the likelihood's spread matters as well. The latter is what a modality
+        with the ``"bernoulli"`` likelihood predicts.
+    adata
+        Cells; those of the model by default.
+    indices
+        Positions (or a mask) of the cells, all by default.
+    ax
+        Axes to draw on. A new figure by default.
+    show
+        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
+        figure by themselves.
+    save
+        File to write the figure to; its ending gives the format.
+
+    Returns
+    -------
+    The axes drawn on.
+
+    Raises
+    ------
+    ValueError
+        If the modality is not there or not measured in these cells, or ``statistic`` is unknown.
+
+    Examples
+    --------
+    >>> import multiDGD
+    >>> mdata = multiDGD.datasets.simulate_multiome(n_cells=100, n_genes=20, n_peaks=40)
+    >>> multiDGD.MultiDGD.setup_mudata(mdata)
+    >>> model = multiDGD.MultiDGD(mdata, n_latent=4)
+    >>> model.train(max_epochs=2, enable_progress_bar=False, accelerator="cpu")
+    >>> multiDGD.pl.counts_vs_predicted(model, "atac").get_xlabel()
+    'observed mean count'
+    """
+    if statistic not in _LABELS:
+        raise ValueError(f"`statistic` must be one of {list(_LABELS)}, found {statistic!r}.")
+    modalities = model.module.modalities
+    modality = modalities[0] if modality is None else modality
+    if modality not in modalities:
+        raise not_found("modality", modality, modalities, "the model")
+    observed, predicted = _averages(model, modality, statistic, adata, indices)
+    ax = panel(ax, (4.2, 4.0))
+    has_counts = (observed > 0) & (predicted > 0)
+    x, y = observed[has_counts], predicted[has_counts]
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    size = float(np.clip(20_000 / max(len(x), 1), 2, 14))
+    ax.scatter(x, y, s=size, alpha=0.5, linewidths=0, rasterized=True)
+    ends = [min(x.min(), y.min()), max(x.max(), y.max())]
+    ax.plot(ends, ends, color="0.3", linewidth=0.8, zorder=0)
+    r = np.corrcoef(np.log(x), np.log(y))[0, 1] if len(x) > 2 else np.nan
+    ax.set_title(f"{modality}: {len(x):,} features, r = {r:.3f}", fontsize="medium")
+    ax.set_xlabel(f"observed {_LABELS[statistic]}")
+    ax.set_ylabel(f"predicted {_LABELS[statistic]}")
+    ax.set_aspect("equal", adjustable="datalim")
+    finish(ax, show, save)
+    return ax
+
+
+def _averages(
+    model: MultiDGD,
+    modality: str,
+    statistic: str,
+    adata: AnnData | MuData | None,
+    indices: Sequence[int] | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Averages of the features over cells, observed and predicted."""
+    # Asking the model first registers cells that it has not seen.
+    model.get_latent_representation(adata, indices)
+    data = model.adata if adata is None else adata
+    manager = model.get_anndata_manager(data, required=True)
+    cells = np.arange(data.n_obs)
+    cells = cells if indices is None else cells[np.asarray(indices)]
+    features = manager.observed.get(modality, np.zeros(0, int))
+    counts = manager.matrix(modality)[cells]
+    cells = cells[np.asarray(counts.sum(1)).ravel() > 0]
+    if not len(cells):
+        raise ValueError(f"`modality`: {modality!r} was not measured in any of these cells.")
+    counts = manager.matrix(modality)[cells][:, features]
+    total = np.zeros(len(features))
+    for part in (cells[i : i + _CHUNK].tolist() for i in range(0, len(cells), _CHUNK)):
+        if statistic == "mean":
+            decoded = model.get_normalized_expression(
+                adata, part, modality, library_size="latent", return_numpy=True
+            )
+        else:
+            decoded = model.get_accessibility_estimates(
+                adata, part, modality, library_size="latent", return_numpy=True
+            )
+        total += np.asarray(decoded)[:, features].sum(0, dtype=float)
+    seen = counts if statistic == "mean" else counts > 0
+    return np.asarray(seen.sum(0), dtype=float).ravel() / len(cells), total / len(cells)

@@ -1,0 +1,111 @@
+"""Which likelihood explains held-out counts best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ._figure import finish, panels, require_columns
+
+_MADE_BY = "`MultiDGD.compare_likelihoods(...)`"
+_LABELS = {
+    "difference": "log-likelihood less that of {first} (nats a cell)",
+    "detection": "log-likelihood of detection (nats a cell)",
+}
+_Z = 1.96
+
+
+def likelihoods(
+    table: pd.DataFrame,
+    *,
+    by: Literal["difference", "detection"] = "difference",
+    ax: Axes | Sequence[Axes] | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> Axes | list[Axes]:
+    """Plot a comparison of likelihoods on held-out cells, one panel a modality.
+
+    Points are means over cells and lines their 95 % intervals; further right is better.
+
+    Parameters
+    ----------
+    table
+        As :meth:`multiDGD.MultiDGD.compare_likelihoods` returns it.
+    by
+        ``"difference"``: log-likelihood of the counts against that of the modality's first
+        likelihood, which is at 0. ``"bernoulli"`` has none and its row says so.
+        ``"detection"``: log-likelihood of which features have counts, by which all compare.
+    ax
+        Axes to draw on, one for each modality. A new figure by default.
+    show
+        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
+        figure by themselves.
+    save
+        File to write the figure to; its ending gives the format.
+
+    Returns
+    -------
+    The axes drawn on: one for one modality, a list for several.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``table`` is no such table, ``by`` is unknown, or ``ax`` has not one axes for each
+        modality.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame(
+    ...     {
+    ...         "modality": "rna",
+    ...         "likelihood": ["nb", "poisson"],
+    ...         "difference": [0.0, -8.0],
+    ...         "difference_se": [0.0, 1.0],
+    ...     }
+    ... )
+    >>> [label.get_text() for label in likelihoods(table).get_yticklabels()]
+    ['nb', 'poisson']
+    """
+    if by not in _LABELS:
+        raise ValueError(f"`by` must be one of {list(_LABELS)}, found {by!r}.")
+    columns = ["modality", "likelihood", by, f"{by}_se"]
+    require_columns(table, columns, "table", _MADE_BY)
+    groups = dict(tuple(table.groupby("modality", sort=False)))
+    most = max(len(rows) for rows in groups.values())
+    axes = panels(ax, len(groups), (4.2, 1.3 + 0.4 * most), what="modalities")
+    for ax_, (modality, rows) in zip(axes, groups.items(), strict=True):
+        _draw(ax_, rows, by)
+        ax_.set_title(str(modality), fontsize="medium")
+    finish(axes[0], show, save)
+    return axes[0] if len(axes) == 1 else axes
+
+
+def _draw(ax: Axes, rows: pd.DataFrame, by: str) -> None:
+    names = rows["likelihood"].astype(str).tolist()
+    value = rows[by].to_numpy(dtype=float)
+    se = np.nan_to_num(rows[f"{by}_se"].to_numpy(dtype=float))
+    y = np.arange(len(rows))
+    if by == "difference":
+        ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    known = np.isfinite(value)
+    ax.errorbar(value[known], y[known], xerr=_Z * se[known], fmt="o", capsize=3)
+    for row in y[~known]:
+        ax.text(
+            0.5,
+            row,
+            "does not tell counts apart",
+            transform=ax.get_yaxis_transform(),
+            ha="center",
+            va="center",
+            fontsize="small",
+            color="0.5",
+        )
+    ax.set_yticks(y, names)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.set_xlabel(_LABELS[by].format(first=names[0]))

@@ -1,0 +1,180 @@
+"""Peaks along the genome around a gene."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ._figure import finish, panels, require_columns
+
+_MADE_BY = "`model.gene2peak(...)` where positions of features are known"
+_POSITIONS = ["p_value", "chrom", "start", "end", "distance"]
+_EFFECTS = ("association", "change")
+# Peaks are narrower than a line of a figure: this part of the window can be seen.
+_MIN_WIDTH = 1 / 150
+
+
+def locus(
+    table: pd.DataFrame | Mapping[str, pd.DataFrame],
+    gene: str = "gene",
+    *,
+    window: float | tuple[float, float] | None = 500_000,
+    alpha: float = 0.05,
+    ax: Axes | Sequence[Axes] | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> Axes | list[Axes]:
+    """Plot the peaks around a gene, as bars at their positions, as high as their effect.
+
+    Bars of peaks whose p-value is at most ``alpha`` are coloured, the others grey. The line
+    marks the gene's start. Peaks that are too narrow to be seen are drawn wider.
+
+    Parameters
+    ----------
+    table
+        As ``model.gene2peak`` returns it. Or several such tables by name, for example one for
+        the cells of each type, which are stacked on a common scale.
+    gene
+        Name of the gene, to write at its start.
+    window
+        Base pairs to draw on both sides of the gene's start, or on its left and right; `None` for
+        all peaks of its chromosome.
+    alpha
+        Largest p-value that is coloured.
+    ax
+        Axes to draw on, one for each table. A new figure by default.
+    show
+        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
+        figure by themselves.
+    save
+        File to write the figure to; its ending gives the format.
+
+    Returns
+    -------
+    The axes drawn on: one for one table, a list for several.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``table`` is no such table, positions are not in it, no peak lies in the window, the
+        tables are not of one gene, or ``ax`` has not one axes for each table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame(
+    ...     {
+    ...         "association": [0.8, 0.1],
+    ...         "p_value": [0.01, 0.5],
+    ...         "chrom": "chr1",
+    ...         "start": [900, 5_000],
+    ...         "end": [1_100, 5_200],
+    ...         "distance": [-1_000.0, 3_100.0],
+    ...     }
+    ... )
+    >>> len(locus(table, "CD3D").patches)
+    2
+    """
+    tables = table if isinstance(table, Mapping) else {"": table}
+    if not tables:
+        raise ValueError("`table` holds no table.")
+    left, right = _sides(window)
+    near = {name: _near(part, left, right) for name, part in tables.items()}
+    effect = _effect(next(iter(tables.values())))
+    places = {(part["chrom"].iloc[0], _gene_start(part)) for part in near.values()}
+    if len(places) > 1:
+        raise ValueError(f"`table` must be of one gene, found starts {sorted(places)}.")
+    chromosome, start = places.pop()
+    drawn = pd.concat(near.values())
+    middle = (drawn["start"] + drawn["end"]) / 2
+    x = (
+        middle.min() if left is None else start - left,
+        middle.max() if right is None else start + right,
+    )
+    margin = 0.02 * (x[1] - x[0]) or 1_000.0
+    limits = (x[0] - margin) / 1e6, (x[1] + margin) / 1e6
+    bottom, top = min(drawn[effect].min(), 0.0), max(drawn[effect].max(), 0.0)
+    pad = 0.08 * (top - bottom) or 0.1
+
+    height = 2.6 if len(near) == 1 else 1.3
+    axes = panels(ax, len(near), (6.4, height), what="tables", max_columns=1, sharex=True)
+    for row, (ax_, (name, part)) in enumerate(zip(axes, near.items(), strict=True)):
+        least = _MIN_WIDTH * (limits[1] - limits[0])
+        width = np.maximum((part["end"] - part["start"]).to_numpy(float) / 1e6, least)
+        at = ((part["start"] + part["end"]) / 2e6).to_numpy(float)
+        is_marked = (part["p_value"] <= alpha).to_numpy()
+        # Coloured ones last, on top of the others.
+        for which, color in ((~is_marked, "0.75"), (is_marked, "C3")):
+            ax_.bar(at[which], part[effect][which], width[which], color=color, linewidth=0)
+        ax_.axhline(0, color="0.3", linewidth=0.8)
+        ax_.axvline(start / 1e6, color="C0", linewidth=1, linestyle="--", zorder=0)
+        ax_.set_xlim(limits)
+        ax_.set_ylim(bottom - pad, top + pad)
+        ax_.spines[["top", "right"]].set_visible(False)
+        ax_.set_ylabel(effect)
+        if name:
+            ax_.set_title(str(name), fontsize="small", loc="left")
+        if not row:
+            ax_.annotate(
+                gene,
+                (start / 1e6, 1),
+                (0, 2),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                color="C0",
+                style="italic",
+            )
+    axes[-1].set_xlabel(f"{chromosome} (Mb); coloured: p ≤ {alpha:g}")
+    finish(axes[0], show, save)
+    return axes[0] if len(axes) == 1 else axes
+
+
+def _sides(window: float | tuple[float, float] | None) -> tuple[float | None, float | None]:
+    """Base pairs on the left and on the right of the gene."""
+    if window is None:
+        return None, None
+    left, right = window if isinstance(window, tuple) else (window, window)
+    if not (left >= 0 and right >= 0 and left + right > 0):
+        raise ValueError(f"`window` must be positive base pairs, found {window!r}.")
+    return left, right
+
+
+def _effect(table: pd.DataFrame) -> str:
+    for name in _EFFECTS:
+        if name in table.columns:
+            return name
+    raise ValueError(f"`table` lacks a column {list(_EFFECTS)}; it comes from {_MADE_BY}.")
+
+
+def _near(table: pd.DataFrame, left: float | None, right: float | None) -> pd.DataFrame:
+    """Peaks of the gene's chromosome that lie in the window."""
+    require_columns(table, _POSITIONS, "table", _MADE_BY)
+    _effect(table)
+    distance = table["distance"]
+    is_near = distance.notna()
+    if left is not None:
+        is_near &= distance >= -left
+    if right is not None:
+        is_near &= distance <= right
+    if not is_near.any():
+        closest = distance.abs().min()
+        raise ValueError(
+            "`window` holds no peak: "
+            + (
+                "none lies on the gene's chromosome."
+                if np.isnan(closest)
+                else f"the closest is {closest:,.0f} base pairs from the gene's start."
+            )
+        )
+    return table[is_near]
+
+
+def _gene_start(table: pd.DataFrame) -> float:
+    """Where the gene starts: so far from each peak's middle as the table says."""
+    return float(((table["start"] + table["end"]) / 2 - table["distance"]).iloc[0])

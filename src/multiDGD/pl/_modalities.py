@@ -1,0 +1,121 @@
+"""Which cells have which modalities."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from mudata import MuData
+
+from ._cells import as_categories, default_colors, obs_column
+from ._figure import finish, panel
+
+_ABSENT = "0.93"
+
+
+def modalities(
+    mdata: MuData,
+    groupby: str | None = None,
+    *,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> Axes:
+    r"""Overview of a mosaic: which modalities were measured in which cells.
+
+    Each row is a set of cells with the same modalities (and, with ``groupby``, of the same
+    group), each column a modality with its number of features. Tiles are coloured where the
+    cells have the modality: where they are in it and have a count. The number of cells is on the
+    right.
+
+    Parameters
+    ----------
+    mdata
+        Cells.
+    groupby
+        Column of ``mdata.obs`` to part cells by, such as the batch.
+    ax
+        Axes to draw on. A new figure by default.
+    show
+        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
+        figure by themselves.
+    save
+        File to write the figure to; its ending gives the format.
+
+    Returns
+    -------
+    The axes drawn on.
+
+    Raises
+    ------
+    TypeError
+        If ``mdata`` is no MuData.
+    ValueError
+        If the column is not there.
+
+    Examples
+    --------
+    >>> import multiDGD
+    >>> mdata = multiDGD.datasets.simulate_multiome(n_cells=50, n_genes=20, n_peaks=40)
+    >>> [label.get_text() for label in modalities(mdata).get_xticklabels()]
+    ['rna\n20 features', 'atac\n40 features']
+    """
+    if not isinstance(mdata, MuData):
+        raise TypeError(f"`mdata` must be a MuData, found {type(mdata).__name__}.")
+    present = _presence(mdata)
+    groups = pd.Series("", index=mdata.obs_names, dtype="category")
+    if groupby is not None:
+        groups = as_categories(obs_column(mdata, groupby, "groupby"))
+    rows = _patterns(present, groups)
+    names = list(present)
+    colors = default_colors(len(names))
+    ax = panel(ax, (2.2 + 1.2 * len(names), 1.0 + 0.36 * len(rows)))
+    for y, (_, pattern, n_cells) in enumerate(rows):
+        for x, is_present in enumerate(pattern):
+            color = colors[x] if is_present else _ABSENT
+            ax.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, color=color, linewidth=0))
+        ax.text(len(names) - 0.4, y, f"{n_cells:,} cells", va="center", fontsize="small")
+    ax.set_xlim(-0.5, len(names) - 0.5)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.set_xticks(range(len(names)), [f"{m}\n{mdata.mod[m].n_vars:,} features" for m in names])
+    labels = [group for group, _, _ in rows]
+    repeated = [False, *(b == a for a, b in pairwise(labels))]
+    ax.set_yticks(
+        range(len(rows)), ["" if r else g for g, r in zip(labels, repeated, strict=True)]
+    )
+    ax.set_ylabel(groupby or "")
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    finish(ax, show, save)
+    return ax
+
+
+def _presence(mdata: MuData) -> dict[str, np.ndarray]:
+    """Mask of the cells that have counts in each modality."""
+    found = {}
+    for name, part in mdata.mod.items():
+        has_counts = np.asarray((part.X != 0).sum(axis=1)).ravel() > 0
+        found[name] = mdata.obs_names.isin(part.obs_names[has_counts])
+    return found
+
+
+def _patterns(
+    present: dict[str, np.ndarray], groups: pd.Series
+) -> list[tuple[str, tuple[bool, ...], int]]:
+    """Group, modalities and number of each set of cells, the largest of each group first."""
+    masks = np.stack(list(present.values()), axis=1)
+    labels = [*groups.cat.categories, "NA"]
+    codes = groups.cat.codes.to_numpy() % len(labels)  # -1, the last one, where missing
+    found = []
+    for code in np.unique(codes):
+        of_group = masks[codes == code]
+        patterns, n_cells = np.unique(of_group, axis=0, return_counts=True)
+        for at in np.argsort(-n_cells, kind="stable"):
+            pattern = tuple(bool(p) for p in patterns[at])
+            found.append((str(labels[code]), pattern, int(n_cells[at])))
+    return found

@@ -1,0 +1,149 @@
+"""A plane through the latent space that shows a mixture, and the mixture in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Ellipse
+from matplotlib.patheffects import withStroke
+
+from multiDGD.latent import GaussianMixture
+
+from ._annotate import annotate_points
+
+# Where means lie on a line or in one point, the plane's free directions follow the components'
+# own spread; in any other case this is too little to turn it.
+_TIE = 1e-6
+# Lines are this much darker than the cells that they surround, or they would drown in them.
+_DARKEN = 0.65
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What is drawn of a mixture, as arrays.
+
+    Attributes
+    ----------
+    mean, variance
+        Shape ``(n_components, n_latent)``.
+    weight
+        Shape ``(n_components,)``; sums to 1.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of(cls, mixture: GaussianMixture) -> Moments:
+        """Those of a mixture, whatever its kind of covariance."""
+        mean = mixture.mean.detach().double().cpu().numpy()
+        variance = mixture.covariance.detach().double().cpu().numpy()
+        weight = mixture.mixture_probs().detach().double().cpu().numpy()
+        return cls(mean, np.broadcast_to(variance, mean.shape), weight)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Two orthonormal directions from an origin.
+
+    Attributes
+    ----------
+    origin
+        Shape ``(n_latent,)``.
+    directions
+        Shape ``(n_latent, 2)``.
+    labels
+        Of the two axes.
+    """
+
+    origin: np.ndarray
+    directions: np.ndarray
+    labels: tuple[str, str]
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Points in the plane, shape ``(n, 2)``."""
+        return (np.asarray(points, dtype=float) - self.origin) @ self.directions
+
+    def project_covariance(self, variance: np.ndarray) -> np.ndarray:
+        """Covariance in the plane of a diagonal one in the space, shape ``(2, 2)``."""
+        return (self.directions.T * variance) @ self.directions
+
+
+def best_plane(moments: Moments) -> Plane:
+    """The plane in which a mixture's means differ most.
+
+    Its directions are the first two principal axes of the means, weighted by the mixture's
+    weights: they hold the largest part of the variance between components. A space of two
+    dimensions is left as it is.
+
+    Raises
+    ------
+    ValueError
+        If the space has a single dimension.
+    """
+    n_latent = moments.mean.shape[1]
+    if n_latent < 2:
+        raise ValueError("A representation of one dimension has no plane to draw.")
+    if n_latent == 2:
+        return Plane(np.zeros(2), np.eye(2), ("dimension 1", "dimension 2"))
+    centre = moments.weight @ moments.mean
+    centred = moments.mean - centre
+    between = (centred.T * moments.weight) @ centred
+    within = np.diag(moments.weight @ moments.variance)
+    values, vectors = np.linalg.eigh(between + _TIE * within)
+    directions = vectors[:, [-1, -2]]
+    # Signs of principal axes are arbitrary: let the largest loading be positive.
+    largest = np.abs(directions).argmax(0)
+    directions = directions * np.sign(directions[largest, [0, 1]])
+    total = np.trace(between)
+    share = values[[-1, -2]] / total if total > _TIE * np.trace(within) else np.zeros(2)
+    first, second = (
+        f"axis {i} ({100 * s:.0f} %)" if s > 0 else f"axis {i}" for i, s in enumerate(share, 1)
+    )
+    return Plane(centre, directions, (first, second))
+
+
+def draw_mixture(
+    ax: Axes,
+    plane: Plane,
+    moments: Moments,
+    colors: Sequence[Any],
+    names: Sequence[str] | None = None,
+) -> None:
+    """Draw means, and ellipses at 1 and 2 standard deviations, exactly as they project.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on.
+    plane
+        To project on.
+    moments
+        Of the mixture.
+    colors, names
+        Of the components; without names no text is drawn.
+    """
+    centres = plane.project(moments.mean)
+    lines = [tuple(_DARKEN * c for c in to_rgb(color)) for color in colors]
+    for centre, variance, color in zip(centres, moments.variance, lines, strict=True):
+        values, vectors = np.linalg.eigh(plane.project_covariance(variance))
+        angle = float(np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1])))
+        for n_sd, width in ((1, 1.2), (2, 0.7)):
+            minor, major = 2 * n_sd * np.sqrt(np.clip(values, 0, None))
+            ellipse = Ellipse(centre, major, minor, angle=angle, fill=False, ec=color, lw=width)
+            ax.add_patch(ellipse)
+    x, y = centres.T
+    ax.scatter(x, y, c=lines, marker="D", s=14, edgecolors="white", linewidths=0.6)
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.autoscale_view()
+    if names is not None:
+        # The most probable components first: not all may find room.
+        order = np.argsort(-moments.weight, kind="stable")
+        for text in annotate_points(ax, centres[order], [names[k] for k in order]):
+            text.set_path_effects([withStroke(linewidth=2, foreground="white")])

@@ -1,0 +1,93 @@
+"""How sure the model is of each cell's place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from mudata import MuData
+
+from multiDGD.model import MultiDGD
+
+from ._cells import Coloring, draw_cells
+from ._figure import finish, not_found, panel
+
+
+def uncertainty(
+    model: MultiDGD,
+    adata: AnnData | MuData | None = None,
+    basis: str = "X_umap",
+    *,
+    size: float | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> Axes:
+    """Plot the posterior uncertainty of each cell's representation over an embedding.
+
+    The colour is the root mean square over dimensions of the standard deviations that
+    :meth:`multiDGD.MultiDGD.get_latent_representation` returns with ``return_dist=True``. Least
+    sure cells are drawn last; the colour map ends at the 1st and 99th percentiles.
+
+    Parameters
+    ----------
+    model
+        A trained model.
+    adata
+        Cells; those of the model by default.
+    basis
+        Key of ``adata.obsm`` with the embedding, with or without ``X_``.
+    size
+        Area of a cell's point in square points.
+    ax
+        Axes to draw on. A new figure by default.
+    show
+        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
+        figure by themselves.
+    save
+        File to write the figure to; its ending gives the format.
+
+    Returns
+    -------
+    The axes drawn on.
+
+    Raises
+    ------
+    ValueError
+        If the embedding is not there or has fewer than two columns.
+
+    Examples
+    --------
+    >>> import multiDGD
+    >>> mdata = multiDGD.datasets.simulate_multiome(n_cells=100, n_genes=20, n_peaks=40)
+    >>> multiDGD.MultiDGD.setup_mudata(mdata)
+    >>> model = multiDGD.MultiDGD(mdata, n_latent=4)
+    >>> model.train(max_epochs=2, enable_progress_bar=False, accelerator="cpu")
+    >>> multiDGD.pl.uncertainty(model, basis="X_true").get_xlabel()
+    'true 1'
+    """
+    data = model.adata if adata is None else adata
+    if data is None:
+        raise ValueError("`adata` is needed: the model was loaded without data.")
+    key = basis if basis in data.obsm else f"X_{basis}"
+    if key not in data.obsm:
+        raise not_found("basis", basis, data.obsm, "`adata.obsm`")
+    xy = np.asarray(data.obsm[key])
+    if xy.ndim != 2 or xy.shape[1] < 2:
+        raise ValueError(f"`basis`: {key!r} must have two columns, found shape {xy.shape}.")
+    _, variance = model.get_latent_representation(adata, return_dist=True)
+    sd = pd.Series(np.sqrt(variance.mean(1)))
+    coloring = Coloring("posterior sd", sd)
+    ax = panel(ax, (5.4, 4.2))
+    draw_cells(ax, xy[:, :2], coloring, size=size)
+    name = key.removeprefix("X_")
+    name = name.upper() if name in ("umap", "pca") else name.replace("tsne", "tSNE")
+    ax.set_xlabel(f"{name} 1")
+    ax.set_ylabel(f"{name} 2")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    finish(ax, show, save)
+    return ax

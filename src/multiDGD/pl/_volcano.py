@@ -1,0 +1,140 @@
+"""Differential expression: how large, and how sure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ._annotate import annotate_points
+from ._figure import finish, not_found, panel, require_columns
+
+_MADE_BY = "`model.differential_expression(mode='change')`"
+# Followed by the target where it is known.
+_CRITERIA = ("is_de_fdr", "is_da_fdr")
+
+
+def volcano(
+    table: pd.DataFrame,
+    comparison: str | None = None,
+    *,
+    n_labels: int = 10,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> Axes:
+    """Plot log fold changes against how sure the model is that there are any.
+
+    The height is the negative decadic logarithm of the local false discovery rate. Rates of 0
+    are drawn at the smallest one that is not. Features that the table calls differential are
+    coloured by the direction of their change; the surest of them have their names beside them.
+
+    Parameters
+    ----------
+    table
+        As ``model.differential_expression`` or ``model.differential_accessibility`` returns it
+        in mode ``"change"``. Also of scvi-tools' other models: where there is no column ``lfdr``,
+        one minus ``proba_de`` is taken.
+    comparison
+        Which to draw, by the table's column of that name; may be left out if there is one.
+    n_labels
+        Names to write at most.
+    ax
+        Axes to draw on. A new figure by default.
+    show
+        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
+        figure by themselves.
+    save
+        File to write the figure to; its ending gives the format.
+
+    Returns
+    -------
+    The axes drawn on.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``table`` is no such table, or there are several comparisons and ``comparison`` names
+        none of them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame(
+    ...     {"lfc_mean": [2.0, 0.1], "lfdr": [0.001, 0.8], "is_de_fdr_0.05": [True, False]},
+    ...     index=["CD3D", "ACTB"],
+    ... )
+    >>> [text.get_text() for text in volcano(table).texts]
+    ['CD3D']
+    """
+    require_columns(table, ["lfc_mean"], "table", _MADE_BY)
+    if "lfdr" not in table.columns:
+        require_columns(table, ["proba_de"], "table", _MADE_BY)
+    if n_labels < 0:
+        raise ValueError(f"`n_labels` must be at least 0, found {n_labels}.")
+    table = _one_comparison(table, comparison)
+    lfc = table["lfc_mean"].to_numpy(dtype=float)
+    lfdr = (table["lfdr"] if "lfdr" in table.columns else 1 - table["proba_de"]).to_numpy(float)
+    positive = lfdr[lfdr > 0]
+    height = -np.log10(np.maximum(lfdr, positive.min() if len(positive) else 1.0))
+    criterion = next((c for c in table.columns if str(c).startswith(_CRITERIA)), None)
+    is_de = np.zeros(len(table), bool)
+    if criterion is not None:
+        is_de = table[criterion].to_numpy(dtype=bool)
+    ax = panel(ax, (6.4, 4.2))
+    kinds = (
+        (~is_de, "lightgrey", "not differential"),
+        (is_de & (lfc < 0), "C0", "lower"),
+        (is_de & (lfc >= 0), "C3", "higher"),
+    )
+    for which, color, name in kinds:
+        ax.scatter(
+            lfc[which],
+            height[which],
+            s=10,
+            color=color,
+            linewidths=0,
+            rasterized=True,
+            label=f"{name} ({which.sum():,})",
+        )
+    ax.set_xlabel("log2 fold change")
+    ax.set_ylabel("$-\\log_{10}$ local false discovery rate")
+    if "comparison" in table.columns:
+        ax.set_title(str(table["comparison"].iloc[0]), fontsize="medium")
+    width = 1.15 * max(np.abs(lfc).max(), 1e-3)
+    ax.set_xlim(-width, width)
+    top = max(height.max(), 1e-3)
+    ax.set_ylim(-0.03 * top, 1.12 * top)
+    target = str(criterion).rpartition("fdr")[2].removeprefix("_") if criterion else ""
+    title = f"FDR {target}" if target else ""
+    ax.legend(
+        frameon=False,
+        fontsize="small",
+        markerscale=2,
+        title=title,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+    )
+    surest = np.lexsort([-np.abs(lfc), -height, ~is_de])[: min(n_labels, int(is_de.sum()))]
+    points = np.stack([lfc, height], axis=1)
+    names = table.index[surest].astype(str)
+    annotate_points(ax, points[surest], names, avoid=points[is_de])
+    finish(ax, show, save)
+    return ax
+
+
+def _one_comparison(table: pd.DataFrame, comparison: str | None) -> pd.DataFrame:
+    if "comparison" not in table.columns:
+        if comparison is not None:
+            raise ValueError("`comparison` is given, but `table` has no such column.")
+        return table
+    known = list(pd.unique(table["comparison"]))
+    if comparison is None and len(known) == 1:
+        return table
+    if comparison is None:
+        raise ValueError(f"`comparison` must say which of {len(known)} to draw: {known[:5]}.")
+    if comparison not in known:
+        raise not_found("comparison", comparison, known, "the column 'comparison' of `table`")
+    return table[table["comparison"] == comparison]

@@ -1,0 +1,80 @@
+"""Observed against predicted counts of features."""
+
+import numpy as np
+import pytest
+
+from multiDGD import pl
+from multiDGD.pl import _fit
+
+
+def drawn(ax):
+    return np.asarray(ax.collections[0].get_offsets())
+
+
+def test_means_of_features(multiome):
+    ax = pl.counts_vs_predicted(multiome, "atac")
+    observed = np.asarray(multiome.adata["atac"].X.mean(axis=0), dtype=float).ravel()
+    predicted = multiome.get_normalized_expression(modality="atac", library_size="latent")
+    predicted = predicted.to_numpy(float).mean(axis=0)
+    seen = observed > 0
+    np.testing.assert_allclose(drawn(ax)[:, 0], observed[seen], rtol=1e-4)
+    np.testing.assert_allclose(drawn(ax)[:, 1], predicted[seen], rtol=1e-4)
+    r = np.corrcoef(np.log(observed[seen]), np.log(predicted[seen]))[0, 1]
+    assert r > 0.8
+    assert ax.get_title() == f"atac: {seen.sum()} features, r = {r:.3f}"
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert ax.get_xlabel() == "observed mean count"
+    (identity,) = ax.get_lines()
+    np.testing.assert_array_equal(identity.get_xdata(), identity.get_ydata())
+    np.testing.assert_allclose(identity.get_xdata(), [drawn(ax).min(), drawn(ax).max()])
+
+
+def test_only_cells_that_have_the_modality(mosaic):
+    ax = pl.counts_vs_predicted(mosaic, "adt")
+    x = mosaic.adata["adt"].X  # has its own 1,200 of the 1,600 cells
+    observed = np.asarray(x.mean(axis=0), dtype=float).ravel()
+    np.testing.assert_allclose(drawn(ax)[:, 0], observed[observed > 0], rtol=1e-4)
+
+
+def test_detection(multiome):
+    cells = np.arange(0, 500, 3)
+    ax = pl.counts_vs_predicted(multiome, statistic="detected", indices=cells)
+    observed = np.asarray((multiome.adata["rna"].X[cells] > 0).mean(axis=0)).ravel()
+    predicted = multiome.get_accessibility_estimates(
+        indices=cells, modality="rna", library_size="latent", return_numpy=True
+    ).mean(axis=0)
+    seen = observed > 0
+    np.testing.assert_allclose(drawn(ax)[:, 0], observed[seen], rtol=1e-4)
+    np.testing.assert_allclose(drawn(ax)[:, 1], predicted[seen], rtol=1e-4)
+    assert ax.get_ylabel() == "predicted share of cells with counts"
+
+
+def test_parts_of_cells_make_no_difference(multiome, monkeypatch):
+    whole = drawn(pl.counts_vs_predicted(multiome))
+    monkeypatch.setattr(_fit, "_CHUNK", 77)
+    np.testing.assert_allclose(drawn(pl.counts_vs_predicted(multiome)), whole, rtol=1e-5)
+
+
+def test_new_cells_with_some_of_the_features(multiome):
+    query = multiome.adata[:60].copy()
+    query.mod["rna"] = query["rna"][:, ::2].copy()
+    query.obs_names = query["rna"].obs_names = query["atac"].obs_names = [
+        f"new{i}" for i in range(60)
+    ]
+    query.update()
+    ax = pl.counts_vs_predicted(multiome, "rna", adata=query)
+    observed = np.asarray(query["rna"].X.mean(axis=0), dtype=float).ravel()
+    np.testing.assert_allclose(drawn(ax)[:, 0], observed[observed > 0], rtol=1e-4)
+    predicted = multiome.get_normalized_expression(query, modality="rna", library_size="latent")
+    predicted = predicted[query["rna"].var_names].to_numpy(float).mean(axis=0)
+    np.testing.assert_allclose(drawn(ax)[:, 1], predicted[observed > 0], rtol=1e-4)
+
+
+def test_errors(multiome, mosaic):
+    with pytest.raises(ValueError, match=r"`modality`: 'atacs' .*'atac'"):
+        pl.counts_vs_predicted(multiome, "atacs")
+    with pytest.raises(ValueError, match="`statistic` must be one of"):
+        pl.counts_vs_predicted(multiome, statistic="median")
+    lacking = ~mosaic.adata.obs_names.isin(mosaic.adata["adt"].obs_names)
+    with pytest.raises(ValueError, match="'adt' was not measured"):
+        pl.counts_vs_predicted(mosaic, "adt", indices=lacking)

@@ -1,0 +1,127 @@
+"""Volcano plots of differential expression."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from multiDGD import pl
+
+
+def groups(ax):
+    """Points by kind."""
+    return {
+        c.get_label().split(" (")[0]: np.asarray(c.get_offsets())
+        for c in ax.collections
+    }  # fmt: skip
+
+
+def test_points_lie_where_the_table_says(differential):
+    table = differential[differential["comparison"] == "B vs Rest"]
+    ax = pl.volcano(differential, "B vs Rest", n_labels=0)
+    least = table["lfdr"][table["lfdr"] > 0].min()
+    height = -np.log10(table["lfdr"].clip(lower=least))
+    is_de, lfc = table["is_de_fdr_0.05"], table["lfc_mean"]
+    found = groups(ax)
+    for name, which in (
+        ("not differential", ~is_de),
+        ("lower", is_de & (lfc < 0)),
+        ("higher", is_de & (lfc > 0)),
+    ):
+        assert which.sum() > 5
+        expected = np.stack([lfc[which], height[which]], axis=1)
+        np.testing.assert_allclose(found[name], expected, atol=1e-12)
+    assert ax.get_title() == "B vs Rest"
+    assert ax.get_xlabel() == "log2 fold change"
+    assert ax.get_legend().get_title().get_text() == "FDR 0.05"
+    entries = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert entries[0] == f"not differential ({(~is_de).sum()})"
+    low, high = ax.get_xlim()
+    assert low == -high and high > lfc.abs().max()
+    assert ax.get_ylim()[1] > height.max() and not ax.texts
+
+
+def test_rates_of_zero_are_drawn_at_the_smallest_other(differential):
+    comparison = differential.loc[differential["lfdr"] == 0, "comparison"].iloc[0]
+    ax = pl.volcano(differential, comparison, n_labels=0)
+    table = differential[differential["comparison"] == comparison]
+    heights = np.concatenate([g[:, 1] for g in groups(ax).values()])
+    assert np.isfinite(heights).all()
+    assert heights.max() == pytest.approx(-np.log10(table["lfdr"][table["lfdr"] > 0].min()))
+
+
+def test_surest_features_are_named_without_overlap(differential):
+    ax = pl.volcano(differential, "T vs Rest", n_labels=12)
+    table = differential[differential["comparison"] == "T vs Rest"]
+    named = [t.get_text() for t in ax.texts]
+    surest = table[table["is_de_fdr_0.05"]].sort_values("lfdr").index[:12]
+    assert set(named) <= set(surest) and len(named) > 8
+    boxes = [Text.get_window_extent(t) for t in ax.texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    frame = ax.get_window_extent()
+    de = np.concatenate([groups(ax)["lower"], groups(ax)["higher"]])
+    pixels = ax.transData.transform(de)
+    for box in boxes:
+        assert frame.x0 < box.x0 and box.x1 < frame.x1
+        assert frame.y0 < box.y0 and box.y1 < frame.y1
+        assert box.count_contains(pixels) == 0
+
+
+def test_only_differential_features_are_named(differential):
+    table = differential[differential["comparison"] == "B vs Rest"].copy()
+    table["is_de_fdr_0.05"] = False
+    table.loc[["GENE3"], "is_de_fdr_0.05"] = True
+    assert [t.get_text() for t in pl.volcano(table).texts] == ["GENE3"]
+
+
+def test_tables_of_other_models(differential):
+    """Of scvi-tools: no local rate, but the probability of a change."""
+    one = differential[differential["comparison"] == "B vs Rest"]
+    ours = groups(pl.volcano(one, n_labels=0))
+    theirs = groups(pl.volcano(one.drop(columns="lfdr"), n_labels=0))
+    for name, points in ours.items():
+        np.testing.assert_allclose(theirs[name], points, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["differential_expression", "differential_accessibility"])
+def test_what_the_model_finds(multiome, method):
+    table = getattr(multiome, method)(
+        groupby="cell_type", group1="CD14+ Mono", group2="Erythroblast", silent=True
+    )
+    ax = pl.volcano(table, n_labels=5)
+    assert ax.get_title() == "CD14+ Mono vs Erythroblast"
+    found = groups(ax)
+    is_de = table.filter(regex="^is_d").iloc[:, 0].astype(bool)
+    assert len(found["lower"]) + len(found["higher"]) == is_de.sum() > 0
+    assert sum(map(len, found.values())) == len(table) == 600
+    assert {t.get_text() for t in ax.texts} <= set(table.index[is_de])
+    lfdr = table["lfdr"].clip(lower=table["lfdr"][table["lfdr"] > 0].min())
+    expected = np.stack([table["lfc_mean"], -np.log10(lfdr)], axis=1)[
+        (is_de & (table["lfc_mean"] < 0))
+    ]
+    np.testing.assert_allclose(found["lower"], expected, rtol=1e-6)
+    assert ax.get_legend().get_title().get_text() == (
+        "FDR 0.05" if method == "differential_expression" else ""
+    )
+
+
+def test_errors(differential):
+    with pytest.raises(ValueError, match="`comparison` must say which of 2"):
+        pl.volcano(differential)
+    with pytest.raises(ValueError, match=r"`comparison`: 'B vs rest' .*'B vs Rest'"):
+        pl.volcano(differential, "B vs rest")
+    with pytest.raises(
+        ValueError, match=r"`table` lacks the columns \['lfc_mean'\].*differential"
+    ):
+        pl.volcano(differential.drop(columns="lfc_mean"))
+    with pytest.raises(ValueError, match=r"lacks the columns \['proba_de'\]"):
+        pl.volcano(differential.drop(columns=["lfdr", "proba_de"]), "B vs Rest")
+    with pytest.raises(ValueError, match="no such column"):
+        pl.volcano(differential.drop(columns="comparison"), "B vs Rest")
+    with pytest.raises(ValueError, match="has no rows"):
+        pl.volcano(differential.iloc[:0])
+    with pytest.raises(TypeError, match="`table` must be a table as .* found list"):
+        pl.volcano([1, 2])
+    with pytest.raises(ValueError, match="`n_labels` must be at least 0"):
+        pl.volcano(differential, "B vs Rest", n_labels=-1)
+    assert not plt.get_fignums()
