@@ -1,6 +1,9 @@
 """Small objects with Poisson counts, for tests that need no real data."""
 
+from pathlib import Path
+
 import anndata as ad
+import h5py
 import mudata as md
 import numpy as np
 from scipy import sparse
@@ -34,3 +37,22 @@ def toy_mudata(n_cells=40, n_features=(12, 15), names=("rna", "atac"), **kwargs)
     for column in obs:
         mdata.obs[column] = obs[column].to_numpy()
     return mdata
+
+
+def write_10x(path: Path, adata: ad.AnnData, counts: sparse.csr_matrix) -> Path:
+    """A file in the layout of Cell Ranger 3 and later (features x cells, by column)."""
+    with h5py.File(path, "w") as file:
+        matrix = file.create_group("matrix")
+        matrix["barcodes"] = adata.obs_names.to_numpy().astype("S")
+        matrix["data"] = counts.data.astype(np.int32)
+        matrix["indices"] = counts.indices
+        matrix["indptr"] = counts.indptr
+        matrix["shape"] = np.array(counts.shape[::-1])
+        names = adata.var_names.to_numpy().astype("S")
+        features = matrix.create_group("features")
+        features["id"] = names
+        # Two genes share a symbol, as in every annotation.
+        features["name"] = np.r_[names[:1], names[:1], names[2:]]
+        features["feature_type"] = adata.var["feature_types"].to_numpy().astype("S")
+        features["genome"] = np.full(len(names), b"GRCh38")
+    return path

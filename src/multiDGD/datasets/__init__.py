@@ -1,5 +1,12 @@
 """Data to try the model on."""
 
+from ._published import human_bonemarrow, human_brain, mouse_gastrulation
 from ._simulate import simulate_multiome, simulate_wide
 
-__all__ = ["simulate_multiome", "simulate_wide"]
+__all__ = [
+    "human_bonemarrow",
+    "human_brain",
+    "mouse_gastrulation",
+    "simulate_multiome",
+    "simulate_wide",
+]

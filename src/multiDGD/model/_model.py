@@ -15,12 +15,15 @@ from scvi.utils import setup_anndata_dsp
 from multiDGD.data import CellManager, anndata_fields, logger, mudata_fields
 from multiDGD.module import MultiDGDModule, add_categories
 
+from ._annotate import AnnotationMixin
 from ._calibration import CalibrationMixin
 from ._compare import ComparisonMixin
 from ._components import ComponentMixin, count_components
+from ._differential import DifferentialMixin
 from ._generate import GenerationMixin
 from ._impute import ImputationMixin
 from ._latent import LatentMixin
+from ._legacy import LegacyMixin
 from ._perturb import PerturbationMixin
 from ._predictive import PredictiveMixin
 from ._presets import published_defaults
@@ -39,8 +42,11 @@ class MultiDGD(
     ComparisonMixin,
     TypicalityMixin,
     UncertaintyMixin,
+    DifferentialMixin,
     PerturbationMixin,
     ImputationMixin,
+    AnnotationMixin,
+    LegacyMixin,
     TrainingMixin,
     LatentMixin,
 ):

@@ -1,0 +1,138 @@
+"""The data sets of the paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mudata
+from anndata import AnnData, read_h5ad
+from mudata import MuData
+
+from ._download import fetch
+
+# Files of https://doi.org/10.6084/m9.figshare.23796198
+_HUMAN_BONEMARROW = "human_bonemarrow.h5ad", 41740251
+_MOUSE_GASTRULATION = "mouse_gastrulation.h5mu", 41740323
+_HUMAN_BRAIN = "human_brain.h5mu", 41736012
+
+
+def human_bonemarrow(
+    folder: str | Path | None = None,
+    *,
+    known_hash: str | None = None,
+    progressbar: bool = True,
+) -> AnnData:
+    """Human bone marrow, 10x Multiome of the NeurIPS 2021 challenge, as the paper used it.
+
+    One object with genes and peaks: ``var["feature_types"]`` names the modality, ``obs["Site"]``
+    is the batch and ``obs["cell_type"]`` the label. From figshare
+    (`10.6084/m9.figshare.23796198 <https://doi.org/10.6084/m9.figshare.23796198>`_). Needs pooch:
+    ``pip install 'multidgd[datasets]'``.
+
+    Parameters
+    ----------
+    folder
+        Where the file is kept and looked for; ``scanpy.settings.datasetdir`` by default. Where
+        there is no network, put ``human_bonemarrow.h5ad.zip`` there, or what is in it.
+    known_hash
+        Checksum that the archive must have, as ``"sha256:..."``. The archive publishes none; by
+        default that of the first download is noted beside it (``.sha256``), and an archive that
+        has another one later is downloaded anew.
+    progressbar
+        Show the progress of the download.
+
+    Returns
+    -------
+    The cells.
+
+    Raises
+    ------
+    ImportError
+        If pooch is not installed.
+    OSError
+        If the file cannot be had, saying where to put it by hand.
+    ValueError
+        If it has another checksum.
+
+    Examples
+    --------
+    >>> from multiDGD import MultiDGD, datasets
+    >>> adata = datasets.human_bonemarrow()  # doctest: +SKIP
+    >>> MultiDGD.setup_anndata(  # doctest: +SKIP
+    ...     adata, modality_key="feature_types", batch_key="Site"
+    ... )
+    """
+    return read_h5ad(fetch(*_HUMAN_BONEMARROW, folder, known_hash, progressbar))
+
+
+def mouse_gastrulation(
+    folder: str | Path | None = None,
+    *,
+    known_hash: str | None = None,
+    progressbar: bool = True,
+) -> MuData:
+    """Mouse gastrulation, 10x Multiome, as the paper used it.
+
+    Modalities ``rna`` and ``atac``; ``obs["stage"]`` is the covariate and ``obs["celltype"]`` the
+    label.
+
+    Parameters
+    ----------
+    folder, known_hash, progressbar
+        As for :func:`human_bonemarrow`.
+
+    Returns
+    -------
+    The cells.
+
+    Raises
+    ------
+    ImportError, OSError, ValueError
+        As for :func:`human_bonemarrow`.
+
+    Examples
+    --------
+    >>> from multiDGD import MultiDGD, datasets
+    >>> mdata = datasets.mouse_gastrulation()  # doctest: +SKIP
+    >>> MultiDGD.setup_mudata(mdata, batch_key="stage")  # doctest: +SKIP
+    """
+    return _read_h5mu(fetch(*_MOUSE_GASTRULATION, folder, known_hash, progressbar))
+
+
+def human_brain(
+    folder: str | Path | None = None,
+    *,
+    known_hash: str | None = None,
+    progressbar: bool = True,
+) -> MuData:
+    """Developing human cerebral cortex, 10x Multiome, as the paper used it.
+
+    Modalities ``rna`` and ``atac``; ``obs["celltype"]`` is the label.
+
+    Parameters
+    ----------
+    folder, known_hash, progressbar
+        As for :func:`human_bonemarrow`.
+
+    Returns
+    -------
+    The cells.
+
+    Raises
+    ------
+    ImportError, OSError, ValueError
+        As for :func:`human_bonemarrow`.
+
+    Examples
+    --------
+    >>> from multiDGD import MultiDGD, datasets
+    >>> mdata = datasets.human_brain()  # doctest: +SKIP
+    >>> MultiDGD.setup_mudata(mdata, labels_key="celltype")  # doctest: +SKIP
+    """
+    return _read_h5mu(fetch(*_HUMAN_BRAIN, folder, known_hash, progressbar))
+
+
+def _read_h5mu(path: Path) -> MuData:
+    # The old default pulls columns of modalities into obs and var, with a warning.
+    with mudata.set_options(pull_on_update=False):
+        return mudata.read_h5mu(path)

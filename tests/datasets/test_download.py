@@ -1,0 +1,207 @@
+"""Downloads, from a server on this machine."""
+
+import hashlib
+import logging
+import sys
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import scanpy as sc
+from tests.toy import toy_adata, toy_mudata
+
+from multiDGD import datasets
+from multiDGD.datasets import _published
+from multiDGD.datasets._download import FIGSHARE, fetch
+
+pytest.importorskip("pooch", reason="pooch is not installed")
+
+IDS = {
+    "human_bonemarrow": ("human_bonemarrow.h5ad", 41740251),
+    "mouse_gastrulation": ("mouse_gastrulation.h5mu", 41740323),
+    "human_brain": ("human_brain.h5mu", 41736012),
+}
+
+
+class Handler(SimpleHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A folder whose files can be downloaded."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def server(served, monkeypatch):
+    """A server of the archives of all data sets, and of nothing else."""
+    for name, number in IDS.values():
+        file = served / name
+        if name.endswith(".h5ad"):
+            toy_adata(30).write_h5ad(file)
+        else:
+            toy_mudata(20).write_h5mu(file)
+        with zipfile.ZipFile(served / str(number), "w") as archive:
+            archive.write(file, name)
+            archive.writestr(f"__MACOSX/._{name}", "of no use")
+        file.unlink()
+    found = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=served))
+    found.asked = []
+    thread = threading.Thread(target=found.serve_forever)
+    thread.start()
+    found.url = f"http://127.0.0.1:{found.server_port}"
+    monkeypatch.setattr(_published, "fetch", partial(fetch, base_url=found.url))
+    yield found
+    found.shutdown()
+    thread.join()
+    found.server_close()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "cache"
+
+
+def sha256(file):
+    return f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+
+
+def test_everything_is_asked_of_figshare():
+    assert FIGSHARE == "https://ndownloader.figshare.com/files"
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_is_downloaded_once(server, folder, name):
+    first = getattr(datasets, name)(folder, progressbar=False)
+    assert server.asked == [f"/{IDS[name][1]}"]
+    again = getattr(datasets, name)(folder, progressbar=False)
+    assert len(server.asked) == 1
+    wanted = toy_adata(30) if name == "human_bonemarrow" else toy_mudata(20)
+    for found in (first, again):
+        assert list(found.obs_names) == list(wanted.obs_names)
+        assert list(found.obs["batch"]) == list(wanted.obs["batch"])
+    if name == "human_bonemarrow":
+        assert (first.X != wanted.X).nnz == 0
+    else:
+        assert list(first.mod) == ["rna", "atac"]
+        assert (first["atac"].X != wanted["atac"].X).nnz == 0
+
+
+def test_scanpy_says_where(server, tmp_path):
+    before = sc.settings.datasetdir
+    sc.settings.datasetdir = tmp_path / "of_scanpy"
+    try:
+        datasets.human_bonemarrow(progressbar=False)
+    finally:
+        sc.settings.datasetdir = before
+    assert (tmp_path / "of_scanpy" / "human_bonemarrow.h5ad.zip").is_file()
+
+
+def test_progress_is_shown_on_standard_error(server, folder, capfd):
+    datasets.human_bonemarrow(folder)
+    assert "100%" in capfd.readouterr().err
+    datasets.mouse_gastrulation(folder, progressbar=False)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_unpacking_that_was_cut_off_is_repeated(server, folder):
+    datasets.human_bonemarrow(folder, progressbar=False)
+    (folder / "human_bonemarrow.h5ad.zip.sha256").unlink()
+    unpacked = folder / "human_bonemarrow.h5ad.zip.unzip" / "human_bonemarrow.h5ad"
+    unpacked.write_bytes(unpacked.read_bytes()[:100])
+    assert datasets.human_bonemarrow(folder, progressbar=False).n_obs == 30
+    assert len(server.asked) == 1
+
+
+class TestChecksums:
+    def test_are_noted_and_verified(self, server, served, folder, caplog):
+        with caplog.at_level(logging.INFO, logger="scvi"):
+            datasets.human_bonemarrow(folder, progressbar=False)
+        archive = folder / "human_bonemarrow.h5ad.zip"
+        noted = (folder / "human_bonemarrow.h5ad.zip.sha256").read_text()
+        assert noted == sha256(served / "41740251") == sha256(archive)
+        archive.write_bytes(archive.read_bytes()[:-100])  # a disk that was full
+        assert datasets.human_bonemarrow(folder, progressbar=False).n_obs == 30
+        assert len(server.asked) == 2
+        assert sha256(archive) == noted
+
+    def test_of_what_has_changed_on_the_server(self, server, served, folder):
+        datasets.human_bonemarrow(folder, progressbar=False)
+        (folder / "human_bonemarrow.h5ad.zip").unlink()
+        with (served / "41740251").open("ab") as file:
+            file.write(b"more")
+        with pytest.raises(ValueError, match=r"does not match the known hash"):
+            datasets.human_bonemarrow(folder, progressbar=False)
+
+    def test_of_the_users_own(self, server, served, folder):
+        with pytest.raises(ValueError, match=r"does not match the known hash"):
+            datasets.human_bonemarrow(folder, known_hash="sha256:" + 64 * "0", progressbar=False)
+        assert not (folder / "human_bonemarrow.h5ad.zip").exists()
+        known = sha256(served / "41740251")
+        found = datasets.human_bonemarrow(folder, known_hash=known, progressbar=False)
+        assert found.n_obs == 30
+
+
+class TestWithoutNetwork:
+    def offline(self, folder):
+        # Nothing listens on port 9 of this machine.
+        return fetch("a.h5ad", 7, folder, progressbar=False, base_url="http://127.0.0.1:9")
+
+    def test_the_error_says_what_to_do(self, folder):
+        with pytest.raises(OSError, match=r"http://127.0.0.1:9/7: .*put it there: ") as error:
+            self.offline(folder)
+        assert str(folder / "a.h5ad.zip") in str(error.value)
+        assert list(folder.iterdir()) == []
+
+    @pytest.mark.parametrize("packed", [True, False])
+    def test_a_file_put_there_is_used(self, folder, packed):
+        folder.mkdir()
+        toy_adata(30).write_h5ad(folder / "a.h5ad")
+        if packed:
+            with zipfile.ZipFile(folder / "a.h5ad.zip", "w") as archive:
+                archive.write(folder / "a.h5ad", "deeper/a.h5ad")
+            (folder / "a.h5ad").unlink()
+        found = sc.read_h5ad(self.offline(folder))
+        np.testing.assert_array_equal(found.X.toarray(), toy_adata(30).X.toarray())
+
+    def test_a_broken_file_put_there_is_kept(self, folder):
+        folder.mkdir()
+        (folder / "a.h5ad.zip").write_text("not a zip file")
+        with pytest.raises(OSError, match="File is not a zip file"):
+            self.offline(folder)
+        assert (folder / "a.h5ad.zip").is_file()
+
+
+class TestOtherAnswers:
+    def test_no_such_file(self, server, folder):
+        with pytest.raises(OSError, match=r"404.*File not found.*put it there"):
+            fetch("a.h5ad", 7, folder, progressbar=False, base_url=server.url)
+
+    def test_a_page_instead_of_the_file(self, server, served, folder):
+        (served / "7").write_text("<html>Are you a browser?</html>")
+        with pytest.raises(OSError, match="File is not a zip file.*with a browser"):
+            fetch("a.h5ad", 7, folder, progressbar=False, base_url=server.url)
+        assert not (folder / "a.h5ad.zip").exists()
+
+    def test_an_archive_of_something_else(self, server, folder):
+        with pytest.raises(
+            ValueError, match=r"one file 'a.h5ad', found .*'human_bonemarrow.h5ad'"
+        ):
+            fetch("a.h5ad", 41740251, folder, progressbar=False, base_url=server.url)
+
+
+def test_without_pooch(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    with pytest.raises(ImportError, match=r"pip install 'multidgd\[datasets\]'"):
+        datasets.human_bonemarrow(folder)

@@ -1,0 +1,106 @@
+"""Models in the form that scvi-tools' hub has them, without any network."""
+
+import importlib.metadata
+import sys
+
+import numpy as np
+import pytest
+from anndata import AnnData
+from tests.toy import toy_adata, toy_mudata
+
+from multiDGD import MultiDGD
+from multiDGD.hub import model_card
+
+hub = pytest.importorskip("scvi.hub", reason="huggingface_hub is not installed")
+
+
+def fitted(data, **setup):
+    method = MultiDGD.setup_anndata if isinstance(data, AnnData) else MultiDGD.setup_mudata
+    method(data, **setup)
+    model = MultiDGD(data, n_latent=3)
+    model.train(max_epochs=2, enable_progress_bar=False, accelerator="cpu")
+    return model
+
+
+def saved(model, folder, save_anndata=True):
+    """What a user does before ``push_to_huggingface_hub``."""
+    model.save(folder, save_anndata=save_anndata)
+    metadata = hub.HubMetadata.from_dir(
+        str(folder),
+        anndata_version=importlib.metadata.version("anndata"),
+        model_parent_module="multiDGD.model",
+    )
+    card = model_card(folder, "cc-by-4.0", description="Cells of a toy.", tissues=["blood"])
+    hub.HubModel(str(folder), metadata=metadata, model_card=card).save()
+    return hub.HubModel(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("make", "setup"),
+    [
+        (toy_adata, {"batch_key": "batch", "labels_key": "label"}),
+        (toy_mudata, {"batch_key": "batch", "categorical_covariate_keys": ["site"]}),
+    ],
+)
+def test_a_model_comes_back(tmp_path, make, setup):
+    model = fitted(make(), **setup)
+    found = saved(model, tmp_path / "model")
+    assert found.metadata.model_cls_name == "MultiDGD"
+    assert found.metadata.model_parent_module == "multiDGD.model"
+    assert found.metadata.scvi_version == importlib.metadata.version("scvi-tools")
+    again = found.model
+    assert isinstance(again, MultiDGD)
+    np.testing.assert_array_equal(
+        again.get_latent_representation(), model.get_latent_representation()
+    )
+    np.testing.assert_allclose(
+        again.get_normalized_expression(return_numpy=True),
+        model.get_normalized_expression(return_numpy=True),
+        rtol=1e-6,
+    )
+
+
+def test_a_model_without_its_data(tmp_path):
+    model = fitted(toy_adata(), batch_key="batch")
+    found = saved(model, tmp_path / "model", save_anndata=False)
+    query = toy_adata(10, seed=7)
+    found.load_model(adata=query)
+    z = found.model.get_latent_representation()
+    np.testing.assert_allclose(
+        z, model.get_latent_representation(toy_adata(10, seed=7)), atol=1e-4
+    )
+
+
+def test_a_query_is_mapped_to_a_model_of_the_hub(tmp_path):
+    found = saved(fitted(toy_mudata(), batch_key="batch"), tmp_path / "model")
+    query = toy_mudata(12)
+    query.obs["batch"] = "new"
+    mapped = MultiDGD.load_query_data(query, found.model)
+    mapped.train(max_epochs=2)
+    assert mapped.get_latent_representation().shape == (12, 3)
+    assert "new" in mapped.summary.covariates["batch"]
+
+
+def test_the_card_says_what_the_model_is(tmp_path):
+    setup = {"batch_key": "batch", "labels_key": "label", "continuous_covariate_keys": ["age"]}
+    found = saved(fitted(toy_mudata(), **setup), tmp_path / "model").model_card
+    assert found.data.license == "cc-by-4.0"
+    assert found.data.library_name == "scvi-tools"
+    wanted = ["model_cls_name:MultiDGD", "modality:rna", "modality:atac", "tissue:blood"]
+    assert {*wanted, "annotated:True"} <= set(found.data.tags)
+    for line in (
+        "Cells of a toy.",
+        "40 cells.",
+        "| rna | 12 | nb |",
+        "| atac | 15 | nb |",
+        "Labels: A, B, C. Covariates: batch (2 categories), age.",
+        '  "batch_key": "batch",',
+        '  "n_latent": 3,',
+    ):
+        assert line in found.text.splitlines()
+
+
+def test_a_card_needs_the_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ImportError, match=r"pip install 'scvi-tools\[hub\]'"):
+        model_card(tmp_path, "mit")
