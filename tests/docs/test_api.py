@@ -1,0 +1,53 @@
+"""The API pages list what the modules export, no more and no less."""
+
+import importlib
+import pkgutil
+import re
+
+import pytest
+from tests.docs.pages import DOCS
+
+import multiDGD
+from multiDGD import MultiDGD
+
+# `multiDGD.model` is `MultiDGD`, which has a page by topic.
+MODULES = sorted(
+    m.name
+    for m in pkgutil.iter_modules(multiDGD.__path__)
+    if not m.name.startswith("_") and m.name != "model"
+)
+_ENTRY = re.compile(r"^   (?:\w+\.)*(\w+)$|^\.\. data:: (\w+)$", re.MULTILINE)
+_DIRECTIVE = re.compile(r"^```\{eval-rst\}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def listed(page: str) -> list[str]:
+    text = (DOCS / "api" / f"{page}.md").read_text()
+    return ["".join(names) for rst in _DIRECTIVE.findall(text) for names in _ENTRY.findall(rst)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules(name):
+    found = listed(name)
+    exported = importlib.import_module(f"multiDGD.{name}").__all__
+    assert sorted(found) == sorted(exported)
+
+
+def test_no_page_is_forgotten():
+    index = (DOCS / "api" / "index.md").read_text()
+    pages = {p.stem for p in (DOCS / "api").glob("*.md")} - {"index"}
+    assert pages == {"model", *MODULES}
+    assert pages == set(index.split("```{toctree}")[1].split("```")[0].split()[2:])
+
+
+def public(cls: type) -> set[str]:
+    return {name for name in vars(cls) if not name.startswith("_")}
+
+
+def test_methods_of_the_model():
+    found = listed("model")
+    assert len(found) == len(set(found))
+    ours = {n for c in MultiDGD.__mro__ if c.__module__.startswith("multiDGD") for n in public(c)}
+    missing = ours - set(found)
+    assert not missing
+    inherited = set().union(*map(public, MultiDGD.__mro__))
+    assert set(found) - {"MultiDGD"} <= inherited

@@ -1,0 +1,65 @@
+"""Code in the documentation runs: every Python block, page by page and from top to bottom."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from tests.docs.pages import DOCS, ROOT, blocks, pages
+
+from multiDGD.cli._parser import build_parser
+from multiDGD.datasets import simulate_multiome
+
+README = ROOT / "README.md"
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """Undo what scanpy's neighbours do, to use all cores from then on: slow where others do too."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def python_pages() -> list[Path]:
+    return [page for page in (README, *pages()) if blocks(page, "python")]
+
+
+@pytest.mark.parametrize("page", python_pages(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plt, "show", lambda: None)
+    names: dict[str, object] = {"__name__": "page"}
+    if page == README:  # which says of its data only that they are raw counts
+        names["mdata"] = simulate_multiome(n_cells=100, n_genes=40, n_peaks=60)
+    for block in blocks(page, "python"):
+        # Tracebacks then show the line of the page.
+        code = "\n" * block.line + block.text
+        exec(compile(code, str(page), "exec"), names)
+
+
+def command_lines() -> list[str]:
+    return [
+        line
+        for page in (README, *pages())
+        for block in blocks(page, "bash")
+        for line in block.text.splitlines()
+        if line.startswith("multidgd ")
+    ]
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_command_lines_are_understood(line):
+    args = build_parser().parse_args(shlex.split(line, comments=True)[1:])
+    assert args.command == line.split()[1]
+
+
+def test_user_guide_and_readme_have_code():
+    found = set(python_pages())
+    wordy = {"index.md", "what_is_a_dgd.md", "inference.md", "cli.md"}
+    assert README in found
+    for page in (DOCS / "user_guide").glob("*.md"):
+        assert page in found or page.name in wordy, page.name
+    assert any(line.startswith("multidgd fit") for line in command_lines())

@@ -1,0 +1,35 @@
+"""Links between files of the repository lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.docs.pages import ROOT, pages
+
+_LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)(?:#[^)\s]*)?\)")
+_CITATION = re.compile(r"\{cite:[pt]\}`([^`]+)`")
+FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *pages()]
+
+
+def target(file: Path, link: str) -> Path:
+    """The file that a link of a page means; tables of benchmarks are copied when pages are built."""
+    path = (file.parent / link).resolve()
+    copied = ROOT / "docs" / "benchmarks"
+    return ROOT / "benchmarks" / path.name if path.parent == copied else path
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_relative_links(file):
+    missing = [x for x in _LINK.findall(file.read_text()) if not target(file, x).exists()]
+    assert not missing
+
+
+def test_citations_and_references_match():
+    keys = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "docs" / "references.bib").read_text(), re.M))
+    cited = {
+        key.strip()
+        for page in pages()
+        for keys in _CITATION.findall(page.read_text())
+        for key in keys.split(",")
+    }
+    assert cited == keys
