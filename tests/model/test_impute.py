@@ -82,15 +82,21 @@ class TestImpute:
         own = np.asarray(query["atac"].X.sum(1)).ravel()
         np.testing.assert_allclose(model.impute(query, "atac").sum(1), own, rtol=1e-4)
 
-    def test_draws_are_counts_around_the_mean(self, model):
+    def test_draws_are_counts_around_draws_of_the_mean(self, model):
         query = only(model.adata, "atac")
-        mean = model.impute(query, "rna", library_size=300, return_numpy=True)
         draws = model.impute(query, "rna", library_size=300, n_samples=300)
         assert draws.shape == (300, 60, 12)
         assert (draws % 1 == 0).all() and draws.min() >= 0
+        means = 300 * model.get_normalized_expression(
+            query, modality="rna", n_samples=300, return_mean=False, return_numpy=True
+        )
         r = model.module.likelihood("rna").dispersion.detach().numpy()
-        error = (draws.mean(0) - mean) / np.sqrt((mean + mean**2 / r) / 300)
+        scatter = (means + means**2 / r).mean(0)
+        error = (draws.mean(0) - means.mean(0)) / np.sqrt(scatter / 300)
         assert np.abs(error).max() < 5 and 0.8 < error.std() < 1.2
+        # That of the counts around each mean, and that of the means.
+        assert draws.var(0).mean() == pytest.approx((scatter + means.var(0)).mean(), rel=0.03)
+        assert means.var(0).mean() > 0.06 * scatter.mean()
         one = model.impute(query, "rna", n_samples=1)
         assert isinstance(one, pd.DataFrame)
         pd.testing.assert_frame_equal(model.impute(query, "rna", n_samples=1), one)

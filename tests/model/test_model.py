@@ -356,6 +356,16 @@ def test_transform_batch_moves_only_the_batch():
         model.get_normalized_expression(transform_batch=b, return_numpy=True) for b in ("b0", "b1")
     )
     assert np.abs(one - two).max() > 1e-5
+    both = model.get_normalized_expression(transform_batch=["b0", "b1"], return_numpy=True)
+    np.testing.assert_allclose(both, (one + two) / 2, rtol=1e-5)
+    is_open = [
+        model.get_accessibility_estimates(transform_batch=b, return_numpy=True)
+        for b in ("b0", "b1", ["b0", "b1"])
+    ]
+    np.testing.assert_allclose(is_open[2], (is_open[0] + is_open[1]) / 2, rtol=1e-5)
+    assert not np.allclose(is_open[0], is_open[1])
+    with pytest.raises(ValueError, match="`transform_batch`"):
+        model.get_normalized_expression(transform_batch=[])
     with pytest.raises(ValueError, match="`transform_batch`: 'b7'"):
         model.get_normalized_expression(transform_batch="b7")
 

@@ -68,7 +68,7 @@ class ExpressionMixin(PosteriorMixin):
     def _in_batches(
         self, categories: str | Sequence[str] | None
     ) -> Callable[[Tensor], list[Tensor]]:
-        """Rows of cells in each of some categories of the ``batch_key``, all by default."""
+        """Rows of cells in each of some categories of the ``batch_key``, by default of all."""
         if categories is None:
             key = self.batch_key
             categories = [] if key is None else list(self.summary.covariates.get(key, []))
@@ -110,7 +110,7 @@ class ExpressionMixin(PosteriorMixin):
         modality: str | None = None,
         gene_list: Sequence[str] | None = None,
         library_size: float | Literal["latent"] = 1,
-        transform_batch: str | None = None,
+        transform_batch: str | Sequence[str] | None = None,
         n_samples: int | None = None,
         return_mean: bool = True,
         batch_size: int | None = None,
@@ -131,8 +131,8 @@ class ExpressionMixin(PosteriorMixin):
         library_size
             Total that a cell's values sum to; ``"latent"`` takes the cell's own count.
         transform_batch
-            Category of the ``batch_key`` in which all cells are decoded, at its mean; their own
-            by default.
+            Category of the ``batch_key`` in which all cells are decoded, at its mean, or several,
+            over which values are averaged; their own by default.
         n_samples
             Draw from the posterior of the cells' representations and of the decoder that often
             (with ``scvi.settings.seed``) in place of decoding the estimate.
@@ -176,6 +176,7 @@ class ExpressionMixin(PosteriorMixin):
         modality: str | None = None,
         region_list: Sequence[str] | None = None,
         library_size: float | Literal["latent"] | None = None,
+        transform_batch: str | Sequence[str] | None = None,
         n_samples: int | None = None,
         return_mean: bool = True,
         batch_size: int | None = None,
@@ -194,7 +195,7 @@ class ExpressionMixin(PosteriorMixin):
         library_size
             Total count at which cells are compared: the training cells' median by default, or
             ``"latent"`` for the cell's own.
-        n_samples, return_mean
+        transform_batch, n_samples, return_mean
             As for :meth:`get_normalized_expression`.
         batch_size
             Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
@@ -213,7 +214,7 @@ class ExpressionMixin(PosteriorMixin):
             adata,
             indices,
             self.library_medians_[modality] if library_size is None else library_size,
-            None,
+            transform_batch,
             n_samples,
             return_mean,
             batch_size,
@@ -228,7 +229,7 @@ class ExpressionMixin(PosteriorMixin):
         adata: AnnData | MuData | None,
         indices: Sequence[int] | None,
         library_size: float | Literal["latent"],
-        transform_batch: str | None,
+        transform_batch: str | Sequence[str] | None,
         n_samples: int | None,
         return_mean: bool,
         batch_size: int | None,
@@ -237,17 +238,21 @@ class ExpressionMixin(PosteriorMixin):
         """A function of the decoded means of one modality, for some of its features."""
         manager = self._manager_of(adata)
         module, likelihood = self.module, self.module.likelihood(modality)
+        at = torch.from_numpy(features).to(module.device)
+        in_batches = _own if transform_batch is None else self._in_batches(transform_batch)
         tables: list[np.ndarray] = []
         for inputs, output in self._draws(manager, indices, modality, n_samples, batch_size):
             parts = [np.zeros((0, len(features)), np.float32)]
             for w, continuous, library in inputs:
-                w = self._as_batch(w, transform_batch)
-                latent = module.decoder_input(w, continuous)
-                logits = output(module.decoder.hidden(latent, [modality])[modality])
                 if library_size != "latent":
                     library = torch.full_like(library, float(library_size))
-                values = value(likelihood, likelihood.mean(logits, library))
-                parts.append(values[:, features].cpu().numpy())
+                values = []
+                for row in in_batches(w):
+                    latent = module.decoder_input(row, continuous)
+                    logits = output(module.decoder.hidden(latent, [modality])[modality])
+                    mean = likelihood.mean(logits, library)
+                    values.append(value(likelihood, mean)[:, at])
+                parts.append(torch.stack(values).mean(0).cpu().numpy())
             table = np.concatenate(parts)
             if return_mean and tables:
                 tables[0] += table
@@ -299,3 +304,8 @@ class ExpressionMixin(PosteriorMixin):
         for modality, value in sums.items():
             error[f"reconstruction_loss_{modality}"] = value / max(n_measured[modality], 1)
         return error
+
+
+def _own(w: Tensor) -> list[Tensor]:
+    """The batches that cells have."""
+    return [w]

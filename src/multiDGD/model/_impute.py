@@ -67,9 +67,9 @@ class ImputationMixin(ExpressionMixin):
         feature_list
             Features to return, all by default.
         n_samples
-            Draw counts that often (with ``scvi.settings.seed``) in place of their mean. Draws
-            scatter as counts of a cell in its place do; where its place is uncertain, they do not
-            tell.
+            Draw counts that often (with ``scvi.settings.seed``) in place of their mean, each time
+            from another draw of the cells' places and of the decoder. The library is as predicted
+            in all of them.
         library_size
             Total count of every cell. By default the cell's own where the modality was measured,
             and else as predicted.
@@ -106,20 +106,22 @@ class ImputationMixin(ExpressionMixin):
         modality = self._lacking(manager) if modality is None else self._modality(modality)
         features = self._features(modality, feature_list)
         likelihood = self.module.likelihood(modality)
-        draws: list[list[np.ndarray]] = [[] for _ in range(n_samples or 1)]
         module = self.module
         is_drawn = n_samples is not None
+        decoded = self._decoded(manager, indices, batch_size)
+        libraries = [self._depth(batch, w, modality, library_size) for batch, w in decoded]
+        tables = []
         with own_stream(module.device, given_seed()) if is_drawn else nullcontext():
-            for batch, w in self._decoded(manager, indices, batch_size):
-                library = self._depth(batch, w, modality, library_size)
-                w = self._as_batch(w, transform_batch)
-                logits = module.generative(w, batch["continuous"], [modality])["logits"][modality]
-                mean = likelihood.mean(logits, library.to(logits))
-                for found in draws:
+            for inputs, output in self._draws(manager, indices, modality, n_samples, batch_size):
+                parts = [np.zeros((0, len(features)), np.float32)]
+                for (w, continuous, _), library in zip(inputs, libraries, strict=True):
+                    latent = module.decoder_input(self._as_batch(w, transform_batch), continuous)
+                    logits = output(module.decoder.hidden(latent, [modality])[modality])
+                    mean = likelihood.mean(logits, library.to(logits))
                     values = likelihood.sample(mean) if is_drawn else mean
-                    found.append(values[:, features].cpu().numpy())
-        empty = np.zeros((0, len(features)), np.float32)
-        array = np.stack([np.concatenate([empty, *found]) for found in draws])
+                    parts.append(values[:, features].cpu().numpy())
+                tables.append(np.concatenate(parts))
+        array = np.stack(tables)
         if len(array) > 1:
             return array
         if return_numpy:
