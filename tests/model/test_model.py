@@ -350,6 +350,39 @@ def test_accessibility_is_the_chance_of_a_count():
     )
 
 
+@pytest.mark.parametrize("with_data", [True, False])
+def test_untrained_model_is_saved_and_trained_later(tmp_path, with_data):
+    mdata = toy_mudata()
+    MultiDGD.setup_mudata(mdata)
+    MultiDGD(mdata, n_latent=3).save(tmp_path / "model")
+    model = MultiDGD.load(tmp_path / "model", adata=mdata if with_data else False)
+    assert not model.is_trained_
+    with pytest.raises(RuntimeError, match="not trained"):
+        model.get_latent_representation(mdata)
+    if with_data:
+        model.train(max_epochs=1, enable_progress_bar=False, accelerator="cpu")
+        assert model.get_latent_representation().shape == (40, 3)
+
+
+def test_values_in_a_file(tmp_path, monkeypatch):
+    model = fitted(toy_mudata(), train={"max_epochs": 2})
+    given = {"n_samples": 3, "return_numpy": True}
+    for more in ({}, {"return_mean": False}):
+        expected = model.get_normalized_expression(**given, **more)
+        found = model.get_normalized_expression(**given, **more, out=tmp_path / "values.npy")
+        np.testing.assert_array_equal(found, expected)
+        in_file = np.load(tmp_path / "values.npy", mmap_mode="r")
+        np.testing.assert_array_equal(in_file.reshape(expected.shape), expected)
+    # A machine of 100 kB, which 3 draws of 40 cells and 12 features fit and 100 do not.
+    monkeypatch.setattr("multiDGD.model._wide._physical_memory", lambda: 100_000)
+    model.get_normalized_expression(n_samples=3, return_mean=False)
+    model.get_normalized_expression(n_samples=100)
+    with pytest.raises(ValueError, match=r"shape \(100, 40, 12\).*`out`"):
+        model.get_normalized_expression(n_samples=100, return_mean=False)
+    with pytest.raises(ValueError, match=r"`out` must end in .npy, found 'values.h5'"):
+        model.get_accessibility_estimates(out="values.h5")
+
+
 def test_transform_batch_moves_only_the_batch():
     model = fitted(toy_mudata(), batch_key="batch", train={"max_epochs": 10})
     one, two = (

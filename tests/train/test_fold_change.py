@@ -45,7 +45,10 @@ def test_posterior_is_that_of_the_binomial(x1, x2):
     likelihood = binom.pmf(x1, x1 + x2, odds / (1 + odds))
     none, *slabs = found.weights.double().numpy()
     sds = 0.1 * np.sqrt(2) ** np.arange(len(slabs))
-    density = sum(w * norm.pdf(theta, found.mode, s) for w, s in zip(slabs, sds, strict=True)) * likelihood
+    density = (
+        sum(w * norm.pdf(theta, found.mode, s) for w, s in zip(slabs, sds, strict=True))
+        * likelihood
+    )
     at_none = none * np.interp(found.mode, theta, likelihood)
     total = np.trapezoid(density, theta) + at_none
     summary = found.summary(delta=0.5)

@@ -1,4 +1,4 @@
-"""The command line: ``multidgd demo`` and ``multidgd fit``."""
+"""The command line: ``multidgd demo``, ``fit``, ``embed``, ``impute``, ``de`` and ``info``."""
 
 from ._main import main
 

@@ -51,7 +51,7 @@ def run_demo(args: argparse.Namespace) -> None:
         overall, across = mean_correlation(estimate, means)
         scores[f"correlation with the true means, {name}"] = overall
         scores[f"correlation with the true means across cells, {name}"] = across
-    written = write(model, data, args.out, ["cell_type", "batch", "component"])
+    written = write(model, data, args.out, ["cell_type", "batch", "multidgd_component"])
     print("recovered (1 is the truth; cell types were not shown to the model):")
     print(table(scores))
     for what, path in written.items():

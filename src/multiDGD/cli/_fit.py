@@ -58,7 +58,7 @@ def run_fit(args: argparse.Namespace) -> None:
     )
     scores = score(latent, types, batch)
     keys = [key for key in (score_key, args.batch_key, *args.covariate_keys) if key is not None]
-    written = write(model, data, args.out, [*keys, "component"])
+    written = write(model, data, args.out, [*keys, "multidgd_component"])
     if scores:
         print(table(scores))
     if args.labels_key is not None and score_key == args.labels_key:

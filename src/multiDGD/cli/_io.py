@@ -121,7 +121,8 @@ def summarize(data: AnnData | mudata.MuData, modality_key: str | None, layer: st
 def _read_10x(path: Path) -> AnnData:
     """All feature types of a Cell Ranger file."""
     with h5py.File(path) as file:
-        if "matrix" not in file or "features" not in file["matrix"]:
+        matrix = file.get("matrix")
+        if not isinstance(matrix, h5py.Group) or "features" not in matrix:
             raise UserError(f"cannot read {path}: a .h5 file must be Cell Ranger's (version 3 on)")
     with warnings.catch_warnings():
         # Genes sharing a symbol are in every such file; they are made unique right here.

@@ -7,9 +7,13 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 
 from ._errors import UserError
 from ._parser import build_parser
+
+# That of the commands, and that of the model, which users of scvi-tools listen to.
+_LOGGERS = ("multiDGD", "scvi.multiDGD")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,12 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 on success, 2 where the user gave something wrong.
+        0 on success, 1 where a file, a name or a value is wrong, 2 where the arguments cannot be
+        understood.
 
     Examples
     --------
     >>> main(["fit", "missing.h5ad"])
-    2
+    1
     """
     try:
         args = build_parser().parse_args(argv)
@@ -38,37 +43,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     try:
         with _progress_on_stderr():
-            if args.command == "demo":
-                # Here and not above: --help and wrong arguments need nothing of what they import.
-                from ._demo import run_demo
-
-                run_demo(args)
-            else:
-                from ._fit import run_fit
-
-                run_fit(args)
+            # Here and not above: --help and wrong arguments need nothing of what commands import.
+            command = import_module(f"._{args.command}", __package__)
+            getattr(command, f"run_{args.command}")(args)
     except UserError as error:
         print(f"multidgd: error: {error}", file=sys.stderr)
-        return 2
+        return 1
     return 0
 
 
 @contextmanager
 def _progress_on_stderr() -> Iterator[None]:
     """Show this package's log on standard error, and no warning that the user cannot act on."""
-    logger = logging.getLogger("multiDGD")
-    level, propagate = logger.level, logger.propagate
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [(logger.level, logger.propagate) for logger in loggers]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    # A handler that some library gave the root logger would repeat every line.
-    logger.propagate = False
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        # A handler that some library gave a logger above would repeat every line.
+        logger.propagate = False
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=r"From 0\.4 \.update\(\)")
             yield
     finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = propagate
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate

@@ -1,4 +1,4 @@
-"""What both commands do with data that is set up: train, embed, draw, write."""
+"""What the commands that train do with data that is set up: train, embed, draw, write."""
 
 from __future__ import annotations
 
@@ -63,19 +63,24 @@ def train(model: MultiDGD, max_epochs: int | None) -> str:
     with redirect_stdout(sys.stderr):
         model.train(max_epochs=max_epochs)
     seconds = time.perf_counter() - start
-    n_epochs = max(len(table) for name, table in model.history.items() if "step" not in name)
-    return f"trained {n_epochs} epochs in {seconds:.0f} s"
+    return f"trained {count_epochs(model)} epochs in {seconds:.0f} s"
+
+
+def count_epochs(model: MultiDGD) -> int:
+    """Epochs of the last training, by the model's history."""
+    return max(len(table) for name, table in model.history.items() if "step" not in name)
 
 
 def embed(model: MultiDGD, data: AnnData | MuData, seed: int) -> NDArray[np.float32]:
-    """Put representation, UMAP and component of each cell into the data.
+    """Put UMAP, representations, components and predicted labels of the cells into the data.
 
     Parameters
     ----------
     model
         A trained model.
     data
-        What it was trained on; gets obsm ``X_multidgd`` and ``X_umap`` and obs ``component``.
+        What it was trained on; gets obsm ``X_umap`` and what
+        :meth:`multiDGD.MultiDGD.annotate` writes.
     seed
         Seed of the UMAP.
 
@@ -84,8 +89,9 @@ def embed(model: MultiDGD, data: AnnData | MuData, seed: int) -> NDArray[np.floa
     ndarray
         The representation, of shape ``(n_cells, n_latent)``.
     """
+    model.annotate()
+    latent = data.obsm["X_multidgd"]
     logger.info("Computing the UMAP")
-    latent = model.get_latent_representation()
     frame = AnnData(obs=pd.DataFrame(index=data.obs_names), obsm={"X_multidgd": latent})
     n_neighbors = min(15, data.n_obs - 1)
     n_threads = torch.get_num_threads()
@@ -93,11 +99,7 @@ def embed(model: MultiDGD, data: AnnData | MuData, seed: int) -> NDArray[np.floa
     sc.tl.umap(frame, random_state=seed)
     # numba shares the OpenMP library with torch, and leaves its own number of threads there.
     torch.set_num_threads(n_threads)
-    data.obsm["X_multidgd"] = latent
     data.obsm["X_umap"] = frame.obsm["X_umap"]
-    components = np.asarray(model.get_cluster_assignments())
-    names = [str(component) for component in np.unique(components)]
-    data.obs["component"] = pd.Categorical(components.astype(str), categories=names)
     return latent
 
 
@@ -133,7 +135,7 @@ def score(
             scores[f"kNN accuracy of {types.name}"] = accuracy
             scores[f"ARI of k-means with {types.name}"] = ari
             scores[f"NMI of k-means with {types.name}"] = nmi
-    if batch is not None:
+    if batch is not None and batch.nunique() > 1:
         within = "" if types is None else f" within {types.name}"
         scores[f"mixing of {batch.name}{within}"] = batch_mixing(latent, batch, types)
     return scores

@@ -74,7 +74,9 @@ def probabilities(
     found = changes.summary(question.delta if is_change else 0.0, question.levels)
     up, down = found.pop("proba_up"), found.pop("proba_down")
     if is_change:
-        yes, no = up + down, 1 - (up + down)
+        # They are sums of many small numbers.
+        yes = np.clip(up + down, 0, 1)
+        no = 1 - yes
         columns = {"proba_de": yes, "proba_not_de": no}
         lfdr = no
     else:

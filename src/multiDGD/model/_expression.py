@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from multiDGD.train import category_means
 
 from ._cells import as_positions
 from ._posterior import PosteriorMixin
+from ._wide import allocate
 
 
 class ExpressionMixin(PosteriorMixin):
@@ -115,6 +117,7 @@ class ExpressionMixin(PosteriorMixin):
         return_mean: bool = True,
         batch_size: int | None = None,
         return_numpy: bool = False,
+        out: str | Path | None = None,
     ) -> pd.DataFrame | np.ndarray:
         """Decoded values of one modality: each feature's share of the cell's counts.
 
@@ -142,6 +145,9 @@ class ExpressionMixin(PosteriorMixin):
             Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
         return_numpy
             Return an array in place of a table.
+        out
+            File (``.npy``) to write the array to, for results that do not fit into memory. It is
+            returned mapped into memory.
 
         Returns
         -------
@@ -151,7 +157,8 @@ class ExpressionMixin(PosteriorMixin):
         Raises
         ------
         ValueError
-            If modality, features or category are not there, or ``n_samples`` is below 1.
+            If modality, features or category are not there, ``n_samples`` is below 1, or the
+            result is larger than the machine's memory.
         """
         modality = self._modality(modality)
         return self._decoded_table(
@@ -166,6 +173,7 @@ class ExpressionMixin(PosteriorMixin):
             return_mean,
             batch_size,
             return_numpy,
+            out,
         )
 
     @torch.inference_mode()
@@ -181,6 +189,7 @@ class ExpressionMixin(PosteriorMixin):
         return_mean: bool = True,
         batch_size: int | None = None,
         return_numpy: bool = False,
+        out: str | Path | None = None,
     ) -> pd.DataFrame | np.ndarray:
         """Probability that each region is seen open, ``p(count > 0)``.
 
@@ -199,8 +208,8 @@ class ExpressionMixin(PosteriorMixin):
             As for :meth:`get_normalized_expression`.
         batch_size
             Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
-        return_numpy
-            Return an array in place of a table.
+        return_numpy, out
+            As for :meth:`get_normalized_expression`.
 
         Returns
         -------
@@ -219,6 +228,7 @@ class ExpressionMixin(PosteriorMixin):
             return_mean,
             batch_size,
             return_numpy,
+            out,
         )
 
     def _decoded_table(
@@ -234,15 +244,20 @@ class ExpressionMixin(PosteriorMixin):
         return_mean: bool,
         batch_size: int | None,
         return_numpy: bool,
+        out: str | Path | None,
     ) -> pd.DataFrame | np.ndarray:
         """A function of the decoded means of one modality, for some of its features."""
         manager = self._manager_of(adata)
         module, likelihood = self.module, self.module.likelihood(modality)
         at = torch.from_numpy(features).to(module.device)
         in_batches = _own if transform_batch is None else self._in_batches(transform_batch)
-        tables: list[np.ndarray] = []
-        for inputs, output in self._draws(manager, indices, modality, n_samples, batch_size):
-            parts = [np.zeros((0, len(features)), np.float32)]
+        n_cells = len(as_positions(indices, manager.adata.n_obs))
+        n_draws = n_samples or 1
+        keeps_draws = n_samples is not None and not return_mean
+        found = allocate((n_draws if keeps_draws else 1, n_cells, len(features)), out)
+        draws = self._draws(manager, indices, modality, n_samples, batch_size)
+        for draw, (inputs, output) in enumerate(draws):
+            first = 0
             for w, continuous, library in inputs:
                 if library_size != "latent":
                     library = torch.full_like(library, float(library_size))
@@ -252,18 +267,18 @@ class ExpressionMixin(PosteriorMixin):
                     logits = output(module.decoder.hidden(latent, [modality])[modality])
                     mean = likelihood.mean(logits, library)
                     values.append(value(likelihood, mean)[:, at])
-                parts.append(torch.stack(values).mean(0).cpu().numpy())
-            table = np.concatenate(parts)
-            if return_mean and tables:
-                tables[0] += table
-            else:
-                tables.append(table)
-        if not return_mean and n_samples is not None:
-            return np.stack(tables)
-        array = tables[0] / (n_samples or 1)
-        if return_numpy:
-            return array
-        return self._table(array, manager, indices, modality, features)
+                here = slice(first, first + len(w))
+                first = here.stop
+                part = torch.stack(values).mean(0).cpu().numpy()
+                if keeps_draws:
+                    found[draw, here] = part
+                else:
+                    found[0, here] += part / n_draws
+        if keeps_draws:
+            return found
+        if return_numpy or out is not None:
+            return found[0]
+        return self._table(found[0], manager, indices, modality, features)
 
     @torch.inference_mode()
     def get_reconstruction_error(

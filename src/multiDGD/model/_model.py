@@ -189,6 +189,8 @@ class MultiDGD(
             if name not in self.module.covariates:
                 logger.info("Covariate %r has one category and is not modelled.", name)
         add_categories(self.module, summary.n_added)
+        # Rows of the table until then, which a model that is saved untrained has.
+        self.n_rows_ = n_cells
         # Cells known by name and counts; set when training starts, and saved.
         self.cell_names_ = np.asarray([], dtype=str)
         self.cell_fingerprints_ = np.asarray([], dtype=np.uint64)

@@ -162,7 +162,7 @@ class MultiDGDModule(BaseModuleClass):
 
     def on_load(self, model: Any, **kwargs: Any) -> None:
         """Give the table the number of cells that the saved one has."""
-        self.resize(len(model.cell_names_))
+        self.resize(len(model.cell_names_) or model.n_rows_)
 
     def resize(self, n_cells: int) -> None:
         """Start a table anew, for another number of cells."""
