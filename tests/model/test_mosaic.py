@@ -102,3 +102,19 @@ def test_a_mosaic_cell_lies_where_its_own_counts_say(pbmc_cite_mosaic):
         here, there = (model.module.objective(batch, w).loss / len(w) for w in (rows, again))
     # Without that, two epochs of small steps leave them a dozen nats above.
     assert here < there + 1
+
+
+def test_a_subset_in_which_a_modality_has_no_cell_left(pbmc_cite_mosaic):
+    model = trained(pbmc_cite_mosaic, max_epochs=3)
+    rna, adt = measured(pbmc_cite_mosaic).T
+    cells = np.flatnonzero(rna & ~adt)[:80]
+    part = pbmc_cite_mosaic[cells].copy()
+    assert part["adt"].n_obs == 0
+    np.testing.assert_array_equal(
+        model.get_latent_representation(part), model.get_latent_representation(indices=cells)
+    )
+    imputed = model.impute(part, "adt")
+    np.testing.assert_allclose(imputed, model.impute(modality="adt", indices=cells), rtol=1e-4)
+    # There is nothing to learn of it, though.
+    with pytest.raises(ValueError, match="is empty: 0 cells"):
+        MultiDGD.setup_mudata(part)

@@ -56,7 +56,9 @@ class CountsField(LayerField):
         self, state_registry: dict, adata_target: AnnData, **kwargs: object
     ) -> dict:
         """Register another object; the features remain the model's."""
-        self.validate_field(adata_target)
+        # Cells of a mosaic may leave a modality empty: it was not measured in them.
+        if adata_target.n_obs:
+            self.validate_field(adata_target)
         return {**state_registry, self.N_OBS_KEY: adata_target.n_obs}
 
 
