@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-import warnings
-
-import mudata as md
 import numpy as np
 import scvi
 from _data import load
+from _insight import Figures, Task
+from mudata import MuData
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from multiDGD import MultiDGD
 
-DATA = ("bmmc_multiome", "bmmc_cite")
+QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "logger": False}
 MOMENTS = {
     "mean": lambda x: x.mean(0),
     "variance": lambda x: x.var(0),
@@ -41,45 +39,40 @@ def auc(real: list[np.ndarray], drawn: list[np.ndarray]) -> float:
     return float(roc_auc_score(y, p[:, 1]))
 
 
-def score(name: str, seed: int, likelihoods: dict[str, str] | None = None) -> list[str]:
-    """Rows of the table: data, seed, source, AUC of all and by modality, correlations."""
-    data = load(name).data
+def generation(part: str, seed: int) -> dict[str, Figures]:
+    """How well drawn cells are told from real ones, and correlations of moments by feature."""
+    data = load(part).data
     scvi.settings.seed = seed
     MultiDGD.setup_mudata(data, batch_key="batch")
-    model = MultiDGD(data, likelihoods=likelihoods)
-    model.train(accelerator="cpu", enable_progress_bar=False, logger=False)
-    real = {m: part.X.toarray() for m, part in data.mod.items()}
-    rows = []
+    model = MultiDGD(data)
+    model.train(**QUIET)
+    real = {m: x.X.toarray() for m, x in data.mod.items()}
+    lines = {}
     for source in ("mixture", "cells"):
         drawn = model.sample(data.n_obs, from_=source)
-        assert isinstance(drawn, md.MuData)
-        found = {m: part.X.toarray() for m, part in drawn.mod.items()}
-        aucs = [auc(list(real.values()), list(found.values()))]
-        aucs += [auc([real[m]], [found[m]]) for m in real]
-        r = [
-            np.corrcoef(moment(real[m]), moment(found[m]))[0, 1]
-            for m in real
-            for moment in MOMENTS.values()
-        ]
-        figures = [f"{a:.3f}" for a in aucs] + [f"{x:.3f}" for x in r]
-        rows.append(f"{name}\t{likelihoods or 'nb'}\t{seed}\t{source}\t" + "\t".join(figures))
-    return rows
+        assert isinstance(drawn, MuData)
+        found = {m: x.X.toarray() for m, x in drawn.mod.items()}
+        lines[f"from_={source!r}"] = {"auc": auc(list(real.values()), list(found.values()))}
+        for m in real:
+            lines[f"from_={source!r}, {m}"] = {
+                "auc": auc([real[m]], [found[m]]),
+                **{
+                    name: float(np.corrcoef(moment(real[m]), moment(found[m]))[0, 1])
+                    for name, moment in MOMENTS.items()
+                },
+            }
+    return lines
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", nargs="*", default=list(DATA))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--likelihood", nargs=2, metavar=("MODALITY", "NAME"))
-    arguments = parser.parse_args()
-    warnings.simplefilter("ignore")
-    given = dict([arguments.likelihood]) if arguments.likelihood else None
-    for name in arguments.data:
-        for seed in arguments.seeds:
-            for row in score(name, seed, given):
-                print(row, flush=True)
-
-
-if __name__ == "__main__":
-    main()
+TASKS = {
+    "generation": Task(
+        generation,
+        ("bmmc_cite", "bmmc_multiome"),
+        {"auc": "AUC", "mean": "means", "variance": "variances", "zeros": "zero fractions"},
+        "As many cells from `sample` as there are real ones, from places drawn from the mixture or "
+        "near those of real cells. *AUC*: of a random forest that tells them from real ones by "
+        "total count, detected features and the shares of the most frequent features, "
+        "cross-validated; 0.5 would be chance. Then correlations over features of means, variances "
+        "and fractions of zeros.",
+    )
+}

@@ -43,9 +43,9 @@ def links(part: str, seed: int) -> dict[str, Figures]:
             "correlation of log-normalised counts": raw[at],
             "correlation of decoded values": imputed[at],
             "gene2peak": model.gene2peak(gene, n_controls=2).iloc[:, 0].reindex(peaks),
-            "gene2peak, as published": -model.gene2peak(
-                gene, method="published", n_controls=2
-            ).iloc[:, 0].reindex(peaks),
+            "gene2peak, as published": -model.gene2peak(gene, method="published", n_controls=2)
+            .iloc[:, 0]
+            .reindex(peaks),
             "perturb": -change["z_score"][change["modality"] == "atac"].reindex(peaks),
         }
         for name, score in found.items():

@@ -170,7 +170,10 @@ def test_all_groups_by_default(model):
     for name, part in table.groupby("group1", observed=True):
         alone = asked(model, groupby="cell_type", group1=name)
         pd.testing.assert_frame_equal(part.select_dtypes("number"), alone.select_dtypes("number"))
-        assert part["lfdr"].is_monotonic_increasing
+        assert part["bayes_factor"].is_monotonic_decreasing
+        surest = part[part["bayes_factor"] == part["bayes_factor"].max()]
+        assert (surest["lfc_mean"].abs() / surest["lfc_std"]).is_monotonic_decreasing
+        assert part["lfdr"].diff().min() > -1e-7
 
 
 def test_columns_are_consistent(model):

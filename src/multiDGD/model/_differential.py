@@ -18,7 +18,13 @@ from multiDGD.module import Restriction
 from multiDGD.nn import Likelihood
 from multiDGD.train import FoldChanges, RateSums, rate_sums
 
-from ._differential_table import Question, accessibility, probabilities, raw_statistics
+from ._differential_table import (
+    Question,
+    accessibility,
+    probabilities,
+    raw_statistics,
+    surest_first,
+)
 from ._expression import ExpressionMixin
 from ._groups import Comparison, column_of, read_groups
 
@@ -144,9 +150,10 @@ class DifferentialMixin(ExpressionMixin):
         for comparison, sums, table, _ in self._compared(
             manager, groups, modality, question, batches, weights, sample_key, batch_size, silent
         ):
+            order = surest_first(table)
             if all_stats:
                 table = table.join(raw_statistics(sums))
-            tables.append(self._finished(table, comparison, manager, modality))
+            tables.append(self._finished(table, order, comparison, manager, modality))
         return pd.concat(tables)
 
     def differential_accessibility(
@@ -218,9 +225,10 @@ class DifferentialMixin(ExpressionMixin):
         for comparison, sums, table, likelihood in self._compared(
             manager, groups, modality, question, batches, weights, sample_key, batch_size, silent
         ):
+            order = surest_first(table)
             table = table.join(raw_statistics(sums))
             table = accessibility(table, likelihood, self.library_medians_[modality], question)
-            tables.append(self._finished(table, comparison, manager, modality))
+            tables.append(self._finished(table, order, comparison, manager, modality))
         return pd.concat(tables)
 
     @torch.inference_mode()
@@ -282,13 +290,13 @@ class DifferentialMixin(ExpressionMixin):
     def _finished(
         self,
         table: pd.DataFrame,
+        order: np.ndarray,
         comparison: Comparison,
         manager: CellManager,
         modality: str,
     ) -> pd.DataFrame:
-        """The table with names of features and groups, surest first."""
+        """The table in some order, with names of features and groups."""
         table.index = self.summary.features[modality][manager.observed[modality]]
-        order = np.lexsort([-np.abs(table["bayes_factor"]), table["lfdr"]])
         table = table.iloc[order].copy()
         if comparison.name1 is not None:
             table["comparison"] = f"{comparison.name1} vs {comparison.name2}"

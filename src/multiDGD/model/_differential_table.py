@@ -98,6 +98,19 @@ def probabilities(
     return pd.DataFrame(columns)
 
 
+def surest_first(table: pd.DataFrame) -> np.ndarray:
+    """Order of the features by the odds, and by size where these are beyond telling.
+
+    Parameters
+    ----------
+    table
+        What is known of the fold changes.
+    """
+    if "lfc_mean" not in table:
+        return np.lexsort([-table[["scale1", "scale2"]].max(axis=1), -table["bayes_factor"].abs()])
+    return np.lexsort([-table["lfc_mean"].abs() / table["lfc_std"], -table["bayes_factor"]])
+
+
 def is_discovery(lfdr: np.ndarray, fdr_target: float) -> np.ndarray:
     """Mark as many features as keep the mean of their local false discovery rates low.
 
