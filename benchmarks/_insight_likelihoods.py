@@ -16,8 +16,10 @@ ASKED = {
 
 def likelihoods(part: str, seed: int) -> dict[str, Figures]:
     """Held-out log-likelihoods of each modality."""
+    data = load(part).data
+    MultiDGD.setup_mudata(data)
     table = MultiDGD.compare_likelihoods(
-        load(part).data,
+        data,
         ASKED[part],
         seed=seed,
         enable_progress_bar=False,

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 from scipy.sparse import csr_matrix
 
+from multiDGD._mudata import without_pulling
 from multiDGD.datasets import simulate_multiome, simulate_wide
 from multiDGD.datasets._negative_binomial import sample_negative_binomial
 
@@ -158,7 +159,7 @@ class TestReproducible:
 
 def test_h5mu_round_trip(tmp_path):
     sim = simulate_multiome(60, 20, 40, true_means=True)
-    with mudata.set_options(pull_on_update=False):
+    with without_pulling():
         sim.write(tmp_path / "sim.h5mu")
         back = mudata.read_h5mu(tmp_path / "sim.h5mu")
     assert list(back.obs["cell_type"]) == list(sim.obs["cell_type"])

@@ -10,6 +10,7 @@ from scipy import sparse
 from tests.toy import toy_adata, toy_mudata, write_10x
 
 from multiDGD import MultiDGD
+from multiDGD._mudata import without_pulling
 
 
 def fitted(data, **setup):
@@ -27,7 +28,7 @@ def like_muon(n_cells=40):
         part.var["gene_ids"] = part.var_names
         part.var["feature_types"] = kind
         part.var["genome"] = "GRCh38"
-    with md.set_options(pull_on_update=False):
+    with without_pulling():
         mdata.update()
     return mdata
 

@@ -49,7 +49,9 @@ def describe_data(data: AnnData | MuData, modality_key: str | None) -> str:
             f"  {name}: {part.n_vars:,} features"
             + (f", missing in {missing:,} cells" if missing else "")
         )
-        matrices = {"X": part.X} | {f"layer {key}": x for key, x in part.layers.items()}
+        # From anndata 0.13 on X is a layer without a name as well.
+        layers = {f"layer {key}": x for key, x in part.layers.items() if key is not None}
+        matrices = {"X": part.X} | layers
         lines += [f"    {key}: {_values(x)}" for key, x in matrices.items() if x is not None]
     columns = _candidates(data.obs, data.n_obs // _MIN_CELLS)
     lines.append(

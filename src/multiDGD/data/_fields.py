@@ -45,7 +45,7 @@ class CountsField(LayerField):
         """
         if self.attr_key is not None and self.attr_key not in adata.layers:
             raise ValueError(
-                f"`layer`: {self.attr_key!r} is not a layer. There are: {list(adata.layers)}."
+                f"`layer`: {self.attr_key!r} is not a layer. There are: {[k for k in adata.layers if k]}."
             )
         check_names(adata.obs_names, "Cell names (`obs_names`)")
         check_names(adata.var_names, "Feature names (`var_names`)")

@@ -8,6 +8,8 @@ import mudata
 from anndata import AnnData, read_h5ad
 from mudata import MuData
 
+from multiDGD._mudata import without_pulling
+
 from ._download import fetch
 
 # Files of https://doi.org/10.6084/m9.figshare.23796198
@@ -134,5 +136,5 @@ def human_brain(
 
 def _read_h5mu(path: Path) -> MuData:
     # The old default pulls columns of modalities into obs and var, with a warning.
-    with mudata.set_options(pull_on_update=False):
+    with without_pulling():
         return mudata.read_h5mu(path)

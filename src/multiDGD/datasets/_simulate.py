@@ -11,6 +11,8 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from multiDGD._mudata import without_pulling
+
 from ._genome import lay_out
 from ._programme import Programme
 
@@ -159,7 +161,7 @@ def simulate_multiome(
         )
 
     # The truth of a cell belongs to the whole: copies per modality would only get out of step.
-    with mudata.set_options(pull_on_update=False):
+    with without_pulling():
         mdata = mudata.MuData(mods)
     mdata.obs = obs
     mdata.obsm["X_true"] = latent

@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 
-import mudata
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 
+from multiDGD._mudata import without_pulling
 from multiDGD.data import summarize_registry
 
 
@@ -57,7 +57,7 @@ def as_mudata(
             var=pd.DataFrame(index=pd.Index(features[modality])),
             layers={} if layer is None else {layer: x.copy()},
         )
-    with mudata.set_options(pull_on_update=False), warnings.catch_warnings():
+    with without_pulling(), warnings.catch_warnings():
         # A gene and its protein may have one name, as in the object that was registered.
         warnings.filterwarnings("ignore", message="var_names are not unique")
         found = MuData(parts)

@@ -1,0 +1,87 @@
+"""Tutorials run, and what they show is what they printed."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "tutorials"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+MAX_BYTES = 600_000
+# Paths of whoever executed them, and what a reader should not have to see.
+UNWANTED = re.compile(r"(?<!\w)/(home|root|Users|tmp|mnt|opt)/|site-packages|Warning:|Traceback")
+
+
+def cells(path: Path, kind: str) -> list[dict[str, Any]]:
+    return [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == kind]
+
+
+def title(path: Path) -> str:
+    return cells(path, "markdown")[0]["source"][0].strip().removeprefix("# ")
+
+
+def test_there_are_eight():
+    assert [path.name[:2] for path in NOTEBOOKS] == [f"{i}_" for i in range(1, 9)]
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request) -> Path:
+    return request.param
+
+
+def test_is_valid_and_small(notebook):
+    nbformat = pytest.importorskip("nbformat")
+    nbformat.validate(nbformat.read(notebook, as_version=4))
+    assert notebook.stat().st_size < MAX_BYTES
+
+
+def test_was_executed_from_top_to_bottom(notebook):
+    code = cells(notebook, "code")
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+
+
+def test_outputs_are_clean(notebook):
+    for cell in cells(notebook, "code"):
+        for output in cell["outputs"]:
+            assert output.get("name") != "stderr", output["text"]
+            text = "".join(
+                [*output.get("text", []), *output.get("data", {}).get("text/plain", [])]
+            )
+            assert not UNWANTED.search(text), text
+
+
+def test_has_one_title(notebook):
+    texts = ["".join(cell["source"]) for cell in cells(notebook, "markdown")]
+    assert texts[0].startswith("# ")
+    assert sum(len(re.findall(r"^# ", text, re.MULTILINE)) for text in texts) == 1
+
+
+def test_is_in_the_readme(notebook):
+    assert f"[{title(notebook)}]({notebook.name})" in (FOLDER / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_runs(notebook, tmp_path, monkeypatch):
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    for module in ("muon", "scib_metrics"):
+        pytest.importorskip(module)
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # that of notebooks shows figures
+    fresh = nbformat.read(notebook, as_version=4)
+    for cell in fresh.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    resources = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(fresh, timeout=180, resources=resources).execute()
+    found = [cell for cell in fresh.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in found] == list(range(1, len(found) + 1))
+    for cell, before in zip(found, cells(notebook, "code"), strict=True):
+        shown = [output.output_type for output in cell.outputs if output.output_type != "stream"]
+        kept = [output["output_type"] for output in before["outputs"]]
+        assert shown == [kind for kind in kept if kind != "stream"]
+    assert not list(tmp_path.iterdir())
