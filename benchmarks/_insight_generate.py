@@ -41,7 +41,11 @@ def auc(real: list[np.ndarray], drawn: list[np.ndarray]) -> float:
 
 def generation(part: str, seed: int) -> dict[str, Figures]:
     """How well drawn cells are told from real ones, and correlations of moments by feature."""
-    data = load(part).data
+    name, *fragments = part.split(", ")
+    data = load(name).data
+    if fragments:
+        scvi.data.reads_to_fragments(data["atac"])
+        data["atac"].X = data["atac"].layers["fragments"]
     scvi.settings.seed = seed
     MultiDGD.setup_mudata(data, batch_key="batch")
     model = MultiDGD(data)
@@ -67,12 +71,13 @@ def generation(part: str, seed: int) -> dict[str, Figures]:
 TASKS = {
     "generation": Task(
         generation,
-        ("bmmc_cite", "bmmc_multiome"),
+        ("bmmc_cite", "bmmc_multiome", "bmmc_multiome, fragments"),
         {"auc": "AUC", "mean": "means", "variance": "variances", "zeros": "zero fractions"},
         "As many cells from `sample` as there are real ones, from places drawn from the mixture or "
         "near those of real cells. *AUC*: of a random forest that tells them from real ones by "
         "total count, detected features and the shares of the most frequent features, "
-        "cross-validated; 0.5 would be chance. Then correlations over features of means, variances "
+        "cross-validated; 0.5 would be chance. *Fragments*: ATAC counts as "
+        "`scvi.data.reads_to_fragments` makes them of the reads in the file. Then correlations over features of means, variances "
         "and fractions of zeros.",
     )
 }

@@ -1,7 +1,10 @@
+import logging
+
 import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
+import scvi
 from scipy import sparse
 from tests.toy import toy_adata, toy_mudata
 
@@ -142,3 +145,22 @@ def test_nothing_of_the_users_is_changed():
     assert adata.X.format == "csc"
     pd.testing.assert_frame_equal(adata.obs[before.obs.columns], before.obs)
     assert isinstance(md.MuData({"a": adata}), md.MuData)
+
+
+def test_reads_are_told_from_fragments(bmmc_multiome, caplog):
+    with caplog.at_level(logging.WARNING, logger="scvi"):
+        MultiDGD.setup_mudata(bmmc_multiome)
+    assert [r.getMessage()[:43] for r in caplog.records] == [
+        "87 % of the counts of modality 'atac' are e"
+    ]
+    caplog.clear()
+    scvi.data.reads_to_fragments(bmmc_multiome["atac"])
+    with caplog.at_level(logging.WARNING, logger="scvi"):
+        MultiDGD.setup_mudata(bmmc_multiome, layers={"atac": "fragments"})
+    assert not caplog.records
+
+
+def test_counts_of_proteins_are_not_taken_for_reads(bmmc_cite, caplog):
+    with caplog.at_level(logging.WARNING, logger="scvi"):
+        MultiDGD.setup_mudata(bmmc_cite)
+    assert not caplog.records

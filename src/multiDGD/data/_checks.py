@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 from scvi import settings
 
+from multiDGD.nn import Counts
+
+from ._log import logger
 from ._reader import CountReader
+
+# Of large counts half are even, and of small ones fewer, unless they are made of pairs.
+_EVEN = 0.7
 
 
 def listed(names: Sequence[object] | np.ndarray | pd.Index, n: int = 3) -> str:
@@ -104,3 +110,23 @@ def check_counts(x: object, where: str) -> None:
             UserWarning,
             stacklevel=settings.warnings_stacklevel,
         )
+
+
+def log_reads(counts: Mapping[str, Counts]) -> None:
+    """Say which modalities hold reads, of which each fragment gives two.
+
+    Parameters
+    ----------
+    counts
+        Of some cells, by modality.
+    """
+    for modality, found in counts.items():
+        even = float((found.values % 2 == 0).float().mean()) if len(found.values) else 0.0
+        if even > _EVEN:
+            logger.warning(
+                "%.0f %% of the counts of modality %r are even, as those of reads are, of which each "
+                "fragment gives two. Fragments are described better: `scvi.data.reads_to_fragments` "
+                "makes a layer of them.",
+                100 * even,
+                modality,
+            )

@@ -13,7 +13,7 @@ from scipy import sparse
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 
-from ._checks import listed
+from ._checks import listed, log_reads
 from ._dataset import CellDataset
 from ._identity import fingerprints
 from ._query import check_query, log_features, observed_features
@@ -54,6 +54,8 @@ class CellManager(AnnDataManager):
                 f"{len(empty)} cells have no counts in any modality: {listed(names)}. "
                 "Remove them, for example with `scanpy.pp.filter_cells(adata, min_counts=1)`."
             )
+        if source_registry is None:
+            log_reads(next(self.batches())["counts"])
 
     def _check_query(
         self, adata: AnnData | MuData, source: dict, extend_categories: bool = False, **kwargs: Any
