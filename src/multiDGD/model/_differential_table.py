@@ -72,18 +72,17 @@ def probabilities(
     """
     is_change = question.mode == "change"
     found = changes.summary(question.delta if is_change else 0.0, question.levels)
-    up, down = found.pop("proba_up"), found.pop("proba_down")
+    up, down, none = (found.pop(f"proba_{name}") for name in ("up", "down", "none"))
     if is_change:
-        # They are sums of many small numbers.
-        yes = np.clip(up + down, 0, 1)
-        no = 1 - yes
+        yes, no = up + down, none
         columns = {"proba_de": yes, "proba_not_de": no}
-        lfdr = no
+        lfdr = none
     else:
-        none = 1 - (up + down)
         yes, no = up + none / 2, down + none / 2
         columns = {"proba_m1": yes, "proba_m2": no}
         lfdr = none + np.minimum(up, down)
+    # Sums of many small numbers, which 1 is not exactly.
+    columns = {name: np.clip(values, 0, 1) for name, values in columns.items()}
     columns["bayes_factor"] = np.log(np.clip(yes, _EPS, 1)) - np.log(np.clip(no, _EPS, 1))
     for group, (rate, _, _) in enumerate(rates, 1):
         columns[f"scale{group}"] = rate.numpy()

@@ -145,7 +145,8 @@ class FoldChanges:
 
         Returns
         -------
-        ``mean``, ``median`` and ``std``; ``proba_up`` and ``proba_down``, of more than ``delta``;
+        ``mean``, ``median`` and ``std``; ``proba_up`` and ``proba_down``, of more than ``delta``,
+        and ``proba_none``, of no more;
         ``confidence_interval_{level}_min`` and ``_max``; shape ``(f,)`` each.
         """
         # Steps are not exact in binary.
@@ -165,6 +166,7 @@ class FoldChanges:
             add("std", (posterior @ self.grid.square() - mean.square()).clamp(min=0).sqrt())
             add("proba_up", posterior[:, self.grid > limit].sum(1))
             add("proba_down", posterior[:, self.grid < -limit].sum(1))
+            add("proba_none", posterior[:, self.grid.abs() <= limit].sum(1))
             cumulative = posterior.cumsum(1)
             for name, level in quantiles.items():
                 at = (cumulative < level).sum(1).clamp(max=len(self.grid) - 1)
