@@ -255,3 +255,13 @@ def test_boolean_and_integer_batches_are_categories():
     assert [t.get_text() for t in legend.get_texts()] == ["0", "1"]
     legend = pl.representation(model, "is_c").get_legend()
     assert [t.get_text() for t in legend.get_texts()] == ["False", "True"]
+
+
+def test_cells_of_one_batch_keep_its_color(mosaic):
+    one = mosaic.adata[mosaic.adata.obs["batch"] == "p3_0"].copy()
+    one.obs["batch"] = one.obs["batch"].astype(str)
+    one.uns.pop("batch_colors", None)
+    ax = pl.covariate_representation(mosaic, "batch", adata=one)
+    cells = next(c for c in points(ax) if len(c.get_offsets()) == one.n_obs)
+    assert to_hex(cells.get_facecolor()[0]) == palettes.default_20[2]
+    assert to_hex(ax.patches[4].get_edgecolor()) == palettes.default_20[2]

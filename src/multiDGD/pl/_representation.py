@@ -15,7 +15,7 @@ from mudata import MuData
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.model import MultiDGD
 
-from ._cells import Coloring, default_colors, draw_cells, obs_column, palette
+from ._cells import Coloring, as_categories, default_colors, draw_cells, obs_column, palette
 from ._figure import finish, not_found, panel
 from ._plane import Moments, best_plane, draw_mixture
 
@@ -176,7 +176,10 @@ def covariate_representation(
     coloring = Coloring()
     colors = palette(None, key, pd.Index(categories))
     if data is not None:
-        column = obs_column(data, key, "key").astype("category")
+        column = as_categories(obs_column(data, key, "key"))
+        if set(column.cat.categories) < set(categories):
+            # Cells of some batches have the colours that they have among all.
+            column = column.cat.set_categories(categories)
         coloring = Coloring.by(column, key, data, indices)
         colors |= coloring.colors or {}
     xy = plane.project(model.get_covariate_representation(key, adata, indices))
