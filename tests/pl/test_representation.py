@@ -264,4 +264,3 @@ def test_cells_of_one_batch_keep_its_color(mosaic):
     ax = pl.covariate_representation(mosaic, "batch", adata=one)
     cells = next(c for c in points(ax) if len(c.get_offsets()) == one.n_obs)
     assert to_hex(cells.get_facecolor()[0]) == palettes.default_20[2]
-    assert to_hex(ax.patches[4].get_edgecolor()) == palettes.default_20[2]
