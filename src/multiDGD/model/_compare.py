@@ -43,7 +43,8 @@ class ComparisonMixin(CellsMixin):
         model is trained on the first halves of most cells; the cells held out are placed by
         their first halves, and what counts is how probable their second halves are, given their
         total. So no cell is scored by the counts that placed it, and all likelihoods have the
-        same cells, halves and seed.
+        same cells, halves and seed. After few epochs dispersions are far from where they end,
+        which makes a likelihood without them look better than it is.
 
         Parameters
         ----------

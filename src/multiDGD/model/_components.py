@@ -137,7 +137,7 @@ def _composition(component: np.ndarray, labels: pd.Series, n_components: int) ->
     found = pd.DataFrame(index=counts.index)
     found["top_label"] = counts.idxmax(axis=1).where(total > 0)
     found["top_share"] = share.max(axis=1)
-    found["label_entropy"] = (-(share * logs).sum(axis=1)).where(total > 0)
+    found["label_entropy"] = (share * logs).sum(axis=1).abs().where(total > 0)
     return found
 
 
