@@ -260,6 +260,7 @@ class DifferentialMixin(ExpressionMixin):
 
         used = {c for comparison in comparisons for c in comparison.first + comparison.second}
         cells = np.flatnonzero((strata >= 0) & np.isin(codes, list(used)))
+        there, row = np.unique(strata[cells], return_inverse=True)
         seen = Restriction(self.module, manager.observed)
         weight = None if weights is None else torch.from_numpy(_weights(obs, weights)[cells])
 
@@ -269,21 +270,22 @@ class DifferentialMixin(ExpressionMixin):
                 seen.module,
                 ((seen.batch(b), w) for b, w in track(decoded, "Comparing", disable=silent)),
                 modality,
-                torch.from_numpy(strata[cells]),
-                (int(codes.max()) + 1) * n_samples,
+                torch.from_numpy(row),
+                len(there),
                 weight,
                 conditions,
             )
 
-        if batches is None:
-            both = [sums(None)] * 2
-        elif batches[0] == batches[1]:
-            both = [sums(self._in_batches(batches[0]))] * 2
-        else:
-            both = [sums(self._in_batches(b)) for b in batches]
+        conditions: list[Callable[[Tensor], list[Tensor]] | None] = [None]
+        if batches is not None:
+            asked = batches[:1] if batches[0] == batches[1] else batches
+            conditions = [self._in_batches(b) for b in asked]
+        found = [sums(condition) for condition in conditions]
+        both = found[0], found[-1]
+        category, sample = np.divmod(there, n_samples)
         likelihood = seen.module.likelihood(modality)
         return [
-            (comparison, *_compare(comparison, both, n_samples, question), likelihood)
+            (comparison, *_compare(comparison, both, category, sample, question), likelihood)
             for comparison in comparisons
         ]
 
@@ -305,19 +307,26 @@ class DifferentialMixin(ExpressionMixin):
 
 
 def _compare(
-    comparison: Comparison, sums: Sequence[RateSums], n_samples: int, question: Question
+    comparison: Comparison,
+    sums: Sequence[RateSums],
+    category: np.ndarray,
+    sample: np.ndarray,
+    question: Question,
 ) -> tuple[RateSums, pd.DataFrame]:
-    """Sums of both groups, and what is known of their fold changes."""
+    """Sums of both groups, and what is known of their fold changes.
+
+    ``category`` and ``sample`` are those of each stratum of the sums.
+    """
     sides = []
     for found, group in zip(sums, (comparison.first, comparison.second), strict=True):
-        samples = [[c * n_samples + s for c in group] for s in range(n_samples)]
-        samples = [s for s in samples if found.n[s].sum() > 0]
+        here = np.isin(category, group)
+        samples = [np.flatnonzero(here & (sample == s)).tolist() for s in np.unique(sample[here])]
         sides.append(found.merged(samples))
     parts = zip(*(vars(side).values() for side in sides), strict=True)
     strata = RateSums(*(torch.cat(part) for part in parts))
     n1, n = len(sides[0].n), len(strata.n)
     whole = strata.merged([range(n1), range(n1, n)])
-    if n_samples > 1:
+    if sample.any():
         rates = strata.sample_rates([range(n1), range(n1, n)])
     else:
         rates = [whole.rates(0), whole.rates(1)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
+from multiDGD._names import nearest
 from multiDGD.data import CellManager
 from multiDGD.module import Restriction
 from multiDGD.nn import Likelihood
@@ -47,7 +47,7 @@ class ExpressionMixin(PosteriorMixin):
         at = names.get_indexer(pd.Index(wanted))
         if (at < 0).any():
             unknown = [str(w) for w, i in zip(wanted, at, strict=True) if i < 0]
-            near = get_close_matches(unknown[0], names.astype(str), n=3, cutoff=0.0)
+            near = nearest(unknown[0], names)
             raise ValueError(
                 f"{len(unknown)} features are not in modality {modality!r}, such as "
                 f"{unknown[0]!r}. Nearest names: {near}."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from difflib import get_close_matches
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from mudata import MuData
 from scipy import sparse
 from torch import Tensor
 
+from multiDGD._names import nearest
 from multiDGD.latent import GaussianMixtureSupervised
 
 from ._assemble import as_anndata, as_mudata
@@ -299,6 +299,6 @@ def _code(argument: str, wanted: str, names: Sequence[str] | np.ndarray) -> int:
     """Position of a name."""
     known = [str(x) for x in names]
     if str(wanted) not in known:
-        near = get_close_matches(str(wanted), known, n=3, cutoff=0.0)
+        near = nearest(wanted, known)
         raise ValueError(f"`{argument}`: {wanted!r} is not known. Nearest names: {near}.")
     return known.index(str(wanted))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from multiDGD._names import nearest
 
 _REST = "Rest"
 
@@ -71,7 +72,7 @@ def read_groups(
         for name in asked:
             if name not in names:
                 raise ValueError(
-                    f"`{argument}`: {name!r} is not in obs[{groupby!r}]. {_nearest(name, names)}"
+                    f"`{argument}`: {name!r} is not in obs[{groupby!r}]. Nearest names: {nearest(name, names)}."
                 )
     if len(names) < 2 or not wanted:
         raise ValueError(f"`groupby`: obs[{groupby!r}] has one category, {names}.")
@@ -109,7 +110,9 @@ def column_of(obs: pd.DataFrame, argument: str, name: str) -> pd.Series:
         If it is not there.
     """
     if name not in obs:
-        raise KeyError(f"`{argument}`: {name!r} is not in obs. {_nearest(name, obs.columns)}")
+        raise KeyError(
+            f"`{argument}`: {name!r} is not in obs. Nearest names: {nearest(name, obs.columns)}."
+        )
     return obs[name]
 
 
@@ -140,8 +143,3 @@ def _mask(obs: pd.DataFrame, argument: str, idx: Any) -> np.ndarray:
     mask = np.zeros(len(obs), dtype=bool)
     mask[found.astype(int)] = True
     return mask
-
-
-def _nearest(name: Any, known: Any) -> str:
-    texts = [str(k) for k in known]
-    return f"Nearest names: {get_close_matches(str(name), texts, n=3, cutoff=0.0)}."

@@ -108,13 +108,16 @@ class ImputationMixin(ExpressionMixin):
         likelihood = self.module.likelihood(modality)
         module = self.module
         is_drawn = n_samples is not None
-        decoded = self._decoded(manager, indices, batch_size)
-        libraries = [self._depth(batch, w, modality, library_size) for batch, w in decoded]
+        cells, w = self._representation(manager, indices, batch_size)
+        library_n = self._depth(manager.libraries[cells], w, modality, library_size)
         tables = []
         with own_stream(module.device, given_seed()) if is_drawn else nullcontext():
             for inputs, output in self._draws(manager, indices, modality, n_samples, batch_size):
                 parts = [np.zeros((0, len(features)), np.float32)]
-                for (w, continuous, _), library in zip(inputs, libraries, strict=True):
+                first = 0
+                for w, continuous, _ in inputs:
+                    library = library_n[first : first + len(w)]
+                    first += len(w)
                     latent = module.decoder_input(self._as_batch(w, transform_batch), continuous)
                     logits = output(module.decoder.hidden(latent, [modality])[modality])
                     mean = likelihood.mean(logits, library.to(logits))
@@ -144,14 +147,17 @@ class ImputationMixin(ExpressionMixin):
         return lacking[0]
 
     def _depth(
-        self, batch: dict, w: torch.Tensor, modality: str, library_size: float | None
+        self,
+        library_nm: np.ndarray,
+        w: torch.Tensor,
+        modality: str,
+        library_size: float | None,
     ) -> torch.Tensor:
+        """Total count of each cell in one modality, given those that were measured."""
         if library_size is not None:
             return torch.full((len(w),), float(library_size))
         if self.depth_model_ is None:
             raise ValueError("`library_size` is needed: the model does not know any.")
         z_nl = w[:, : self.module.n_latent].cpu().numpy()
-        libraries = [batch["counts"][m].library for m in self.module.modalities]
-        library_nm = torch.stack(libraries, dim=1).cpu().numpy()
         depth = DepthModel(**self.depth_model_)
         return torch.from_numpy(depth.predict(z_nl, library_nm, modality))

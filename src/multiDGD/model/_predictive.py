@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
+from multiDGD._names import nearest
 from multiDGD.data import CellManager
 from multiDGD.module import Restriction
 
@@ -115,7 +115,7 @@ class PredictiveMixin(ExpressionMixin, PosteriorMixin):
             known = np.concatenate(list(seen.values())).astype(str)
             unknown = [str(w) for w in wanted if str(w) not in set(known)]
             if unknown:
-                near = get_close_matches(unknown[0], known, n=3, cutoff=0.0)
+                near = nearest(unknown[0], known)
                 raise ValueError(f"`gene_list`: no feature {unknown[0]!r}. Nearest names: {near}.")
         if isinstance(data, MuData):
             return {m: _columns({m: seen[m]}, data.mod[m].var_names, wanted) for m in seen}

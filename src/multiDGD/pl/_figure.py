@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+
+from multiDGD._names import nearest
 
 
 def panels(
@@ -95,8 +96,7 @@ def finish(ax: Axes, show: bool | None, save: str | Path | None) -> None:
 
 def not_found(argument: str, wanted: object, known: Iterable[object], where: str) -> ValueError:
     """The error for a name that is not there, with the three nearest ones that are."""
-    names = [str(name) for name in known]
-    near = get_close_matches(str(wanted), names, n=3, cutoff=0.0)
+    near = nearest(wanted, known)
     there = f"Nearest names: {near}." if near else "There are none."
     return ValueError(f"`{argument}`: {wanted!r} is not in {where}. {there}")
 
