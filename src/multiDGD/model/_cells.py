@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -107,10 +107,11 @@ class CellsMixin(BaseModelClass):
         manager: CellManager,
         cells: np.ndarray,
         batch_size: int | None = None,
+        observed: Mapping[str, np.ndarray] | None = None,
         **how: Any,
     ) -> Tensor:
-        """Rows of some cells by what was measured in them, on the CPU."""
-        seen = Restriction(self.module, manager.observed)
+        """Rows of some cells by what was measured in them, or a part of it, on the CPU."""
+        seen = Restriction(self.module, manager.observed if observed is None else observed)
         batches = manager.batches(cells, batch_size or settings.batch_size)
         return infer_representations(seen.module, map(seen.batch, batches), **how)
 

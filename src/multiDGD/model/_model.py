@@ -196,6 +196,7 @@ class MultiDGD(
         self.cell_fingerprints_ = np.asarray([], dtype=np.uint64)
         self.library_medians_: dict[str, float] = {}
         self.depth_model_: dict[str, Any] | None = None
+        self.imputers_: dict[str, dict[str, Any]] = {}
         self.output_posteriors_: dict[str, dict[str, Any]] | None = None
         self.typical_scores_: np.ndarray | None = None
         self.label_temperature_ = 1.0

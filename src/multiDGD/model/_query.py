@@ -28,6 +28,7 @@ _MAX_CELLS = 6000
 _LEARNED = (
     "library_medians_",
     "depth_model_",
+    "imputers_",
     "typical_scores_",
     "label_temperature_",
     "output_posteriors_",
