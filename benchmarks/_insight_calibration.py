@@ -6,7 +6,7 @@ import mudata as md
 import numpy as np
 import pandas as pd
 import torch
-from _data import BATCH_KEY, LABEL_KEY, load
+from _data import BATCH_KEY, LABEL_KEY, Dataset, load
 from _insight import Figures, Task
 
 from multiDGD import MultiDGD
@@ -15,6 +15,8 @@ from multiDGD.model._calibration import fit_temperature
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "logger": False}
 N_NEW = 500
+N_FOLDS = 4
+N_DRAWS = 200
 SIMULATIONS: dict[str, dict] = {
     "1,000 cells": {"n_cells": 1000},
     "4,000 cells": {"n_cells": 4000},
@@ -97,48 +99,71 @@ def _places(model: MultiDGD, new: md.MuData) -> Figures:
 
 
 def labels(part: str, seed: int) -> dict[str, Figures]:
-    """Labels of 25 % of the cells, which the model has not seen."""
+    """Labels of all cells, each by a model of the three quarters of the cells without it."""
     data = load(part)
     cells = np.random.default_rng(seed).permutation(np.flatnonzero(data.known))
-    n_new = len(cells) // 4
-    new, train = (data.subset(np.sort(x)).data for x in (cells[:n_new], cells[n_new:]))
-    is_known = new.obs[LABEL_KEY].isin(train.obs[LABEL_KEY].unique()).to_numpy()
-    new = new[is_known].copy()
-    several = train.obs[BATCH_KEY].nunique() > 1
-    MultiDGD.setup_mudata(train, labels_key=LABEL_KEY, batch_key=BATCH_KEY if several else None)
-    model = MultiDGD(train)
+    guesses: dict[str, list[torch.Tensor]] = {}
+    for held_out in np.array_split(cells, N_FOLDS):
+        train, new = data.subset(np.setdiff1d(cells, held_out)), data.subset(np.sort(held_out))
+        for line, guess in _guesses(train, new).items():
+            guesses.setdefault(line, []).append(guess)
+    return {line: _scores(torch.cat(parts)) for line, parts in guesses.items()}
+
+
+def _guesses(train: Dataset, new: Dataset) -> dict[str, torch.Tensor]:
+    """What a model of some cells says of the labels of others that it can know, by line."""
+    if train.n_batches > 1:
+        MultiDGD.setup_mudata(train.data, labels_key=LABEL_KEY, batch_key=BATCH_KEY)
+    else:
+        MultiDGD.setup_mudata(train.data, labels_key=LABEL_KEY)
+    model = MultiDGD(train.data)
     model.train(**QUIET)
     names = pd.Index(model.summary.labels)
-    codes = torch.from_numpy(names.get_indexer(new.obs[LABEL_KEY].astype(str)))
+    query = new.data[np.isin(new.labels, names)].copy()
+    codes = torch.from_numpy(names.get_indexer(query.obs[LABEL_KEY].astype(str)))
 
-    manager = model._manager_of(new)
+    manager = model._manager_of(query)
     at, w = model._representation(manager, None, None)
-    integrated = model._label_log_prob(manager, at, w)
-    z = w[:, : model.module.n_latent]
     with torch.no_grad():
-        at_place = model.module.mixture.class_log_prob(z)
-    tempered = torch.from_numpy(np.log(model.predict(new, soft=True).to_numpy() + 1e-30))
-    return {
-        "most probable place": _scores(at_place, codes),
-        "all places": _scores(integrated, codes),
-        "all places, tempered (predict)": _scores(tempered, codes),
-        "all places, best temperature": _scores(
-            (integrated / fit_temperature(integrated, codes)).log_softmax(1), codes
-        ),
+        at_place = model.module.mixture.class_log_prob(w[:, : model.module.n_latent])
+    integrated = model._label_log_prob(manager, at, w)
+    predicted = torch.from_numpy(np.log(model.predict(query, soft=True).to_numpy() + 1e-30))
+    best = (integrated / fit_temperature(integrated, codes)).log_softmax(1)
+    found = {
+        "most probable place": at_place,
+        "all places": integrated,
+        "all places, tempered (predict)": predicted,
+        "all places, best temperature": best,
     }
+    return {line: _guess(log_prob, codes) for line, log_prob in found.items()}
 
 
-def _scores(log_prob: torch.Tensor, codes: torch.Tensor, n_bins: int = 10) -> Figures:
+def _guess(log_prob: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    """Of each cell: how sure, whether right, and the log probability of its label."""
     sure, guess = log_prob.double().exp().max(1)
-    right = (guess == codes).double()
-    bins = (sure * n_bins).long().clamp(max=n_bins - 1)
-    gap = torch.zeros(n_bins).double().index_add(0, bins, sure - right).abs().sum() / len(codes)
+    true = log_prob[torch.arange(len(codes)), codes]
+    return torch.stack([sure, (guess == codes).double(), true.double()], dim=1)
+
+
+def _scores(guesses: torch.Tensor) -> Figures:
+    sure, right, true = guesses.T
+    generator = torch.Generator().manual_seed(0)
+    luck = [
+        _ece(sure, torch.bernoulli(sure.clamp(max=1), generator=generator)) for _ in range(N_DRAWS)
+    ]
     return {
         "accuracy": float(right.mean()),
         "sure": float(sure.mean()),
-        "ece": float(gap),
-        "log_prob": float(log_prob[torch.arange(len(codes)), codes].mean()),
+        "ece": _ece(sure, right),
+        "ece_floor": float(np.mean(luck)),
+        "log_prob": float(true.mean()),
     }
+
+
+def _ece(sure: torch.Tensor, right: torch.Tensor, n_bins: int = 10) -> float:
+    bins = (sure * n_bins).long().clamp(max=n_bins - 1)
+    gap = torch.zeros(n_bins).double().index_add(0, bins, sure - right)
+    return float(gap.abs().sum() / len(sure))
 
 
 TASKS = {
@@ -171,11 +196,14 @@ TASKS = {
             "accuracy": "accuracy",
             "sure": "mean probability",
             "ece": "ECE",
+            "ece_floor": "ECE by chance",
             "log_prob": "log probability",
         },
-        "Types of 25 % of the cells by seed, which the model has not seen: by the mixture's "
-        "posterior at their most probable place, and with their places integrated out. ECE in 10 "
-        "bins; log probability of the true type (nats). *Best temperature* is fitted to the very "
-        "labels that are asked about, as a bound.",
+        f"Types of all cells, each by a model of the other {N_FOLDS - 1} of {N_FOLDS} parts of the "
+        "cells by seed, which has not seen it: by the mixture's posterior at its most probable "
+        "place, and with its places integrated out. ECE in 10 bins over all cells; *by chance* is "
+        f"what the same probabilities would show on average ({N_DRAWS} draws) if they were exactly "
+        "right; log probability of the true type (nats). *Best temperature* is fitted, in each "
+        "part, to the very labels that are asked about, as a bound.",
     ),
 }

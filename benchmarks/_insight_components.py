@@ -8,7 +8,7 @@ from _insight import Figures, Task
 from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_multiome
 
-TYPES = (3, 5, 8, 12)
+TYPES = (2, 3, 5, 8, 12, 20)
 
 
 def components(part: str, seed: int) -> dict[str, Figures]:

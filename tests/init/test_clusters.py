@@ -103,6 +103,37 @@ def test_number_of_components():
     assert choose_n_components(np.zeros((200, 3))) == 1
 
 
+def _types(n_types, seed, *, n=600, dims=6):
+    rng = np.random.default_rng(seed)
+    types = rng.integers(0, n_types, n)
+    return 4 * rng.standard_normal((n_types, dims))[types] + rng.standard_normal((n, dims)), types
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_long_types_are_not_cut_up(seed):
+    """Types longer in some direction that is no axis, as a diagonal covariance cannot be."""
+    z, types = _types(3, seed, n=900)
+    rng = np.random.default_rng(seed + 10)
+    direction = rng.standard_normal((3, 6))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    long = z + 1.5 * rng.standard_normal((900, 1)) * direction[types]
+    assert choose_n_components(long) == 3
+
+
+@pytest.mark.parametrize("seed", [1, 2, 4])
+def test_number_depends_on_neither_order_nor_seed(seed):
+    """Nor is the right number missed for a poor start."""
+    z, _ = _types(12, seed)
+    orders = [np.random.default_rng(i).permutation(len(z)) for i in range(4)]
+    found = {choose_n_components(z[order], seed=i) for i, order in enumerate(orders)}
+    assert found in ({11}, {12})
+
+
+def test_cells_that_coincide():
+    z = np.repeat(10 * np.eye(4), 60, axis=0)
+    assert choose_n_components(z) == 4
+
+
 def test_errors(blobs):
     z, types, _ = blobs
     with pytest.raises(ValueError, match="n_classes"):

@@ -90,7 +90,7 @@ class TestSummary:
 
 class TestNumber:
     @pytest.mark.parametrize("seed", [0, 1, 2])
-    @pytest.mark.parametrize("n_types", [2, 5, 8])
+    @pytest.mark.parametrize("n_types", [2, 3, 5, 8])
     def test_the_simulated_number_within_one(self, n_types, seed):
         mdata = simulate_multiome(600, n_types=n_types, seed=seed)
         MultiDGD.setup_mudata(mdata, batch_key="batch")

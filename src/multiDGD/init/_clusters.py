@@ -6,6 +6,8 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.special import entr
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
@@ -18,7 +20,7 @@ PSEUDO_CELLS = 10.0
 """A component of this many cells trusts its own variance and the pooled one alike."""
 _MINIBATCH_CELLS = 50_000
 _GRID = (1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 38, 50)
-_BIC_CELLS = 2_000
+_CHOICE_CELLS = 2_000
 
 
 def cluster_start(
@@ -116,19 +118,22 @@ def class_start(
 
 
 def choose_n_components(embedding: npt.NDArray[np.floating], *, seed: int = 0) -> int:
-    """Number of components that the data support, by the Bayesian information criterion.
+    """Number of components that the data support, by the integrated completed likelihood.
 
     Mixtures with diagonal covariance, as the model's own prior, are fitted to at most 2,000 cells
     for 1 to 5, 7, 10, 14, 20, 28, 38 and 50 components, as far as there are ten cells for each,
-    then for all numbers around the best of these; the one of lowest BIC is chosen. Types that are
-    not Gaussian take more than one component, and types of a few cells take none.
+    then for all numbers around the best of these; the one of lowest ICL is chosen, which is BIC
+    plus twice the entropy of the cells' assignments: halves of one type gain little by it
+    (Biernacki et al., 2000). All start from one tree of Ward's clusters, cut where it has so many
+    (Fraley & Raftery, 2002). Types far from Gaussian may still take several components; types of
+    a few cells take none, and types that lie in each other share one.
 
     Parameters
     ----------
     embedding
         Shape ``(n_cells, L)``.
     seed
-        Seed of the choice of cells and of the fits.
+        Seed of the choice of cells.
 
     Returns
     -------
@@ -136,26 +141,41 @@ def choose_n_components(embedding: npt.NDArray[np.floating], *, seed: int = 0) -
         Between 1 and 50.
     """
     z = np.asarray(embedding, np.float64)
-    if len(z) > _BIC_CELLS:
-        z = z[np.sort(np.random.default_rng(seed).choice(len(z), _BIC_CELLS, replace=False))]
+    if len(z) > _CHOICE_CELLS:
+        z = z[np.sort(np.random.default_rng(seed).choice(len(z), _CHOICE_CELLS, replace=False))]
     grid = [k for k in _GRID if 10 * k <= len(z)]
     if len(grid) < 2 or not z.var() > 0:
         return 1
-    found = {k: _bic(z, k, seed) for k in grid}
+    # Of the right number, k-means now and then halves one cluster and joins two others; then some
+    # larger number looks better. A tree that splits them all does not depend on luck.
+    tree = linkage(z, "ward")
+    found = {k: _icl(z, tree, k) for k in grid}
     best = grid.index(min(found, key=found.__getitem__))
     low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    found |= {k: _bic(z, k, seed) for k in range(low + 1, high) if k not in found}
+    found |= {k: _icl(z, tree, k) for k in range(low + 1, high) if k not in found}
     return min(found, key=found.__getitem__)
 
 
-def _bic(z: npt.NDArray[np.float64], n_components: int, seed: int) -> float:
+def _icl(z: npt.NDArray[np.float64], tree: npt.NDArray[np.float64], n_components: int) -> float:
+    """Integrated completed likelihood, as BIC, of a mixture started from clusters of a tree."""
     floor = 1e-2 * float(z.var())
+    owner = fcluster(tree, n_components, "maxclust").astype(np.intp) - 1
+    # Cells that coincide are never told apart, so that there may be fewer.
+    k = int(owner.max()) + 1
+    means, var, sizes = _summarise(z, owner, k, z.var(axis=0))
     mixture = GaussianMixture(
-        n_components, covariance_type="diag", reg_covar=floor, max_iter=50, random_state=seed
+        k,
+        covariance_type="diag",
+        reg_covar=floor,
+        max_iter=50,
+        weights_init=sizes / len(z),
+        means_init=means,
+        precisions_init=1 / (var + floor),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # 50 rounds rank the numbers well
-        return float(mixture.fit(z).bic(z))
+        mixture.fit(z)
+    return float(mixture.bic(z) + 2 * entr(mixture.predict_proba(z)).sum())
 
 
 def _k_means(
