@@ -14,6 +14,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from tests.toy import write_10x
 
+import multiDGD
 from multiDGD.cli._parser import build_parser
 
 COMMANDS = [[], ["demo"], ["fit"], ["embed"], ["impute"], ["de"], ["info"]]
@@ -37,6 +38,9 @@ class TestArguments:
         for line in examples:
             args = build_parser().parse_args(shlex.split(line)[1:])
             assert not command or [args.command] == command
+
+    def test_version(self, run):
+        assert run("--version") == (0, f"multidgd {multiDGD.__version__}\n", "")
 
     @pytest.mark.parametrize(
         ("argv", "message"),

@@ -28,6 +28,8 @@ def compared(run, fitted, cells, tmp_path):
         assert code == 0
         assert "Reading" in err
         assert "Comparing" not in out
+        default = "atac" if "--accessibility" in argv else "rna"
+        assert (f"Features are those of {default}" in err) == ("--modality" not in argv)
         message = f"Left out, having fewer than 3 cells: {left_out}\n"
         assert (message in err) if left_out else ("Left out" not in err)
         path = tmp_path / "differential.tsv"

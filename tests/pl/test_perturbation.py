@@ -50,6 +50,7 @@ def test_significant_changes_have_dots(changes):
         if changes[changes["group"] == group].loc[feature, "p_value"] <= 0.2
     }
     assert dots == expected and 0 < len(dots) < values(ax).size
+    assert ax.get_xlabel() == "dot: p ≤ 0.2"
     limit = ax.images[0].get_clim()[1]
     for (x, y), color in zip(
         ax.collections[0].get_offsets(), ax.collections[0].get_facecolors(), strict=True

@@ -44,6 +44,10 @@ def run_de(args: argparse.Namespace) -> None:
         model.differential_accessibility if args.accessibility else model.differential_expression
     )
     group1, group2 = _groups(data.obs, args)
+    known = model.module.modalities
+    if args.modality is None and len(known) > 1:
+        args.modality = known[-1 if args.accessibility else 0]
+        logger.info("Features are those of %s; `--modality` names others", args.modality)
     with asking():
         table = compare(
             data,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from importlib.metadata import PackageNotFoundError, version
 
 from ._parser_ask import add_de, add_embed, add_impute, add_info
 from ._parser_train import add_demo, add_fit
@@ -49,7 +50,16 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"multidgd {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (add_demo, add_fit, add_embed, add_impute, add_de, add_info):
         add(commands)
     return parser
+
+
+def _version() -> str:
+    # Not `multiDGD.__version__`, which would import torch to print --help.
+    try:
+        return version("multidgd")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0.0.0"

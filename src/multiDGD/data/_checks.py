@@ -106,7 +106,9 @@ def check_counts(x: object, where: str) -> None:
         raise ValueError(f"{where} holds no counts at all: every value is 0.")
     if not integers:
         warnings.warn(
-            f"{where} does not contain unnormalized count data. Are you sure this is what you want?",
+            f"{where} does not contain unnormalized count data. Are you sure this is what you want? "
+            "MultiDGD models raw counts: pass them as `layer` (`layers` for MuData) if they are "
+            "not in `X`.",
             UserWarning,
             stacklevel=settings.warnings_stacklevel,
         )

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+
+# scvi-tools' `view_anndata_setup` prints by `rich.pretty`, which it does not import.
+import rich.pretty  # noqa: F401
 import torch
 from anndata import AnnData
 from mudata import MuData

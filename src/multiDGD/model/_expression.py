@@ -16,6 +16,7 @@ from torch import Tensor
 
 from multiDGD._names import nearest
 from multiDGD.data import CellManager
+from multiDGD.data._categories import find_categories
 from multiDGD.module import Restriction
 from multiDGD.nn import Likelihood
 from multiDGD.train import category_means
@@ -68,20 +69,25 @@ class ExpressionMixin(PosteriorMixin):
         return pd.DataFrame(array_nf, index=names, columns=columns)
 
     def _in_batches(
-        self, categories: str | Sequence[str] | None
+        self, categories: str | int | Sequence[str | int] | None
     ) -> Callable[[Tensor], list[Tensor]]:
         """Rows of cells in each of some categories of the ``batch_key``, by default of all."""
         if categories is None:
             key = self.batch_key
             categories = [] if key is None else list(self.summary.covariates.get(key, []))
-        names = [categories] if isinstance(categories, str) else list(categories)
+        # One category may be a number, as columns of numbers have it.
+        names: list[str | int]
+        if isinstance(categories, str | int | np.integer):
+            names = [categories]
+        else:
+            names = list(categories)
         empty = torch.zeros(0, self.module.n_representation, device=self.module.device)
         # What is not there is to be said before any work.
         for name in names or [""]:
             self._as_batch(empty, name)
         return lambda w: [self._as_batch(w, name) for name in names]
 
-    def _as_batch(self, w: Tensor, transform_batch: str | None) -> Tensor:
+    def _as_batch(self, w: Tensor, transform_batch: str | int | None) -> Tensor:
         if transform_batch is None:
             return w
         key = self.batch_key
@@ -90,10 +96,10 @@ class ExpressionMixin(PosteriorMixin):
                 "To decode cells in other batches needs a `batch_key` with several categories."
             )
         categories = self.summary.covariates[key]
-        code = np.flatnonzero(categories == transform_batch)
-        if not len(code):
+        code, unknown = find_categories(pd.Series([transform_batch], dtype=object), categories)
+        if len(unknown):
             raise ValueError(
-                f"`transform_batch`: {transform_batch!r} is not one of {list(categories)}."
+                f"`transform_batch`: {transform_batch!r} is not one of {categories.tolist()}."
             )
         codes = torch.full((1, len(self.summary.covariates)), -1, device=w.device)
         codes[:, 0] = int(code[0])
@@ -112,7 +118,7 @@ class ExpressionMixin(PosteriorMixin):
         modality: str | None = None,
         gene_list: Sequence[str] | None = None,
         library_size: float | Literal["latent"] = 1,
-        transform_batch: str | Sequence[str] | None = None,
+        transform_batch: str | int | Sequence[str | int] | None = None,
         n_samples: int | None = None,
         return_mean: bool = True,
         batch_size: int | None = None,
@@ -184,7 +190,7 @@ class ExpressionMixin(PosteriorMixin):
         modality: str | None = None,
         region_list: Sequence[str] | None = None,
         library_size: float | Literal["latent"] | None = None,
-        transform_batch: str | Sequence[str] | None = None,
+        transform_batch: str | int | Sequence[str | int] | None = None,
         n_samples: int | None = None,
         return_mean: bool = True,
         batch_size: int | None = None,
@@ -239,7 +245,7 @@ class ExpressionMixin(PosteriorMixin):
         adata: AnnData | MuData | None,
         indices: Sequence[int] | None,
         library_size: float | Literal["latent"],
-        transform_batch: str | Sequence[str] | None,
+        transform_batch: str | int | Sequence[str | int] | None,
         n_samples: int | None,
         return_mean: bool,
         batch_size: int | None,

@@ -110,8 +110,10 @@ def column_of(obs: pd.DataFrame, argument: str, name: str) -> pd.Series:
         If it is not there.
     """
     if name not in obs:
+        # Those of the setup are in `obs` too, but no user has put them there.
+        known = [c for c in obs.columns if not str(c).startswith("_scvi_")]
         raise KeyError(
-            f"`{argument}`: {name!r} is not in obs. Nearest names: {nearest(name, obs.columns)}."
+            f"`{argument}`: {name!r} is not in obs. Nearest names: {nearest(name, known)}."
         )
     return obs[name]
 

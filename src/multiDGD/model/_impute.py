@@ -145,7 +145,7 @@ class ImputationMixin(ExpressionMixin):
         feature_list: Sequence[str] | None = None,
         n_samples: int | None = None,
         library_size: float | None = None,
-        transform_batch: str | None = None,
+        transform_batch: str | int | None = None,
         batch_size: int | None = None,
         return_numpy: bool = False,
         key_added: str | None = None,

@@ -12,6 +12,7 @@ from mudata import MuData
 from scvi.data import AnnDataManagerValidationCheck
 from scvi.utils import setup_anndata_dsp
 
+from multiDGD._names import nearest
 from multiDGD.data import CellManager, anndata_fields, logger, mudata_fields
 from multiDGD.module import MultiDGDModule, add_categories
 
@@ -208,7 +209,7 @@ class MultiDGD(
         features = ", ".join(f"{m} {n}" for m, n in summary.n_features.items())
         self._model_summary_string = (
             f"MultiDGD with: features {features}; n_latent {n_latent}; {n_components} components, "
-            f"{kind}; covariates {self.module.covariates}"
+            f"{kind}; covariates {self.module.covariates + list(summary.continuous)}"
         )
 
     def get_var_names(self, legacy_mudata_format: bool = False) -> Any:
@@ -346,6 +347,10 @@ class MultiDGD(
     def _register(
         cls, data: AnnData | MuData, fields: list, given: dict[str, Any], kwargs: dict[str, Any]
     ) -> None:
+        if kwargs and "source_registry" not in kwargs:
+            wrong = next(iter(kwargs))
+            near = nearest(wrong, [name for name in given if name not in ("cls", "kwargs")])
+            raise TypeError(f"The setup has no argument `{wrong}`. Nearest: {near}.")
         manager = CellManager(
             fields=fields,
             setup_method_args=cls._get_setup_method_args(**given),

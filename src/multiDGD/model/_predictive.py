@@ -30,7 +30,7 @@ class PredictiveMixin(ExpressionMixin, PosteriorMixin):
         self,
         adata: AnnData | MuData | None = None,
         indices: Sequence[int] | None = None,
-        transform_batch: str | None = None,
+        transform_batch: str | int | None = None,
         n_samples: int = 1,
         gene_list: Sequence[str] | None = None,
         batch_size: int | None = None,

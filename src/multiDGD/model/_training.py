@@ -97,6 +97,8 @@ class TrainingMixin(CellsMixin):
         if self.new_categories_ is not None:
             self._place_query(max_epochs, batch_size)
             return
+        if batch_size < 1:
+            raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
         splitter = CellSplitter(
             self.adata_manager,
             train_size=train_size,
@@ -122,6 +124,8 @@ class TrainingMixin(CellsMixin):
             "early_stopping": early_stopping and len(splitter.val_idx) > 0,
             "early_stopping_monitor": "validation_loss",
             "early_stopping_patience": 20,
+            # Of small data an epoch has fewer minibatches than scvi-tools' interval of 10.
+            "log_every_n_steps": min(10, -(-len(splitter.train_idx) // batch_size)),
             # Validation cells learn their representations, which inference mode would forbid.
             "inference_mode": False,
         }

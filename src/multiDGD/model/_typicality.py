@@ -87,9 +87,9 @@ class TypicalityMixin(CellsMixin):
         --------
         >>> query.obs["new"] = query_model.get_typicality() < 0.01  # doctest: +SKIP
         """
+        manager = self._manager_of(adata)
         if as_quantile and self.typical_scores_ is None:
             raise ValueError("The model does not know the scores of known cells: train it again.")
-        manager = self._manager_of(adata)
         cells, w = self._representation(manager, indices, batch_size)
         scores = self._scores(manager, cells, w, batch_size)
         if not as_quantile:

@@ -31,7 +31,7 @@ class UncertaintyMixin(ExpressionMixin):
         gene_list: Sequence[str] | None = None,
         level: float = 0.9,
         library_size: float | Literal["latent"] = 1,
-        transform_batch: str | None = None,
+        transform_batch: str | int | None = None,
         batch_size: int | None = None,
         return_numpy: bool = False,
     ) -> tuple[pd.DataFrame, pd.DataFrame] | tuple[np.ndarray, np.ndarray]:
@@ -98,7 +98,7 @@ class UncertaintyMixin(ExpressionMixin):
         posterior: Laplace,
         layer: OutputPosterior,
         modality: str,
-        transform_batch: str | None,
+        transform_batch: str | int | None,
         features: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Share of each asked feature, and the variance of its logarithm, shape ``(n, f)``."""

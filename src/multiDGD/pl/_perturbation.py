@@ -105,6 +105,8 @@ def perturbation(
     is_dark = np.abs(values.to_numpy()[marked]) > _DARK * limit
     ax.scatter(x, y, s=5, color=np.where(is_dark, "white", "black"), linewidths=0)
     ax.set_xticks(range(len(columns)), [str(c) for c in columns], rotation=90)
+    if marked.any():
+        ax.set_xlabel(f"dot: p ≤ {alpha:g}")
     names = values.index.get_level_values("feature").astype(str)
     ax.set_yticks(range(len(rows)), names, fontsize="small")
     _bracket_modalities(ax, values.index.get_level_values("modality"), len(columns))
