@@ -88,6 +88,15 @@ class Likelihood(nn.Module, ABC):
     def sample(self, mean_nf: Tensor) -> Tensor:
         """Draw counts with the given means, shape ``(n, f)``, by torch's global generator."""
 
+    def initialize(self, mean_f: Tensor) -> None:
+        """Start parameters where the counts ask; nothing unless a subclass has such parameters.
+
+        Parameters
+        ----------
+        mean_f
+            Mean count of each feature in the training cells, shape ``(f,)``.
+        """
+
     def sample_cells(self, mean_nf: Tensor) -> Tensor:
         """Draw counts of cells whose totals are those of their means, shape ``(n, f)``.
 

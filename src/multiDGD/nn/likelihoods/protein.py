@@ -73,13 +73,19 @@ class Protein(Likelihood):
             by_feature = by_feature.index_select(1, columns)
         return by_feature[0], by_feature[1:].exp()
 
+    @torch.no_grad()
+    def initialize(self, mean_f: Tensor) -> None:
+        """Start levels at the mean counts, which lie between background and foreground."""
+        self.log_level.copy_(_log(mean_f.to(self.log_level)))
+
     def log_prob_zero(self, mean_nf: Tensor) -> Tensor:
         """Log-probability of zeros (nats), shape ``(n, f)``."""
         log_level, r = self._parameters_at()
         at = _components(_log(mean_nf), log_level)
         zero = at.log_share - r[:, None] * softplus(at.log_mean - r.log()[:, None])
         # Shares sum to 1 but for rounding, which a mean of 0 must not see.
-        return zero.logsumexp(0) - at.log_share.logsumexp(0)
+        value_nf = zero.logsumexp(0) - at.log_share.logsumexp(0)
+        return value_nf.where(mean_nf > 0, 0)
 
     def log_ratio_to_zero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
         """``log p(count) - log p(0)`` (nats), shape ``(nnz,)``."""
