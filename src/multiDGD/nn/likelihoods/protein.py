@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from ._base import Likelihood
 
 softplus, logsigmoid = nn.functional.softplus, nn.functional.logsigmoid
+# Counts of two kinds of cells say little about where between them the level lies. Free to move, it
+# goes to one of them, where it describes the shape of that one's distribution and parts nothing.
+_REACH = math.log(3)
 
 
 class Protein(Likelihood):
@@ -36,7 +39,8 @@ class Protein(Likelihood):
     n_features
         Number of features f.
     level
-        Start of every b, in counts.
+        Start of every b, in counts, from which it moves by a factor of three at most;
+        :meth:`initialize` takes the features' mean counts.
 
     Raises
     ------
@@ -55,6 +59,8 @@ class Protein(Likelihood):
     [[False, True, False]]
     """
 
+    log_anchor: Tensor
+
     name: ClassVar[str] = "protein"
     has_background: ClassVar[bool] = True
 
@@ -62,9 +68,15 @@ class Protein(Likelihood):
         super().__init__(n_features)
         if not level > 0:
             raise ValueError(f"`level` must be above 0, found {level}.")
-        self.log_level = nn.Parameter(torch.full((n_features,), math.log(level)))
+        self.register_buffer("log_anchor", torch.full((n_features,), math.log(level)))
+        self.level_shift = nn.Parameter(torch.zeros(n_features))
         self.log_r_background = nn.Parameter(torch.full((n_features,), math.log(2.0)))
         self.log_r_foreground = nn.Parameter(torch.full((n_features,), math.log(2.0)))
+
+    @property
+    def log_level(self) -> Tensor:
+        """Logarithm of each level, shape ``(f,)``."""
+        return self.log_anchor + _REACH * torch.tanh(self.level_shift / _REACH)
 
     def _parameters_at(self, columns: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Log level, and dispersions of both components, of all features or of each column."""
@@ -76,7 +88,7 @@ class Protein(Likelihood):
     @torch.no_grad()
     def initialize(self, mean_f: Tensor) -> None:
         """Start levels at the mean counts, which lie between background and foreground."""
-        self.log_level.copy_(_log(mean_f.to(self.log_level)))
+        self.log_anchor.copy_(_log(mean_f.to(self.log_anchor)))
 
     def log_prob_zero(self, mean_nf: Tensor) -> Tensor:
         """Log-probability of zeros (nats), shape ``(n, f)``."""
