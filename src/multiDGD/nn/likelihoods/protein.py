@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from ._base import Likelihood
 
 softplus, logsigmoid = nn.functional.softplus, nn.functional.logsigmoid
-# Counts of two kinds of cells say little about where between them the level lies. Free to move, it
-# goes to one of them, where it describes the shape of that one's distribution and parts nothing.
-_REACH = math.log(3)
+# A level has to be free to leave all means on one side, where the mixture is one of its components,
+# but from far beyond them nothing would lead it back.
+_REACH = math.log(10)
 
 
 class Protein(Likelihood):
@@ -39,7 +39,7 @@ class Protein(Likelihood):
     n_features
         Number of features f.
     level
-        Start of every b, in counts, from which it moves by a factor of three at most;
+        Start of every b, in counts, from which it moves by a factor of ten at most;
         :meth:`initialize` takes the features' mean counts.
 
     Raises
