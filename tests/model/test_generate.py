@@ -267,3 +267,37 @@ def test_drawn_cells_have_the_features_of_real_ones(bmmc_cite):
         real, found = bmmc_cite[m].X.toarray(), part.X.toarray()
         for moment in (np.mean, np.var, lambda x, axis: (x == 0).mean(axis)):
             assert np.corrcoef(moment(real, axis=0), moment(found, axis=0))[0, 1] > 0.95
+
+
+def relative_errors(model, mdata):
+    """Of the drawn cells' totals from libraries that are asked for, by modality."""
+    asked = dict(zip(mdata.mod, np.median(totals(mdata), 0).tolist(), strict=True))
+    found = totals(model.sample(200, library_size=asked))
+    return dict(zip(mdata.mod, np.abs(found / list(asked.values()) - 1).T, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_drawn_proteins_look_real(bmmc_cite, seed):
+    """0.85 where totals scatter and dispersions are the same at all means."""
+    scvi.settings.seed = seed
+    MultiDGD.setup_mudata(bmmc_cite, batch_key="batch")
+    model = MultiDGD(bmmc_cite, likelihoods={"prot": "protein"})
+    model.train(**QUIET)
+    assert auc(bmmc_cite, model.sample(bmmc_cite.n_obs)) < 0.75
+    for error in relative_errors(model, bmmc_cite).values():
+        assert (error < 0.021).mean() > 0.9
+
+
+def test_totals_are_the_libraries(bmmc_cite):
+    """Draws that are independent by protein miss them by a fifth and more."""
+    MultiDGD.setup_mudata(bmmc_cite, batch_key="batch")
+    model = MultiDGD(bmmc_cite)
+    model.train(max_epochs=20, **QUIET)
+    for error in relative_errors(model, bmmc_cite).values():
+        assert np.median(error) < 0.02
+        assert (error < 0.05).mean() > 0.9
+    real = np.log(totals(bmmc_cite))
+    for from_ in ("mixture", "cells"):
+        found = np.log(totals(model.sample(600, from_=from_)))
+        np.testing.assert_allclose(found.std(0), real.std(0), rtol=0.15)

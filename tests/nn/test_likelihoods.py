@@ -341,6 +341,20 @@ def test_samples_have_the_stated_moments(kind):
         torch.testing.assert_close(x.var(0), mean + mean**2 / 2, atol=0.2, rtol=0)
 
 
+def test_cells_are_drawn_with_their_totals():
+    """From the distribution given the total: of Poisson counts that is the multinomial."""
+    torch.manual_seed(0)
+    mean = torch.tensor([[30.0, 15.0, 5.0]]).expand(20_000, 3)
+    x = Poisson(3).sample_cells(mean)
+    assert ((x.sum(1) - 50).abs() <= 1).double().mean() > 0.999
+    share = mean[0] / 50
+    torch.testing.assert_close(x.mean(0), mean[0], rtol=0.01, atol=0)
+    torch.testing.assert_close(x.var(0), 50 * share * (1 - share), rtol=0.05, atol=0)
+    zero = NegativeBinomial(3).sample_cells(torch.zeros(2, 3))
+    assert (zero == 0).all()
+    assert Bernoulli(3).sample_cells(mean).max() == 1
+
+
 def test_a_new_likelihood_needs_two_functions():
     class Shifted(Poisson):
         name = "test_shifted"

@@ -18,18 +18,23 @@ def protein():
     return found
 
 
-def scipy_pmf(protein, x, mean):
-    share = protein.background_share.sigmoid().detach().numpy()
-    level = protein.background_level.sigmoid().detach().numpy()
+def scipy_parts(protein, x, mean):
+    """Background's and foreground's part of the probability of counts."""
+    b = protein.log_level.exp().detach().numpy()
+    below = b**2 / (b**2 + mean**2)
     parts = [
-        (share, level, protein.log_r_background),
-        (1 - share, (1 - share * level) / (1 - share), protein.log_r_foreground),
+        (below, b * mean / (b + mean), protein.log_r_background),
+        (1 - below, mean + b**2 / (b + mean), protein.log_r_foreground),
     ]
-    found = 0
-    for weight, factor, log_r in parts:
-        r = log_r.exp().detach().numpy()
-        found = found + weight * scipy.stats.nbinom.pmf(x, r, r / (r + factor * mean))
-    return found
+    return [
+        share * scipy.stats.nbinom.pmf(x, r, r / (r + m))
+        for share, m, log_r in parts
+        for r in (log_r.exp().detach().numpy(),)
+    ]
+
+
+def scipy_pmf(protein, x, mean):
+    return sum(scipy_parts(protein, x, mean))
 
 
 def test_value_is_scipys_mixture(protein):
@@ -104,28 +109,89 @@ def test_in_inference_mode():
         torch.testing.assert_close(protein.log_prob(torch.zeros(1, 3), x), expected)
 
 
+def test_foreground_by_hand():
+    """Level 10 and mean 20: shares 0.2 and 0.8, means 20/3 and 70/3; r = 1 is geometric."""
+    protein = Protein(1, level=10.0).double()
+    protein.log_r_background.data.zero_()
+    protein.log_r_foreground.data.zero_()
+    mean = torch.tensor([[20.0]], dtype=torch.float64)
+    background, foreground = 20 / 3, 70 / 3
+    assert protein.foreground_probability(mean).item() == pytest.approx(0.8)
+    assert protein.foreground_mean(mean).item() == pytest.approx(0.8 * foreground)
+    for x in (0, 3, 60):
+        one = 0.2 * (1 / (1 + background)) * (background / (1 + background)) ** x
+        other = 0.8 * (1 / (1 + foreground)) * (foreground / (1 + foreground)) ** x
+        found = protein.foreground_probability(mean, torch.tensor([[float(x)]]).double())
+        assert found.item() == pytest.approx(other / (one + other), rel=1e-5)
+
+
+def test_foreground_is_bayes_rule_by_scipy(protein):
+    rng = np.random.default_rng(0)
+    mean = rng.lognormal(2, 1, (40, 5))
+    x = rng.poisson(mean).astype(float)
+    background, foreground = scipy_parts(protein, x, mean)
+    found = protein.foreground_probability(torch.from_numpy(mean), torch.from_numpy(x))
+    np.testing.assert_allclose(found.detach(), foreground / (background + foreground), rtol=1e-8)
+
+
+def test_expected_foreground_is_the_share():
+    """Averaged over what is counted, what the count says is what was known without it."""
+    protein = Protein(1, level=10.0).double()
+    mean = torch.full((1, 1), 14.0, dtype=torch.float64)
+    x = torch.arange(4000, dtype=torch.float64)[:, None]
+    p = torch.from_numpy(scipy_pmf(protein, x.numpy(), 14.0))
+    given = protein.foreground_probability(mean.expand_as(x), x)
+    assert (p * given).sum().item() == pytest.approx(14**2 / (10**2 + 14**2), rel=1e-5)
+    assert (given.diff(dim=0) >= 0).all()
+
+
+def test_foreground_and_background_add_up(protein):
+    mean = torch.logspace(-3, 4, 40, dtype=torch.float64)[:, None].expand(40, 5)
+    share = protein.foreground_probability(mean)
+    b = protein.log_level.exp()
+    background = (1 - share) * b * mean / (b + mean)
+    torch.testing.assert_close(protein.foreground_mean(mean) + background, mean)
+
+
+def test_only_with_a_background():
+    for name in ("nb", "poisson", "bernoulli"):
+        likelihood = get_likelihood(name)(2)
+        assert not likelihood.has_background
+        for ask in (likelihood.foreground_probability, likelihood.foreground_mean):
+            with pytest.raises(NotImplementedError, match="no background"):
+                ask(torch.ones(1, 2))
+    with pytest.raises(ValueError, match="`level`"):
+        Protein(2, level=0.0)
+
+
 def test_background_is_found_again():
-    """Fitted to bimodal counts it beats the negative binomial, and by what it should."""
+    """Fitted to cells with and without a protein it knows which are which, and how far each
+    scatters, for which one dispersion is not enough."""
     torch.manual_seed(0)
-    n = 3000
-    logits = torch.zeros(n, 2, dtype=torch.float64)
-    is_background = torch.rand(n) < 0.4
-    rate = torch.where(is_background, 3.0, 60.0).double()
-    x = torch.stack([torch.poisson(rate), torch.poisson(torch.full((n,), 40.0).double())], 1)
-    library = torch.full((n,), 76.0, dtype=torch.float64)
-    counts = Counts.from_dense(x, library)
-    values = {}
+    n = 2000
+    has = torch.rand(n, 1) < 0.4
+    mean = torch.where(has, 200.0, 5.0).expand(n, 2).double()
+    draw = torch.distributions.Gamma
+    background = torch.poisson(draw(1.0, 1.0).sample((n, 2)) * 5)
+    foreground = torch.poisson(draw(30.0, 30.0).sample((n, 2)) * 200)
+    x = torch.where(has, foreground, background).double()
+    library = mean.sum(1)
+    counts, values = Counts.from_dense(x, library), {}
     for name in ("nb", "protein"):
         likelihood = get_likelihood(name)(2).double()
+        likelihood.initialize(x.mean(0))
         optimizer = torch.optim.Adam(likelihood.parameters(), lr=0.1)
         for _ in range(150):
             optimizer.zero_grad()
-            loss = -likelihood.log_prob(logits, counts).mean()
+            loss = -likelihood.log_prob(mean.log(), counts).mean()
             loss.backward()
             optimizer.step()
         values[name] = loss.item()
-    assert values["protein"] < values["nb"] - 0.5
-    share = likelihood.background_share.sigmoid()[0].item()
-    level = likelihood.background_level.sigmoid()[0].item()
-    assert share == pytest.approx(0.4, abs=0.05)
-    assert level == pytest.approx(3 / 38, abs=0.03)
+    assert values["protein"] < values["nb"] - 0.3
+    level = likelihood.log_level.exp().detach()
+    assert ((level > 5) & (level < 200)).all()
+    found = likelihood.foreground_probability(mean, x) > 0.5
+    assert (found == has).double().mean() > 0.95
+    r = likelihood.log_r_background.exp(), likelihood.log_r_foreground.exp()
+    assert r[0].tolist() == pytest.approx([1, 1], abs=0.4)
+    assert r[1].tolist() == pytest.approx([30, 30], rel=0.3)

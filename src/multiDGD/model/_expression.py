@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -110,6 +111,23 @@ class ExpressionMixin(PosteriorMixin):
         w[:, first:last] = u[:, : self.module.n_covariate_latent]
         return w
 
+    def _require_background(self, modality: str) -> None:
+        likelihood = self.module.likelihood(modality)
+        if not likelihood.has_background:
+            raise ValueError(
+                f"`modality`: {modality!r} has the likelihood {likelihood.name!r}, which knows no "
+                f"background. Make the model with `likelihoods={{{modality!r}: 'protein'}}`."
+            )
+
+    def _depths(
+        self, manager: CellManager, indices: Sequence[int] | None, modality: str
+    ) -> Tensor:
+        """Libraries of the asked cells; the training cells' median where they have none."""
+        cells = as_positions(indices, manager.adata.n_obs)
+        own_n = manager.libraries[cells, self.module.modalities.index(modality)]
+        depth_n = np.where(own_n > 0, own_n, self.library_medians_[modality])
+        return torch.from_numpy(depth_n.astype(np.float32))
+
     @torch.inference_mode()
     def get_normalized_expression(
         self,
@@ -124,6 +142,7 @@ class ExpressionMixin(PosteriorMixin):
         batch_size: int | None = None,
         return_numpy: bool = False,
         out: str | Path | None = None,
+        include_protein_background: bool = True,
     ) -> pd.DataFrame | np.ndarray:
         """Decoded values of one modality: each feature's share of the cell's counts.
 
@@ -154,6 +173,10 @@ class ExpressionMixin(PosteriorMixin):
         out
             File (``.npy``) to write the array to, for results that do not fit into memory. It is
             returned mapped into memory.
+        include_protein_background
+            Whether values are all that is expected to be counted; `False` leaves the background
+            out of them, at the cell's own depth or, where it has none, the training cells'
+            median. Only for modalities whose likelihood has a background (``"protein"``).
 
         Returns
         -------
@@ -167,8 +190,14 @@ class ExpressionMixin(PosteriorMixin):
             result is larger than the machine's memory.
         """
         modality = self._modality(modality)
+        if include_protein_background:
+            value = _mean
+        else:
+            self._require_background(modality)
+            depth_n = self._depths(self._manager_of(adata), indices, modality)
+            value = partial(_foreground, depth_n)
         return self._decoded_table(
-            lambda likelihood, mean_nf: mean_nf,
+            value,
             modality,
             self._features(modality, gene_list),
             adata,
@@ -223,7 +252,7 @@ class ExpressionMixin(PosteriorMixin):
         """
         modality = self._modality(modality or self.module.modalities[-1])
         return self._decoded_table(
-            lambda likelihood, mean_nf: -torch.expm1(likelihood.log_prob_zero(mean_nf)),
+            lambda likelihood, mean_nf, cells: -torch.expm1(likelihood.log_prob_zero(mean_nf)),
             modality,
             self._features(modality, region_list),
             adata,
@@ -239,7 +268,7 @@ class ExpressionMixin(PosteriorMixin):
 
     def _decoded_table(
         self,
-        value: Callable[[Likelihood, Tensor], Tensor],
+        value: Callable[[Likelihood, Tensor, slice], Tensor],
         modality: str,
         features: np.ndarray,
         adata: AnnData | MuData | None,
@@ -252,7 +281,10 @@ class ExpressionMixin(PosteriorMixin):
         return_numpy: bool,
         out: str | Path | None,
     ) -> pd.DataFrame | np.ndarray:
-        """A function of the decoded means of one modality, for some of its features."""
+        """A function of the decoded means of one modality, for some of its features.
+
+        It is given the likelihood, the means of a few cells and which of the asked ones they are.
+        """
         manager = self._manager_of(adata)
         module, likelihood = self.module, self.module.likelihood(modality)
         at = torch.from_numpy(features).to(module.device)
@@ -267,14 +299,14 @@ class ExpressionMixin(PosteriorMixin):
             for w, continuous, library in inputs:
                 if library_size != "latent":
                     library = torch.full_like(library, float(library_size))
+                here = slice(first, first + len(w))
+                first = here.stop
                 values = []
                 for row in in_batches(w):
                     latent = module.decoder_input(row, continuous)
                     logits = output(module.decoder.hidden(latent, [modality])[modality])
                     mean = likelihood.mean(logits, library)
-                    values.append(value(likelihood, mean)[:, at])
-                here = slice(first, first + len(w))
-                first = here.stop
+                    values.append(value(likelihood, mean, here)[:, at])
                 part = torch.stack(values).mean(0).cpu().numpy()
                 if keeps_draws:
                     found[draw, here] = part
@@ -325,6 +357,17 @@ class ExpressionMixin(PosteriorMixin):
         for modality, value in sums.items():
             error[f"reconstruction_loss_{modality}"] = value / max(n_measured[modality], 1)
         return error
+
+
+def _mean(likelihood: Likelihood, mean_nf: Tensor, cells: slice) -> Tensor:
+    return mean_nf
+
+
+def _foreground(depth_n: Tensor, likelihood: Likelihood, mean_nf: Tensor, cells: slice) -> Tensor:
+    """The part of the means that would not be background in cells of given depths."""
+    total_n = mean_nf.sum(1).clamp(min=torch.finfo(mean_nf.dtype).tiny)
+    scale_n1 = (depth_n[cells].to(mean_nf) / total_n)[:, None]
+    return likelihood.foreground_mean(mean_nf * scale_n1) / scale_n1
 
 
 def _own(w: Tensor) -> list[Tensor]:

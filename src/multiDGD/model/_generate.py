@@ -64,8 +64,8 @@ class GenerationMixin(ExpressionMixin):
         A component is drawn by its weight and a representation from it. What is not given, the
         categories of covariates, continuous covariates and the total counts of all modalities
         together, is that of a training cell of the same component, so that depths are those of
-        the type and remain correlated. Counts follow from the likelihoods, by which totals
-        scatter around what they are drawn for.
+        the type and the place, and remain correlated. Counts follow from the likelihoods, given
+        that they add up to these totals (within 2 %, where 50 draws find such a cell).
 
         Parameters
         ----------
@@ -80,7 +80,7 @@ class GenerationMixin(ExpressionMixin):
         covariates
             Categories of other categorical covariates, by their names.
         library_size
-            Total count to expect, of every modality or by modality.
+            Total count, of every modality or by modality.
         from_
             ``"mixture"`` to draw representations from the mixture; ``"cells"`` to take those of
             training cells, at random with replacement, with the label they were given.
@@ -188,7 +188,7 @@ class GenerationMixin(ExpressionMixin):
             logits = self.module.generative(w_bd, c)["logits"]
             for number, (modality, a) in enumerate(logits.items()):
                 likelihood = self.module.likelihood(modality)
-                x = likelihood.sample(likelihood.mean(a, library_bm[:, number]))
+                x = likelihood.sample_cells(likelihood.mean(a, library_bm[:, number]))
                 parts[modality].append(sparse.csr_matrix(x.cpu().numpy()))
         return {m: sparse.vstack(p, format="csr") for m, p in parts.items()}
 

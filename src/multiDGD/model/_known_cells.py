@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 _N_NEIGHBOURS = 10
@@ -58,9 +59,10 @@ class KnownCells:
         among: np.ndarray,
         generator: np.random.Generator,
     ) -> np.ndarray:
-        """For each new cell a known one of its component, at random, shape ``(n,)``.
+        """For each new cell a known one of its component, shape ``(n,)``.
 
-        Not the nearest one: cells of few counts lie close to the mean, and would hardly ever be
+        They are drawn at random, and then dealt out so that they are close to the new cells. Not
+        the nearest of all: cells of few counts lie close to the mean, and would hardly ever be
         the nearest to a random point.
 
         Parameters
@@ -81,9 +83,20 @@ class KnownCells:
             here = np.flatnonzero(component == k)
             cells = np.flatnonzero(among & (owner == k))
             if len(cells):
-                found[here] = generator.choice(cells, len(here))
+                drawn = generator.choice(cells, len(here))
+                found[here] = self._dealt(drawn, z_nl[torch.from_numpy(here)])
             else:
                 found[here] = self.neighbours(z_nl[torch.from_numpy(here)], among, generator)
+        return found
+
+    def _dealt(self, cells: np.ndarray, z_nl: Tensor) -> np.ndarray:
+        """As many cells as there are points, in the order that brings them closest to these."""
+        found = cells.copy()
+        for first in range(0, len(cells), _CHUNK):
+            here = slice(first, first + _CHUNK)
+            known_ml = torch.from_numpy(self.representation[cells[here], : z_nl.shape[1]])
+            distance = torch.cdist(z_nl[here], known_ml.to(z_nl)).square().cpu().numpy()
+            found[here] = cells[here][linear_sum_assignment(distance)[1]]
         return found
 
     def neighbours(

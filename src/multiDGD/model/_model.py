@@ -21,6 +21,7 @@ from ._calibration import CalibrationMixin
 from ._compare import ComparisonMixin
 from ._components import ComponentMixin, count_components
 from ._differential import DifferentialMixin
+from ._foreground import ForegroundMixin
 from ._generate import GenerationMixin
 from ._impute import ImputationMixin
 from ._latent import LatentMixin
@@ -38,6 +39,7 @@ class MultiDGD(
     QueryMixin,
     CalibrationMixin,
     GenerationMixin,
+    ForegroundMixin,
     PredictiveMixin,
     ComponentMixin,
     ComparisonMixin,

@@ -78,6 +78,8 @@ def start_from_embedding(
     z = torch.from_numpy(z_nl).to(u)
     module.representations.z.copy_(torch.cat([z, u], dim=1))
     module.decoder.initialize_output({m: _mean_share(x, train_cells) for m, x in counts.items()})
+    for modality, x in counts.items():
+        module.likelihood(modality).initialize(_mean_count(x, train_cells))
 
 
 def into_softball(embedding: np.ndarray, train_cells: np.ndarray, radius: float) -> np.ndarray:
@@ -101,10 +103,21 @@ def _around_a_circle(n: int, dim: int, radius: float) -> Tensor:
 
 
 def _mean_share(x: sparse.csr_matrix, cells: np.ndarray) -> Tensor:
-    # By a product, since taking the rows would copy them. One pseudo-count for the whole modality
-    # keeps features without counts off minus infinity.
-    taken = np.zeros(x.shape[0])
-    taken[cells] = 1
-    total = x.T @ taken
+    # One pseudo-count for the whole modality keeps features without counts off minus infinity.
+    total, _ = _totals(x, cells)
     share = (total + 1 / len(total)) / (total.sum() + 1)
     return torch.from_numpy(share)
+
+
+def _mean_count(x: sparse.csr_matrix, cells: np.ndarray) -> Tensor:
+    # Where the modality was measured, and with the same pseudo-count.
+    total, n_measured = _totals(x, cells)
+    return torch.from_numpy((total + 1 / len(total)) / max(n_measured, 1))
+
+
+def _totals(x: sparse.csr_matrix, cells: np.ndarray) -> tuple[np.ndarray, int]:
+    """Counts of each feature in some cells, and how many of these have any."""
+    # By a product, since taking the rows would copy them.
+    taken = np.zeros(x.shape[0])
+    taken[cells] = 1
+    return x.T @ taken, int(taken[np.diff(x.indptr) > 0].sum())

@@ -14,6 +14,7 @@ from multiDGD.nn._workspace import Workspace
 
 from ._functions import LinearLogProb, LogProb
 from ._terms import Terms
+from ._totals import sample_given_totals
 
 
 class Likelihood(nn.Module, ABC):
@@ -34,6 +35,9 @@ class Likelihood(nn.Module, ABC):
     ----------
     name
         Name under which users ask for this likelihood.
+    has_background
+        Whether it tells counts of background from those of foreground, and has
+        :meth:`foreground_probability` and :meth:`foreground_mean`.
 
     Raises
     ------
@@ -42,6 +46,7 @@ class Likelihood(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    has_background: ClassVar[bool] = False
     _registry: ClassVar[dict[str, type[Likelihood]]] = {}
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -83,6 +88,28 @@ class Likelihood(nn.Module, ABC):
     def sample(self, mean_nf: Tensor) -> Tensor:
         """Draw counts with the given means, shape ``(n, f)``, by torch's global generator."""
 
+    def initialize(self, mean_f: Tensor) -> None:
+        """Start parameters where the counts ask; nothing unless a subclass has such parameters.
+
+        Parameters
+        ----------
+        mean_f
+            Mean count of each feature in the training cells, shape ``(f,)``.
+        """
+
+    def sample_cells(self, mean_nf: Tensor) -> Tensor:
+        """Draw counts of cells whose totals are those of their means, shape ``(n, f)``.
+
+        A real cell's library is its total; where a few features with much scatter have most of
+        the counts, totals of independent draws are far from it.
+
+        Parameters
+        ----------
+        mean_nf
+            Mean counts, shape ``(n, f)``.
+        """
+        return sample_given_totals(self.sample, mean_nf)
+
     def fisher(self, mean_nf: Tensor) -> Tensor:
         """Fisher information of each count about the logarithm of its mean, shape ``(n, f)``.
 
@@ -96,6 +123,32 @@ class Likelihood(nn.Module, ABC):
             Mean counts, shape ``(n, f)``.
         """
         return mean_nf
+
+    def foreground_probability(self, mean_nf: Tensor, counts_nf: Tensor | None = None) -> Tensor:
+        """Probability that each count is of foreground, shape ``(n, f)``.
+
+        Only of likelihoods with ``has_background``.
+
+        Parameters
+        ----------
+        mean_nf
+            Mean counts, shape ``(n, f)``.
+        counts_nf
+            What was counted, shape ``(n, f)``; without it, what is to be expected of a count.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no background.")
+
+    def foreground_mean(self, mean_nf: Tensor) -> Tensor:
+        """What of the means is foreground, shape ``(n, f)``.
+
+        Only of likelihoods with ``has_background``.
+
+        Parameters
+        ----------
+        mean_nf
+            Mean counts, shape ``(n, f)``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no background.")
 
     def terms(self, learned: bool) -> Terms:
         """What evaluates the distribution and its derivatives for blocks of rows.

@@ -49,3 +49,7 @@ class Bernoulli(Poisson):
     def sample(self, mean_nf: Tensor) -> Tensor:
         """Draw zeros and ones, shape ``(n, f)``."""
         return torch.bernoulli(-torch.expm1(-mean_nf))
+
+    def sample_cells(self, mean_nf: Tensor) -> Tensor:
+        """Draw zeros and ones, which do not add up to a library, shape ``(n, f)``."""
+        return self.sample(mean_nf)
