@@ -14,7 +14,8 @@ from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_multiome
-from multiDGD.model._calibration import fit_temperature
+from multiDGD.latent import GaussianMixtureSupervised
+from multiDGD.model._calibration import class_correlation, fit_temperature
 from multiDGD.module import MultiDGDModule, Restriction, add_categories
 from multiDGD.nn import Counts
 from multiDGD.train import learn_categories
@@ -517,6 +518,28 @@ def test_temperature_is_that_of_the_labels():
     assert fit_temperature(log_prob[:0], labels[:0]) == pytest.approx(1, rel=0.05)
 
 
+@pytest.mark.parametrize("components", [1, 2])
+def test_classes_share_a_correlation(components):
+    torch.manual_seed(0)
+    mixture = GaussianMixtureSupervised(3, components, 4, "diagonal", (2.0, 5.0), (0.2, 1.0))
+    truth = torch.eye(4)
+    truth[0, 1] = truth[1, 0] = -0.7
+    truth[2, 3] = truth[3, 2] = 0.3
+    root = torch.linalg.cholesky(truth)
+
+    def drawn(n):
+        component = torch.randint(3 * components, (n,))
+        noise = (torch.randn(n, 4) @ root.T) * mixture.stddev[component]
+        return mixture.mean[component] + noise, component // components
+
+    found = class_correlation(*drawn(20_000), mixture)
+    np.testing.assert_allclose(found, truth, atol=0.03)
+    # Ten cells say little of it.
+    few = class_correlation(*drawn(10), mixture)
+    assert np.linalg.eigvalsh(few).min() > 0.1
+    np.testing.assert_array_equal(np.diag(few), 1)
+
+
 def test_a_donor_is_labelled_by_another(bmmc_multiome):
     first = (bmmc_multiome.obs["batch"] == "s1d1").to_numpy()
     reference = fitted(
@@ -537,6 +560,14 @@ def test_a_donor_is_labelled_by_another(bmmc_multiome):
     assert roc_auc_score(predicted == truth, sure) > 0.6
     assert abs(sure.mean() - (predicted == truth).mean()) < 0.15
     assert model.label_temperature_ == reference.label_temperature_ > 1.5
+    # The correlation within types was learned from one donor and holds in the other.
+    known = np.isin(truth, reference.summary.labels)
+    at = np.arange(len(truth))[known], reference.summary.labels.searchsorted(truth[known])
+    cells, w = model._representation(model.adata_manager, None, None)
+    shaped = model._label_log_prob(model.adata_manager, cells, w).numpy()
+    model.label_correlation_ = None
+    plain = model._label_log_prob(model.adata_manager, cells, w).numpy()
+    assert np.mean(shaped[at] - plain[at]) > 0.03
 
 
 @pytest.mark.slow

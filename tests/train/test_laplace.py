@@ -254,6 +254,43 @@ class TestEvidence:
         expected = (likelihood[:, None] + joint).logsumexp(0) + math.log(float(grid[1] - grid[0]))
         torch.testing.assert_close(found - found[0], expected - expected[0], rtol=1e-6, atol=1e-6)
 
+    def test_dimensions_that_go_together(self):
+        # The same over a grid in two dimensions, with components that share a correlation.
+        torch.manual_seed(0)
+        module = MultiDGDModule(
+            1, {"rna": 20}, n_latent=2, n_components=2, likelihoods="poisson",
+            decoder_kwargs={"n_units": 8, **DECODERS[0]},
+        ).double()  # fmt: skip
+        mean_kl = torch.tensor([[-1.0, 0.4], [0.6, 0.2]]).double()
+        neglogvar_kl = torch.tensor([[1.0, 0.5], [1.5, 0.0]]).double()
+        module.mixture.mean.data, module.mixture.neglogvar.data = mean_kl, neglogvar_kl
+        module.mixture.weight.data = torch.tensor([0.3, -0.2]).double()
+        correlation = torch.tensor([[1.0, 0.8], [0.8, 1.0]]).double()
+        batch = batch_of(module, [40.0], covariates=torch.zeros(1, 0, dtype=torch.int64))
+        batch["continuous"] = torch.zeros(1, 0).double()
+        w = torch.tensor([[0.2, -0.1]]).double()
+        found = component_log_evidence(module, batch, w, correlation)[0]
+
+        leaf = w.clone().requires_grad_()
+        loss = module.objective(batch, leaf).reconstruction_loss["reconstruction_loss_rna"].sum()
+        (slope,) = torch.autograd.grad(loss, leaf)
+        bend = fisher_information(module, batch, w)[0]
+        side = torch.linspace(-7, 7, 701).double()
+        grid = torch.cartesian_prod(side, side)
+        away = grid - w
+        likelihood = -away @ slope[0] - 0.5 * ((away @ bend) * away).sum(1)
+        expected = []
+        for k, log_pi in enumerate(module.mixture.mixture_probs().log()):
+            sd = (-0.5 * neglogvar_kl[k]).exp()
+            prior = torch.distributions.MultivariateNormal(
+                mean_kl[k], sd[:, None] * correlation * sd
+            )
+            expected.append(log_pi + (likelihood + prior.log_prob(grid)).logsumexp(0))
+        expected = torch.stack(expected).detach()
+        torch.testing.assert_close(found - found[0], expected - expected[0], rtol=1e-5, atol=1e-5)
+        plain = component_log_evidence(module, batch, w)[0]
+        assert abs((plain - plain[0] - found + found[0])[1]) > 0.01
+
     def test_the_module_is_left_as_it_is(self):
         module = make()
         component_log_evidence(module, batch_of(module), rows_of(module))

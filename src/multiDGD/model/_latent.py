@@ -178,7 +178,9 @@ class LatentMixin(PosteriorMixin):
         The place of a cell is not known exactly, and its most probable place leans towards some
         class: what each class says of the counts is therefore averaged over all places where the
         cell may lie (by a normal approximation; see
-        :func:`multiDGD.train.component_log_evidence`). Where at least 20 labelled cells were held
+        :func:`multiDGD.train.component_log_evidence`). Classes are as wide along each dimension as
+        their components, and share the correlation that all labelled training cells have around
+        theirs. Where at least 20 labelled cells were held
         out from training, which never shows their labels to the model, probabilities are tempered
         until they explain these labels best.
 

@@ -36,6 +36,7 @@ class PosteriorMixin(CellsMixin):
 
     weight_precision_: float
     output_posteriors_: dict[str, dict[str, Any]] | None
+    label_correlation_: np.ndarray | None
 
     def _on_trained(self) -> None:
         super()._on_trained()
@@ -92,9 +93,11 @@ class PosteriorMixin(CellsMixin):
         """
         seen = Restriction(self.module, manager.observed)
         mixture = cast(GaussianMixtureSupervised, self.module.mixture)
+        correlation = self.label_correlation_
+        shape = None if correlation is None else torch.from_numpy(correlation).to(mixture.mean)
         parts = [torch.zeros(0, mixture.Nclass)]
         for batch, w_bd in self._with_rows(manager, cells, w, batch_size):
-            joint_bk = component_log_evidence(seen.module, seen.batch(batch), w_bd)
+            joint_bk = component_log_evidence(seen.module, seen.batch(batch), w_bd, shape)
             joint_bc = joint_bk.view(len(w_bd), mixture.Nclass, -1).logsumexp(2)
             parts.append(joint_bc.log_softmax(1).cpu())
         self.module.workspace.clear()

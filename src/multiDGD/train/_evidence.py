@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multiDGD.latent import GaussianMixture
 from multiDGD.module import MultiDGDModule
 
 from ._curvature import prior_precision
@@ -15,7 +16,10 @@ from ._laplace import fisher_information
 
 
 def component_log_evidence(
-    module: MultiDGDModule, batch: dict[str, Any], representation: Tensor
+    module: MultiDGDModule,
+    batch: dict[str, Any],
+    representation: Tensor,
+    correlation: Tensor | None = None,
 ) -> Tensor:
     r"""Log joint density of each cell's counts and each component, but for a constant of the cell.
 
@@ -36,6 +40,9 @@ def component_log_evidence(
         A minibatch of n cells on the module's device.
     representation
         Points near the maxima, shape ``(n, n_representation)``.
+    correlation
+        Of the dimensions of z within every component, shape ``(n_latent, n_latent)``; none by
+        default, as in the mixture itself.
 
     Returns
     -------
@@ -45,23 +52,37 @@ def component_log_evidence(
     with torch.no_grad():
         precision = fisher_information(module, batch, representation)
         mixture, n_latent = module.mixture, module.n_latent
-        prior_kl = mixture.neglogvar.exp().expand(-1, n_latent)
         rest = prior_precision(module, batch, representation)[:, n_latent:]
         precision.diagonal(dim1=1, dim2=2)[:, n_latent:] += rest
         log_pi_k = mixture.weight.log_softmax(0)
+        prior_kll, volume_k = _priors(mixture, correlation)
         found = []
-        for log_pi, mean, prior in zip(log_pi_k, mixture.mean, prior_kl, strict=True):
+        for log_pi, mean, prior, volume in zip(
+            log_pi_k, mixture.mean, prior_kll, volume_k, strict=True
+        ):
             here = precision.clone()
-            here.diagonal(dim1=1, dim2=2)[:, :n_latent] += prior
+            here[:, :n_latent, :n_latent] += prior
             factor = torch.linalg.cholesky(here)
             away = mean - representation[:, :n_latent]
+            pull = away @ prior
             slope = slope_nd.clone()
-            slope[:, :n_latent] += prior * away
+            slope[:, :n_latent] += pull
             half = torch.linalg.solve_triangular(factor, slope[..., None], upper=False)
-            gain = 0.5 * half.square().sum((1, 2)) - 0.5 * (prior * away.square()).sum(1)
-            volume = 0.5 * prior.log().sum() - factor.diagonal(dim1=1, dim2=2).log().sum(1)
-            found.append(log_pi + gain + volume)
+            gain = 0.5 * half.square().sum((1, 2)) - 0.5 * (pull * away).sum(1)
+            lost = factor.diagonal(dim1=1, dim2=2).log().sum(1)
+            found.append(log_pi + volume + gain - lost)
         return torch.stack(found, dim=1)
+
+
+def _priors(mixture: GaussianMixture, correlation: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Precisions of the components, shape ``(K, L, L)``, and half their log determinants."""
+    root_kl = (0.5 * mixture.neglogvar).exp().expand(-1, mixture.dim)
+    if correlation is None:
+        return torch.diag_embed(root_kl.square()), root_kl.log().sum(1)
+    factor = torch.linalg.cholesky(correlation)
+    inverse = torch.cholesky_inverse(factor)
+    precision_kll = root_kl[:, :, None] * inverse * root_kl[:, None]
+    return precision_kll, root_kl.log().sum(1) - factor.diagonal().log().sum()
 
 
 def _slope(module: MultiDGDModule, batch: dict[str, Any], representation: Tensor) -> Tensor:
