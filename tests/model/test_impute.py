@@ -82,6 +82,23 @@ class TestImpute:
         own = np.asarray(query["atac"].X.sum(1)).ravel()
         np.testing.assert_allclose(model.impute(query, "atac").sum(1), own, rtol=1e-4)
 
+    def test_features_that_are_lacking_are_no_counts_that_are_lacking(self):
+        rng = np.random.default_rng(0)
+        mdata = toy_mudata(80)
+        depth = rng.lognormal(3, 0.8, 80)[:, None]
+        for part in mdata.mod.values():
+            part.X = rng.poisson(depth * rng.uniform(0.5, 2, part.n_vars)).astype(np.float32) + 1
+        MultiDGD.setup_mudata(mdata)
+        model = MultiDGD(mdata, n_latent=3)
+        model.train(max_epochs=5, batch_size=16, **QUIET)
+        whole = only(mdata, "rna")
+        few = md.MuData({"rna": mdata["rna"][:, :4].copy()})
+        libraries = [model.impute(query, "atac").sum(1) for query in (whole, few)]
+        assert abs(np.log(libraries[1] / libraries[0]).median()) < 0.15
+        # And of a modality of which only these were measured, all are imputed.
+        own = np.asarray(mdata["rna"].X.sum(1)).ravel()
+        assert abs(np.log(model.impute(few, "rna").sum(1) / own).median()) < 0.15
+
     def test_draws_are_counts_around_draws_of_the_mean(self, model):
         query = only(model.adata, "atac")
         draws = model.impute(query, "rna", library_size=300, n_samples=300)

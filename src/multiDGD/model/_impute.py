@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from multiDGD.data import CellManager
 from multiDGD.train import category_means
 
+from ._cells import as_positions
 from ._depth import DepthModel
 from ._expression import ExpressionMixin
 from ._place_regression import PlaceRegression, SomeCells, fit_place_regression
@@ -210,7 +211,7 @@ class ImputationMixin(ExpressionMixin):
         module = self.module
         is_drawn = n_samples is not None
         cells, w = self._representation(manager, indices, batch_size)
-        library_nm = manager.libraries[cells]
+        library_nm = self._whole_libraries(manager, indices, batch_size)
         lacks_n = torch.from_numpy(library_nm[:, module.modalities.index(modality)] == 0)
         regression = self._regression(modality)
         # What mends the answer was learned for libraries as predicted.
@@ -259,6 +260,24 @@ class ImputationMixin(ExpressionMixin):
                 f"{self.module.modalities}."
             )
         return lacking[0]
+
+    def _whole_libraries(
+        self, manager: CellManager, indices: Sequence[int] | None, batch_size: int | None
+    ) -> np.ndarray:
+        """Libraries of the asked cells, as if all features had been measured in them."""
+        module = self.module
+        library_nm = manager.libraries[as_positions(indices, manager.adata.n_obs)].copy()
+        n_features = self.summary.n_features
+        partial = {m: at for m, at in manager.observed.items() if len(at) < n_features[m]}
+        first = 0
+        for batch, w in self._decoded(manager, indices, batch_size) if partial else ():
+            here = slice(first, first + len(w))
+            first = here.stop
+            logits = module.generative(w, batch["continuous"], list(partial))["logits"]
+            for modality, at in partial.items():
+                seen_n = logits[modality].softmax(-1)[:, at].sum(1)
+                library_nm[here, module.modalities.index(modality)] /= seen_n.cpu().numpy()
+        return library_nm
 
     def _depth(
         self,
