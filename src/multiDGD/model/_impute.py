@@ -157,6 +157,12 @@ class ImputationMixin(ExpressionMixin):
         modality is the decoder's answer there, for a library of the size that cells with such a
         representation and such libraries in the other modalities had in training.
 
+        For features that are counted at least once a cell on average, this is mixed with what
+        training cells that have the modality and others counted at such places: a kernel ridge
+        regression of log counts, learned at the end of training, whose share is what explains
+        held-out cells best. Cells that have the modality keep the decoder's answer, and so do all
+        if fewer than 20 held-out cells have it and another one.
+
         To see how good this is, leave the modality out of ``adata``: where it is there, it has
         its say in where the cells lie.
 
