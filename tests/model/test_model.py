@@ -5,7 +5,6 @@ import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
-import scvi
 import torch
 from scvi.train import SaveCheckpoint
 from tests.toy import toy_adata, toy_mudata
@@ -294,29 +293,6 @@ def test_number_of_components_without_labels():
     mdata = toy_mudata(100)
     MultiDGD.setup_mudata(mdata)
     assert MultiDGD(mdata).module.mixture.n_mix_comp == 4
-
-
-def test_the_final_step_brings_cells_nearer_to_where_they_would_be_found():
-    def mean_distance(final_step):
-        scvi.settings.seed = 0
-        mdata = toy_mudata(120, rate=4)
-        MultiDGD.setup_mudata(mdata, labels_key="label", batch_key="batch")
-        model = MultiDGD(mdata, n_latent=3)
-        model.train(
-            max_epochs=4, train_size=0.6, validation_size=0.2, final_step=final_step,
-            enable_progress_bar=False, accelerator="cpu",
-        )  # fmt: skip
-        labelled = np.isin(np.arange(120), model.train_indices_)
-        start = model.module.representations.z.detach()
-        distance = np.zeros(120)
-        for some, use in ((labelled, True), (~labelled, False)):
-            cells = np.flatnonzero(some)
-            end = model._infer(model.adata_manager, cells, start=start[cells], use_labels=use)
-            distance[cells] = (end - start[cells]).norm(dim=1)
-        return [distance[x].mean() for x in (model.train_indices_, model.validation_indices_)]
-
-    for with_step, without in zip(mean_distance(True), mean_distance(False), strict=True):
-        assert with_step < 0.5 * without
 
 
 def test_published_preset_is_a_fresh_copy_and_runs():

@@ -37,7 +37,6 @@ def published_defaults() -> dict[str, dict[str, Any]]:
         },
         "train": {
             "start": "zero",
-            "final_step": False,
             "max_epochs": 500,
             "batch_size": 128,
             "early_stopping": True,

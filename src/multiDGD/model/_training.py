@@ -41,7 +41,6 @@ class TrainingMixin(CellsMixin):
         early_stopping: bool = True,
         start: Literal["spectral", "zero"] | np.ndarray | None = None,
         keep_on_device: bool = False,
-        final_step: bool = True,
         datasplitter_kwargs: dict[str, Any] | None = None,
         plan_kwargs: dict[str, Any] | None = None,
         **trainer_kwargs: Any,
@@ -81,10 +80,6 @@ class TrainingMixin(CellsMixin):
         keep_on_device
             Move all counts to the device at the start instead of minibatch by minibatch. They
             take 20 bytes for each that is not zero.
-        final_step
-            Take one second-order step with each cell's representation after the last epoch. The
-            small steps of training leave cells a little short of where their counts put them,
-            which is where the same cell would be found if it were asked about as a new one.
         datasplitter_kwargs
             Further arguments of :class:`scvi.dataloaders.DataSplitter`.
         plan_kwargs
@@ -149,13 +144,8 @@ class TrainingMixin(CellsMixin):
             runner()
         finally:
             self.module.workspace.clear()
-        is_visited = (plan.row_optimizer.visits > 0).cpu().numpy()
-        is_visited[splitter.train_idx] = False
-        if final_step:
-            self._step_rows(np.asarray(splitter.train_idx), use_labels=True)
-            self._step_rows(np.flatnonzero(is_visited))
-        is_visited[splitter.train_idx] = True
-        self._infer_rows(np.flatnonzero(~is_visited))
+        unvisited = (plan.row_optimizer.visits == 0).nonzero().squeeze(-1).cpu().numpy()
+        self._infer_rows(np.setdiff1d(unvisited, splitter.train_idx))
         self._place_incomplete(splitter.train_idx)
         self.weight_precision_ = plan.weight_precision
         self._on_trained()
@@ -179,11 +169,6 @@ class TrainingMixin(CellsMixin):
             table = self.module.representations.z
             with torch.no_grad():
                 table[torch.from_numpy(cells).to(table.device)] = found.to(table.device)
-
-    def _step_rows(self, cells: np.ndarray, **how: Any) -> None:
-        """Move cells by one step towards the representation that a new cell like them gets."""
-        start = self.module.representations.z.detach().cpu()[torch.from_numpy(cells)]
-        self._infer_rows(cells, start=start, max_steps=1, **how)
 
     def _take_over(self) -> None:
         """Give the table a row for each cell at hand, which need not be those of before."""
