@@ -45,7 +45,8 @@ held out; their representations are then found with the model frozen, minibatche
   tolerance of 0.001 nats, for all held-out cells.
 - **time in training epochs**: an epoch is that of as many training cells, from blocks of 12 steps (fewer where an epoch has fewer) taken
   in turns with the inference in one process; medians, with the least and largest of the pairs.
-- **training cells nearest to themselves**: training cells are asked about as if they were new. Share
+- **training cells nearest to themselves**: cells of the model, of which a tenth served for validation, are
+  asked about as if they were new. Share
   whose own row is nearer than the row of any other cell of the same type: with the rows as training
   left them, and as they are when these have descended to their own optimum (`start=` the table).
   Training ends before each row has reached its optimum; that, and no tolerance, limits the first.
