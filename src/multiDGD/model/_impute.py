@@ -274,13 +274,13 @@ class ImputationMixin(ExpressionMixin):
         module = self.module
         library_nm = manager.libraries[as_positions(indices, manager.adata.n_obs)].copy()
         n_features = self.summary.n_features
-        partial = {m: at for m, at in manager.observed.items() if len(at) < n_features[m]}
+        incomplete = {m: at for m, at in manager.observed.items() if len(at) < n_features[m]}
         first = 0
-        for batch, w in self._decoded(manager, indices, batch_size) if partial else ():
+        for batch, w in self._decoded(manager, indices, batch_size) if incomplete else ():
             here = slice(first, first + len(w))
             first = here.stop
-            logits = module.generative(w, batch["continuous"], list(partial))["logits"]
-            for modality, at in partial.items():
+            logits = module.generative(w, batch["continuous"], list(incomplete))["logits"]
+            for modality, at in incomplete.items():
                 seen_n = logits[modality].softmax(-1)[:, at].sum(1)
                 library_nm[here, module.modalities.index(modality)] /= seen_n.cpu().numpy()
         return library_nm
