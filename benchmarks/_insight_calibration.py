@@ -11,7 +11,7 @@ from _insight import Figures, Task
 
 from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_multiome
-from multiDGD.model._calibration import fit_temperature
+from multiDGD.model._calibration import calibrated, fit_calibration
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "logger": False}
 N_NEW = 500
@@ -128,12 +128,12 @@ def _guesses(train: Dataset, new: Dataset) -> dict[str, torch.Tensor]:
         at_place = model.module.mixture.class_log_prob(w[:, : model.module.n_latent])
     integrated = model._label_log_prob(manager, at, w)
     predicted = torch.from_numpy(np.log(model.predict(query, soft=True).to_numpy() + 1e-30))
-    best = (integrated / fit_temperature(integrated, codes)).log_softmax(1)
+    best = calibrated(integrated, *fit_calibration(integrated, codes))
     found = {
         "most probable place": at_place,
         "all places": integrated,
-        "all places, tempered (predict)": predicted,
-        "all places, best temperature": best,
+        "all places, calibrated (predict)": predicted,
+        "all places, best calibration": best,
     }
     return {line: _guess(log_prob, codes) for line, log_prob in found.items()}
 
@@ -203,7 +203,7 @@ TASKS = {
         "cells by seed, which has not seen it: by the mixture's posterior at its most probable "
         "place, and with its places integrated out. ECE in 10 bins over all cells; *by chance* is "
         f"what the same probabilities would show on average ({N_DRAWS} draws) if they were exactly "
-        "right; log probability of the true type (nats). *Best temperature* is fitted, in each "
+        "right; log probability of the true type (nats). *Best calibration* is fitted, in each "
         "part, to the very labels that are asked about, as a bound.",
     ),
 }

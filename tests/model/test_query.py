@@ -15,7 +15,7 @@ from tests.toy import toy_adata, toy_mudata
 from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_multiome
 from multiDGD.latent import GaussianMixtureSupervised
-from multiDGD.model._calibration import class_correlation, fit_temperature
+from multiDGD.model._calibration import calibrated, class_correlation, fit_calibration
 from multiDGD.module import MultiDGDModule, Restriction, add_categories
 from multiDGD.nn import Counts
 from multiDGD.train import learn_categories
@@ -510,12 +510,21 @@ def test_types_that_the_reference_lacks_are_told(bmmc_multiome, unknown):
     assert 0.25 < np.median(found[~new[held_out]]) < 0.75
 
 
-def test_temperature_is_that_of_the_labels():
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_calibration_is_that_of_the_labels(noise):
     torch.manual_seed(0)
-    log_prob = torch.randn(5000, 4) * 3
-    labels = torch.distributions.Categorical(logits=log_prob / 2.5).sample()
-    assert fit_temperature(log_prob, labels) == pytest.approx(2.5, rel=0.06)
-    assert fit_temperature(log_prob[:0], labels[:0]) == pytest.approx(1, rel=0.05)
+    log_prob = torch.randn(20_000, 4) * 3
+    truth = (1 - noise) * (log_prob / 2.5).softmax(1) + noise / 4
+    torch.testing.assert_close(calibrated(log_prob, 2.5, noise).exp().float(), truth)
+    labels = torch.distributions.Categorical(truth).sample()
+    temperature, found = fit_calibration(log_prob, labels)
+    assert temperature == pytest.approx(2.5, rel=0.06)
+    assert found == pytest.approx(noise, abs=0.021)
+
+
+def test_without_labels_nothing_is_calibrated():
+    log_prob = torch.randn(0, 4)
+    assert fit_calibration(log_prob, torch.zeros(0)) == pytest.approx((1, 0))
 
 
 @pytest.mark.parametrize("components", [1, 2])
@@ -560,6 +569,7 @@ def test_a_donor_is_labelled_by_another(bmmc_multiome):
     assert roc_auc_score(predicted == truth, sure) > 0.6
     assert abs(sure.mean() - (predicted == truth).mean()) < 0.15
     assert model.label_temperature_ == reference.label_temperature_ > 1.5
+    assert model.label_noise_ == reference.label_noise_
     # The correlation within types was learned from one donor and holds in the other.
     known = np.isin(truth, reference.summary.labels)
     at = np.arange(len(truth))[known], reference.summary.labels.searchsorted(truth[known])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from sklearn.covariance import ledoit_wolf_shrinkage
@@ -12,16 +14,18 @@ from multiDGD.latent import GaussianMixtureSupervised
 from ._posterior import PosteriorMixin
 from ._random import some_cells
 
-# With fewer cells a temperature says more about them than about the model.
+# With fewer cells a calibration says more about them than about the model.
 _MIN_CELLS = 20
-# More cells would not change one number.
+# More cells would not change two numbers.
 _MAX_CELLS = 2000
+_MAX_NOISE = 0.3
 
 
 class CalibrationMixin(PosteriorMixin):
-    """The shape of classes, and the temperature that held-out cells' labels ask for."""
+    """The shape of classes, and the calibration that held-out cells' labels ask for."""
 
     label_temperature_: float
+    label_noise_: float
 
     def _on_trained(self) -> None:
         super()._on_trained()
@@ -31,16 +35,17 @@ class CalibrationMixin(PosteriorMixin):
         held_out = np.concatenate([self.validation_indices_, self.test_indices_]).astype(int)
         labels = self.adata_manager.create_torch_dataset().labels
         known = self.train_indices_[labels[self.train_indices_] >= 0]
-        z_nl = self.module.representations.z.detach().cpu()[known, : self.module.n_latent]
+        w = self.module.representations.z.detach().cpu()
+        z_nl = w[known, : self.module.n_latent]
         self.label_correlation_ = class_correlation(z_nl, torch.from_numpy(labels[known]), mixture)
         cells = some_cells(held_out[labels[held_out] >= 0], _MAX_CELLS)
         if len(cells) < _MIN_CELLS:
-            self.label_temperature_ = 1.0
+            self.label_temperature_, self.label_noise_ = 1.0, 0.0
             return
-        # In training, rows of held-out cells follow the decoder; these are what new cells get.
-        w = self._infer(self.adata_manager, cells)
-        log_prob = self._label_log_prob(self.adata_manager, cells, w)
-        self.label_temperature_ = fit_temperature(log_prob, torch.from_numpy(labels[cells]))
+        log_prob = self._label_log_prob(self.adata_manager, cells, w[cells])
+        self.label_temperature_, self.label_noise_ = fit_calibration(
+            log_prob, torch.from_numpy(labels[cells])
+        )
 
 
 @torch.no_grad()
@@ -81,20 +86,50 @@ def class_correlation(
     return found
 
 
-def fit_temperature(log_prob_nc: Tensor, labels_n: Tensor) -> float:
-    r"""The temperature T at which ``softmax(log_prob / T)`` explains labels best.
+def calibrated(log_prob_nc: Tensor, temperature: float, noise: float) -> Tensor:
+    r"""Log of :math:`(1 - \epsilon)\,\mathrm{softmax}(\log p / T) + \epsilon / C`.
 
-    One number for all cells and classes (Guo et al., 2017), under the prior
-    :math:`\log T \sim N(0, 1)`.
+    A temperature T makes all probabilities less sure alike (Guo et al., 2017). A share
+    :math:`\epsilon` of labels that say nothing, as those of damaged cells or of annotators' slips,
+    bounds the surest of them, which no temperature does without spoiling the others.
 
     Parameters
     ----------
     log_prob_nc
-        Log probabilities, shape ``(n, classes)``.
+        Log probabilities of C classes, shape ``(n, C)``.
+    temperature
+        T, above 0.
+    noise
+        :math:`\epsilon`, from 0 to below 1.
+    """
+    tempered = (log_prob_nc.double() / temperature).log_softmax(-1)
+    if not noise:
+        return tempered
+    uniform = torch.tensor(noise / log_prob_nc.shape[-1], dtype=torch.float64)
+    return torch.logaddexp(tempered + math.log1p(-noise), uniform.log())
+
+
+def fit_calibration(log_prob_nc: Tensor, labels_n: Tensor) -> tuple[float, float]:
+    r"""The temperature and noise with which :func:`calibrated` explains labels best.
+
+    The same for all cells and classes, under the priors :math:`\log T \sim N(0, 1)` and
+    :math:`\epsilon \sim U(0, 0.3)`.
+
+    Parameters
+    ----------
+    log_prob_nc
+        Log probabilities, shape ``(n, C)``.
     labels_n
         Codes of the true classes, shape ``(n,)``.
     """
-    log_t = torch.linspace(-2, 4, 121, dtype=torch.float64)
-    tempered = (log_prob_nc.double() / log_t.exp()[:, None, None]).log_softmax(-1)
-    true = tempered[:, torch.arange(len(labels_n)), labels_n.long()].sum(1)
-    return float(log_t[(true - log_t**2 / 2).argmax()].exp())
+    every = torch.arange(len(labels_n)), labels_n.long()
+    noise_e1 = torch.linspace(0, _MAX_NOISE, 31, dtype=torch.float64)[:, None]
+    n_classes = log_prob_nc.shape[1]
+    found = []
+    for log_t in torch.linspace(-2, 4, 121, dtype=torch.float64):
+        true_n = (log_prob_nc.double() / log_t.exp()).softmax(1)[every]
+        noisy_en = (1 - noise_e1) * true_n + noise_e1 / n_classes
+        explained_e = noisy_en.clamp(min=1e-300).log().sum(1) - log_t**2 / 2
+        best = int(explained_e.argmax())
+        found.append((float(explained_e[best]), float(log_t.exp()), float(noise_e1[best])))
+    return max(found)[1:]

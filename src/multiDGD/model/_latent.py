@@ -14,6 +14,7 @@ from torch import Tensor
 
 from multiDGD.latent import GaussianMixtureSupervised
 
+from ._calibration import calibrated
 from ._posterior import PosteriorMixin
 
 
@@ -21,6 +22,7 @@ class LatentMixin(PosteriorMixin):
     """Representations, components and labels of cells."""
 
     label_temperature_: float
+    label_noise_: float
 
     def _rows(
         self,
@@ -182,7 +184,7 @@ class LatentMixin(PosteriorMixin):
         their components, and share the correlation that all labelled training cells have around
         theirs. Where at least 20 labelled cells were held
         out from training, which never shows their labels to the model, probabilities are tempered
-        until they explain these labels best.
+        and mixed with a small share of equal ones until they explain these labels best.
 
         Parameters
         ----------
@@ -214,7 +216,7 @@ class LatentMixin(PosteriorMixin):
         log_prob = self._label_log_prob(manager, cells, w, batch_size)
         labels = self.summary.labels
         if soft:
-            log_prob = (log_prob / self.label_temperature_).log_softmax(1)
+            log_prob = calibrated(log_prob, self.label_temperature_, self.label_noise_)
             names = manager.adata.obs_names[cells]
-            return pd.DataFrame(log_prob.exp().numpy(), index=names, columns=labels)
+            return pd.DataFrame(log_prob.exp().float().numpy(), index=names, columns=labels)
         return labels[log_prob.argmax(1).numpy()]

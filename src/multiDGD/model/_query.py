@@ -31,6 +31,7 @@ _LEARNED = (
     "imputers_",
     "typical_scores_",
     "label_temperature_",
+    "label_noise_",
     "label_correlation_",
     "output_posteriors_",
     "known_cells_",

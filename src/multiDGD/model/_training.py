@@ -47,8 +47,8 @@ class TrainingMixin(CellsMixin):
     ) -> None:
         """Fit decoder, mixtures and the cells' representations together.
 
-        Cells outside the training set learn their representation too, but nothing is learned
-        from them.
+        Cells outside the training set are placed afterwards as any new cell is; nothing is
+        learned from them.
 
         On a model from :meth:`load_query_data` nothing of the reference is changed: categories
         that it does not know are learned, then all cells are placed. Of the arguments only
@@ -144,23 +144,23 @@ class TrainingMixin(CellsMixin):
             runner()
         finally:
             self.module.workspace.clear()
-        unvisited = (plan.row_optimizer.visits == 0).nonzero().squeeze(-1).cpu().numpy()
-        self._infer_rows(np.setdiff1d(unvisited, splitter.train_idx))
-        self._place_incomplete(splitter.train_idx)
+        self._place_anew(splitter.train_idx)
         self.weight_precision_ = plan.weight_precision
         self._on_trained()
 
-    def _place_incomplete(self, train_cells: np.ndarray) -> None:
-        """Place cells that lack a modality anew.
+    def _place_anew(self, train_cells: np.ndarray) -> None:
+        """Give cells a new place that training leaves far from where their counts fit best.
 
-        They started where other cells' modalities suggest, which is far from where their own
-        counts fit best for a training of small steps. Less is known of them than of others, so
-        several components may explain them.
+        Held-out cells followed the decoder in small steps; now they get what any new cell gets.
+        Cells that lack a modality started where other cells' modalities suggest. Less is known of
+        them than of others, so several components may explain them.
         """
-        lacking = np.flatnonzero((self.adata_manager.libraries == 0).any(1))
-        is_train = np.isin(lacking, train_cells)
-        self._infer_rows(lacking[is_train], n_starts=3, use_labels=True)
-        self._infer_rows(lacking[~is_train], n_starts=3)
+        lacks = (self.adata_manager.libraries == 0).any(1)
+        is_train = np.zeros(len(lacks), dtype=bool)
+        is_train[train_cells] = True
+        self._infer_rows(np.flatnonzero(~is_train & ~lacks))
+        self._infer_rows(np.flatnonzero(~is_train & lacks), n_starts=3)
+        self._infer_rows(np.flatnonzero(is_train & lacks), n_starts=3, use_labels=True)
 
     def _infer_rows(self, cells: np.ndarray, **how: Any) -> None:
         """Give cells the representation that any new cell gets."""
