@@ -77,5 +77,41 @@ class TestNumberedBatches:
 def test_batch_size_without_cells():
     adata = numbered()
     MultiDGD.setup_anndata(adata)
-    with pytest.raises(ValueError, match="`batch_size` must be at least 1, found 0"):
+    with pytest.raises(ValueError, match="`batch_size` must be an integer of at least 1, found 0"):
         MultiDGD(adata, n_latent=3).train(batch_size=0)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["n_latent", "n_components", "n_components_per_class", "n_covariate_latent"],
+)
+@pytest.mark.parametrize("value", ["10", 10.5, 0, True])
+def test_sizes_are_whole_numbers(argument, value):
+    adata = numbered()
+    MultiDGD.setup_anndata(adata)
+    with pytest.raises(ValueError, match=f"`{argument}` must be an integer of at least 1, found"):
+        MultiDGD(adata, **{argument: value})
+
+
+@pytest.mark.parametrize("argument", ["batch_key", "labels_key", "categorical_covariate_keys"])
+def test_fractions_are_no_categories(argument):
+    adata = numbered()
+    key = ["age"] if argument.endswith("keys") else "age"
+    with pytest.raises(ValueError, match=f"`{argument}`: 'age' holds fractions .40 different"):
+        MultiDGD.setup_anndata(adata, **{argument: key})
+
+
+def test_whole_floats_are_categories():
+    adata = numbered()
+    adata.obs["plate"] = adata.obs["plate"].astype(float)
+    MultiDGD.setup_anndata(adata, batch_key="plate")
+    assert list(MultiDGD(adata, n_latent=3).summary.covariates["plate"]) == [0.0, 1.0]
+
+
+def test_infinite_covariates():
+    adata = numbered()
+    adata.obs.loc["cell3", "age"] = float("inf")
+    with pytest.raises(
+        ValueError, match="`continuous_covariate_keys`: 1 entries of 'age' are inf"
+    ):
+        MultiDGD.setup_anndata(adata, continuous_covariate_keys=["age"])

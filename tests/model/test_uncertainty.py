@@ -282,7 +282,9 @@ class TestInterval:
     def test_errors(self, small, monkeypatch):
         with pytest.raises(ValueError, match="`level` must lie between 0 and 1, found 90"):
             small.get_expression_interval(level=90)
-        with pytest.raises(ValueError, match="`n_samples` must be at least 1, found 0"):
+        with pytest.raises(
+            ValueError, match="`n_samples` must be an integer of at least 1, found 0"
+        ):
             small.get_normalized_expression(n_samples=0)
         with pytest.raises(ValueError, match="Nearest names"):
             small.get_expression_interval(gene_list=["rna99"])

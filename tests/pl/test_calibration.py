@@ -70,5 +70,5 @@ def test_errors():
         pl.calibration(good, list("tttttt"))
     with pytest.raises(ValueError, match="all are missing"):
         pl.calibration(good, [None] * 6)
-    with pytest.raises(ValueError, match="`n_bins` must be at least 1"):
+    with pytest.raises(ValueError, match="`n_bins` must be an integer of at least 1"):
         pl.calibration(good, list("TTTTTT"), n_bins=0)

@@ -100,5 +100,5 @@ def test_errors(changes):
         pl.perturbation({})
     with pytest.raises(ValueError, match="`value` must be one of"):
         pl.perturbation(changes, value="lfc_sd")
-    with pytest.raises(ValueError, match="`n_features` must be at least 1"):
+    with pytest.raises(ValueError, match="`n_features` must be an integer of at least 1"):
         pl.perturbation(changes, n_features=0)

@@ -46,7 +46,7 @@ def check_column(table: pd.DataFrame, key: str, argument: str, where: str) -> No
 
 
 def check_numeric(table: pd.DataFrame, key: str, argument: str) -> None:
-    """Raise if a column does not hold numbers.
+    """Raise if a column does not hold finite numbers.
 
     Raises
     ------
@@ -55,6 +55,25 @@ def check_numeric(table: pd.DataFrame, key: str, argument: str) -> None:
     """
     if not pd.api.types.is_numeric_dtype(table[key]):
         raise ValueError(f"`{argument}`: {key!r} is not numeric ({table[key].dtype}).")
+    n_infinite = int(np.isinf(table[key].to_numpy(dtype=float)).sum())
+    if n_infinite:
+        raise ValueError(f"`{argument}`: {n_infinite} entries of {key!r} are infinite.")
+
+
+def check_discrete(table: pd.DataFrame, key: str, argument: str) -> None:
+    """Raise if a column holds fractions, each of which would be a category.
+
+    Raises
+    ------
+    ValueError
+        Naming ``argument``, the column and what takes it.
+    """
+    values = table[key].dropna()
+    if pd.api.types.is_float_dtype(values) and (values % 1).any():
+        raise ValueError(
+            f"`{argument}`: {key!r} holds fractions ({values.nunique()} different values). Name it "
+            "in `continuous_covariate_keys`, or make it a categorical column if they are groups."
+        )
 
 
 def check_names(names: pd.Index, what: str) -> None:

@@ -13,7 +13,7 @@ from scvi.data import fields as scvi_fields
 from scvi.data.fields import AnnDataField
 
 from ._categories import BatchField, CovariatesField, MuDataBatchField, MuDataCovariatesField
-from ._checks import check_column, check_names, check_numeric
+from ._checks import check_column, check_discrete, check_names, check_numeric
 from ._fields import CountsField, LabelsField, ModalityField, MuDataCountsField, MuDataLabelsField
 from ._registry import COUNTS_PREFIX, MODALITY_KEY, summarize_registry
 
@@ -65,13 +65,18 @@ def _obs_fields(
     categorical, continuous = (list(keys or ()) for keys in covariates.values())
     for key in continuous:
         check_numeric(obs, key, "continuous_covariate_keys")
+    for key in categorical:
+        check_discrete(obs, key, "categorical_covariate_keys")
     fields: list[AnnDataField] = []
     if labels_key is not None:
         if not is_query and labels_key not in obs.columns:
             check_column(obs, labels_key, "labels_key", "`obs`")
+        if labels_key in obs.columns:
+            check_discrete(obs, labels_key, "labels_key")
         fields.append(kind.labels(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category))
     if batch_key is not None:
         check_column(obs, batch_key, "batch_key", "`obs`")
+        check_discrete(obs, batch_key, "batch_key")
         if batch_key in categorical:
             raise ValueError(
                 f"`categorical_covariate_keys` names {batch_key!r}, which is the `batch_key` too. "

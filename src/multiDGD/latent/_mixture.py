@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from multiDGD._checks import choice, positive_int
 from multiDGD.latent import _checks
 from multiDGD.latent._parameters import MixtureParameters
 
@@ -206,13 +207,13 @@ class GaussianMixture(MixtureParameters):
     @torch.no_grad()
     def component_sample(self, n_sample: int) -> Tensor:
         """Draw ``n_sample`` points of every component, shape (n_sample, n_mix_comp, dim)."""
-        n = _checks.positive_int("n_sample", n_sample)
+        n = positive_int("n_sample", n_sample)
         return self._around(self.mean.expand(n, -1, -1), self.stddev)
 
     @torch.no_grad()
     def sample(self, n_sample: int) -> Tensor:
         """Draw ``n_sample`` points of the mixture, shape (n_sample, dim)."""
-        n = _checks.positive_int("n_sample", n_sample)
+        n = positive_int("n_sample", n_sample)
         component_n = torch.multinomial(self.mixture_probs(), n, replacement=True)
         return self._around(self.mean[component_n], self.stddev[component_n])
 
@@ -238,8 +239,8 @@ class GaussianMixture(MixtureParameters):
         ValueError
             If ``resample_type`` is unknown or ``n_new_samples`` is no positive integer.
         """
-        _checks.choice("resample_type", resample_type, ("mean", "sample"))
-        n_new_samples = _checks.positive_int("n_new_samples", n_new_samples)
+        choice("resample_type", resample_type, ("mean", "sample"))
+        n_new_samples = positive_int("n_new_samples", n_new_samples)
         if resample_type == "mean":
             return self.mean.clone()
         return self.component_sample(n_new_samples).reshape(-1, self.dim)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from multiDGD._checks import choice, finite, pair, positive, positive_int
 from multiDGD.latent import _checks
 from multiDGD.latent._priors import GaussianPrior, SoftballPrior
 
@@ -35,20 +36,20 @@ class MixtureParameters(nn.Module):
         weight_alpha: float = 1,
     ) -> None:
         super().__init__()
-        self.n_mix_comp = _checks.positive_int("n_mix_comp", n_mix_comp)
-        self.dim = _checks.positive_int("dim", dim)
-        self.covariance_type = _checks.choice(
+        self.n_mix_comp = positive_int("n_mix_comp", n_mix_comp)
+        self.dim = positive_int("dim", dim)
+        self.covariance_type = choice(
             "covariance_type", covariance_type, ("fixed", "isotropic", "diagonal")
         )
-        self.weight_alpha = _checks.positive("weight_alpha", weight_alpha)
+        self.weight_alpha = positive("weight_alpha", weight_alpha)
         self.mean_prior = _softball(self.dim, mean_init)
         self.mean = nn.Parameter(self._start_means())
 
-        sd_mean, sd_sd = _checks.pair("sd_init", "(mean, sd)", sd_init)
-        neglogvar_mean = -2 * math.log(_checks.positive("sd_init[0], the mean", sd_mean))
+        sd_mean, sd_sd = pair("sd_init", "(mean, sd)", sd_init)
+        neglogvar_mean = -2 * math.log(positive("sd_init[0], the mean", sd_mean))
         n_scale = self.dim if covariance_type == "diagonal" else 1
         self.neglogvar_prior = GaussianPrior(
-            n_scale, neglogvar_mean, _checks.positive("sd_init[1], the sd", sd_sd)
+            n_scale, neglogvar_mean, positive("sd_init[1], the sd", sd_sd)
         )
         neglogvar_kl = torch.full((self.n_mix_comp, n_scale), neglogvar_mean)
         if covariance_type == "fixed":
@@ -173,12 +174,12 @@ class MixtureParameters(nn.Module):
 
 
 def _softball(dim: int, mean_init: Any) -> SoftballPrior | None:
-    radius, hardness = _checks.pair("mean_init", "(radius, hardness)", mean_init)
-    if _checks.finite("mean_init[0], the radius", radius) < 0:
+    radius, hardness = pair("mean_init", "(radius, hardness)", mean_init)
+    if finite("mean_init[0], the radius", radius) < 0:
         raise ValueError(
             f"`mean_init[0]`, the radius, must be above 0, or 0 for no prior; found {radius!r}."
         )
-    _checks.positive("mean_init[1], the hardness", hardness)
+    positive("mean_init[1], the hardness", hardness)
     return SoftballPrior(dim, float(radius), float(hardness)) if radius > 0 else None
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from multiDGD._checks import finite, positive, positive_int
 from multiDGD.latent import _checks
 
 
@@ -53,9 +54,9 @@ class SoftballPrior:
     hardness: float
 
     def __post_init__(self) -> None:
-        _checks.positive_int("dim", self.dim)
-        _checks.positive("radius", self.radius)
-        _checks.positive("hardness", self.hardness)
+        positive_int("dim", self.dim)
+        positive("radius", self.radius)
+        positive("hardness", self.hardness)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density of each point.
@@ -105,7 +106,7 @@ class SoftballPrior:
         ValueError
             If ``n`` is not a positive integer.
         """
-        n = _checks.positive_int("n", n)
+        n = positive_int("n", n)
         direction = functional.normalize(torch.randn(n, self.dim), dim=-1)
         return self.radius * torch.rand(n, 1) ** (1 / self.dim) * direction
 
@@ -147,9 +148,9 @@ class GaussianPrior:
     sd: float
 
     def __post_init__(self) -> None:
-        _checks.positive_int("dim", self.dim)
-        _checks.finite("mean", self.mean)
-        _checks.positive("sd", self.sd)
+        positive_int("dim", self.dim)
+        finite("mean", self.mean)
+        positive("sd", self.sd)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density of each point.
@@ -190,4 +191,4 @@ class GaussianPrior:
         ValueError
             If ``n`` is not a positive integer.
         """
-        return self.mean + self.sd * torch.randn(_checks.positive_int("n", n), self.dim)
+        return self.mean + self.sd * torch.randn(positive_int("n", n), self.dim)

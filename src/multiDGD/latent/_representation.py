@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from multiDGD._checks import choice, finite, positive_int
 from multiDGD.latent import _checks
 
 
@@ -61,14 +62,14 @@ class RepresentationLayer(nn.Module):
         self, n_rep: int, n_sample: int, value_init: str | float | Tensor | Any = "zero"
     ) -> None:
         super().__init__()
-        self.n_rep = _checks.positive_int("n_rep", n_rep)
-        self.n_sample = _checks.positive_int("n_sample", n_sample)
+        self.n_rep = positive_int("n_rep", n_rep)
+        self.n_sample = positive_int("n_sample", n_sample)
         shape = (self.n_sample, self.n_rep)
         if isinstance(value_init, str):
-            _checks.choice("value_init", value_init, ("zero",))
+            choice("value_init", value_init, ("zero",))
             z_nl = torch.zeros(shape)
         elif isinstance(value_init, Real):
-            z_nl = torch.full(shape, _checks.finite("value_init", value_init))
+            z_nl = torch.full(shape, finite("value_init", value_init))
         else:
             z_nl = _checks.values_like("value_init", value_init, _template(value_init), shape)
         self.z = nn.Parameter(z_nl.clone())

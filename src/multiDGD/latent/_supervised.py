@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from multiDGD._checks import choice, positive, positive_int
 from multiDGD.latent import _checks
 from multiDGD.latent._labels import class_labels
 from multiDGD.latent._mixture import GaussianMixture, log_normal
@@ -73,9 +74,9 @@ class GaussianMixtureSupervised(GaussianMixture):
         sd_init: tuple[float, float] = (0.5, 1.0),
         alpha: float = 1,
     ) -> None:
-        n_class = _checks.positive_int("Nclass", Nclass)
-        n_per_class = _checks.positive_int("Ncompperclass", Ncompperclass)
-        alpha = _checks.positive("alpha", alpha)
+        n_class = positive_int("Nclass", Nclass)
+        n_per_class = positive_int("Ncompperclass", Ncompperclass)
+        alpha = positive("alpha", alpha)
         super().__init__(n_class * n_per_class, dim, covariance_type, mean_init, sd_init, alpha)
         self.Nclass = n_class
         self.Ncompperclass = n_per_class
@@ -160,7 +161,7 @@ class GaussianMixtureSupervised(GaussianMixture):
         ValueError
             If ``n_new`` is no integer of at least 1.
         """
-        n_rows = _checks.positive_int("n_new", n_new) * self.Ncompperclass
+        n_rows = positive_int("n_new", n_new) * self.Ncompperclass
         for name in ("mean", "neglogvar", "weight"):
             value = getattr(self, name)
             average = value.mean(0, keepdim=True).expand(n_rows, *value.shape[1:])
@@ -242,7 +243,7 @@ class GaussianMixtureSupervised(GaussianMixture):
             If ``sample_type`` is unknown, or ``label`` holds no integers or values that are no
             class.
         """
-        _checks.choice("sample_type", sample_type, ("random", "mean"))
+        choice("sample_type", sample_type, ("random", "mean"))
         label_n = self._labels(label)
         class_n = label_n.masked_scatter(label_n < 0, self._any_class(label_n, sample_type))
         log_conditional_nm = self._log_conditional()[class_n]

@@ -13,6 +13,7 @@ from mudata import MuData
 from scvi import settings
 from torch import Tensor
 
+from multiDGD._checks import positive_int
 from multiDGD.data import CellManager
 from multiDGD.train import associations, published_step
 
@@ -155,8 +156,7 @@ class GeneToPeakMixin(ExpressionMixin):
     ) -> pd.DataFrame:
         if method not in ("association", "published"):
             raise ValueError(f"`method` must be 'association' or 'published', found {method!r}.")
-        if n_controls < 1:
-            raise ValueError(f"`n_controls` must be at least 1, found {n_controls}.")
+        positive_int("n_controls", n_controls)
         at = self._features(source, [feature])
         manager = self._manager_of(adata)
         rng = np.random.default_rng(settings.seed)
@@ -236,8 +236,8 @@ def draw_cells(cells: np.ndarray, n_cells: int | None, rng: np.random.Generator)
     ValueError
         If there are none, or ``n_cells`` is not positive.
     """
-    if n_cells is not None and n_cells < 1:
-        raise ValueError(f"`n_cells` must be at least 1, found {n_cells}.")
+    if n_cells is not None:
+        positive_int("n_cells", n_cells)
     if not len(cells):
         raise ValueError("`indices` names no cell.")
     return cells if n_cells is None else some_cells(cells, n_cells, rng)

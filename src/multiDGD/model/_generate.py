@@ -14,6 +14,7 @@ from mudata import MuData
 from scipy import sparse
 from torch import Tensor
 
+from multiDGD._checks import positive_int
 from multiDGD._names import nearest
 from multiDGD.latent import GaussianMixtureSupervised
 
@@ -111,8 +112,7 @@ class GenerationMixin(ExpressionMixin):
         """
         if not self.is_trained_:
             raise RuntimeError("The model is not trained: call `train()` first.")
-        if n < 1:
-            raise ValueError(f"`n` must be at least 1, found {n}.")
+        positive_int("n", n)
         if from_ not in ("mixture", "cells"):
             raise ValueError(f"`from_` must be 'mixture' or 'cells', found {from_!r}.")
         if self.known_cells_ is None:

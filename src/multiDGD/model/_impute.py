@@ -15,6 +15,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor, nn
 
+from multiDGD._checks import positive_int
 from multiDGD.data import CellManager
 from multiDGD.train import category_means
 
@@ -204,8 +205,8 @@ class ImputationMixin(ExpressionMixin):
         --------
         >>> proteins = model.impute(rna_only, modality="prot")  # doctest: +SKIP
         """
-        if n_samples is not None and n_samples < 1:
-            raise ValueError(f"`n_samples` must be at least 1, found {n_samples}.")
+        if n_samples is not None:
+            positive_int("n_samples", n_samples)
         if library_size is not None and not library_size > 0:
             raise ValueError(f"`library_size` must be above 0, found {library_size}.")
         if key_added is not None and (indices is not None or (n_samples or 1) > 1):

@@ -12,6 +12,7 @@ from mudata import MuData
 from scvi.data import AnnDataManagerValidationCheck
 from scvi.utils import setup_anndata_dsp
 
+from multiDGD._checks import positive_int
 from multiDGD._names import nearest
 from multiDGD.data import CellManager, anndata_fields, logger, mudata_fields
 from multiDGD.module import MultiDGDModule, add_categories
@@ -138,6 +139,8 @@ class MultiDGD(
         registry: dict | None = None,
     ) -> None:
         super().__init__(adata, registry)
+        positive_int("n_latent", n_latent)
+        positive_int("n_components_per_class", n_components_per_class)
         summary = self.summary
         n_labels = len(summary.labels)
         n_cells = adata.n_obs if adata is not None else 1
@@ -154,13 +157,12 @@ class MultiDGD(
         elif n_components is None:
             # A model that is loaded without data takes the number that is in `init_params_`.
             n_components = default_n_components(n_cells, n_labels, n_components_per_class)
+        positive_int("n_components", n_components)
         if is_supervised and n_components < n_labels:
             raise ValueError(
                 f"`n_components` is {n_components}, below the {n_labels} labels. Give at least as "
                 "many, or leave `labels_key` out of the setup."
             )
-        if n_components < 1:
-            raise ValueError(f"`n_components` must be at least 1, found {n_components}.")
         if is_supervised:
             if n_components % n_labels:
                 raise ValueError(

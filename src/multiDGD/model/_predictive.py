@@ -12,6 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
+from multiDGD._checks import positive_int
 from multiDGD._names import nearest
 from multiDGD.data import CellManager
 from multiDGD.module import Restriction
@@ -85,8 +86,7 @@ class PredictiveMixin(ExpressionMixin, PosteriorMixin):
         # Comes with scvi-tools, and takes a while to import.
         from sparse import GCXS, concatenate  # type: ignore[import-untyped]
 
-        if n_samples < 1:
-            raise ValueError(f"`n_samples` must be at least 1, found {n_samples}.")
+        positive_int("n_samples", n_samples)
         manager = self._manager_of(adata)
         chosen = self._chosen(manager, gene_list)
         device = self.module.device

@@ -9,6 +9,7 @@ import torch
 from scvi import settings
 from scvi.train import TrainRunner
 
+from multiDGD._checks import positive_int
 from multiDGD.data import CellDataset, CellManager
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.train import (
@@ -97,8 +98,7 @@ class TrainingMixin(CellsMixin):
         if self.new_categories_ is not None:
             self._place_query(max_epochs, batch_size)
             return
-        if batch_size < 1:
-            raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
+        positive_int("batch_size", batch_size)
         splitter = CellSplitter(
             self.adata_manager,
             train_size=train_size,

@@ -9,6 +9,7 @@ import torch
 from scvi.module.base import BaseModuleClass, LossOutput
 from torch import Tensor, nn
 
+from multiDGD._checks import positive_int
 from multiDGD.latent import GaussianMixture, GaussianMixtureSupervised, RepresentationLayer
 from multiDGD.nn import Counts, Decoder, Likelihood, Workspace, get_likelihood, likelihood_names
 
@@ -93,12 +94,8 @@ class MultiDGDModule(BaseModuleClass):
     ) -> None:
         super().__init__()
         covariates = dict(covariates or {})
-        if n_latent < 1:
-            raise ValueError(f"`n_latent` must be at least 1, found {n_latent}.")
-        if n_covariate_latent < 1:
-            raise ValueError(
-                f"`n_covariate_latent` must be at least 1, found {n_covariate_latent}."
-            )
+        positive_int("n_latent", n_latent)
+        positive_int("n_covariate_latent", n_covariate_latent)
         self.n_latent = n_latent
         self.n_covariate_latent = n_covariate_latent
         self.n_labels = n_labels

@@ -8,6 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from multiDGD._checks import positive_int
+
 
 def mlp(n_in: int, widths: Sequence[int]) -> nn.Sequential:
     """Fully connected layers with a ReLU after each.
@@ -97,8 +99,7 @@ class Decoder(nn.Module):
             "n_hidden_modality": n_hidden_modality,
         }
         for argument, value in sizes.items():
-            if value < 1:
-                raise ValueError(f"`{argument}` must be at least 1, found {value}.")
+            positive_int(argument, value)
         if not n_features:
             raise ValueError("`n_features` must name at least one modality, found none.")
         self.trunk = mlp(n_in, [n_units] * n_hidden)

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from multiDGD._checks import positive_int
+
 from ._figure import finish, not_found, panel
 
 _Z = 1.96
@@ -68,8 +70,7 @@ def calibration(
     >>> calibration(probabilities, ["T", "T", "T", "B"]).get_title()
     'ECE 0.000, 4 cells'
     """
-    if n_bins < 1:
-        raise ValueError(f"`n_bins` must be at least 1, found {n_bins}.")
+    positive_int("n_bins", n_bins)
     sure, right = _outcomes(probabilities, labels)
     in_bin = np.clip((sure * n_bins).astype(int), 0, n_bins - 1)
     n = np.bincount(in_bin, minlength=n_bins)

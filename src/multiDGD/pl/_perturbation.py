@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from multiDGD._checks import positive_int
+
 from ._figure import finish, not_found, panel, require_columns
 
 _MADE_BY = "`model.perturb(...)`"
@@ -88,8 +90,7 @@ def perturbation(
     """
     if value not in _VALUES:
         raise ValueError(f"`value` must be one of {list(_VALUES)}, found {value!r}.")
-    if n_features < 1:
-        raise ValueError(f"`n_features` must be at least 1, found {n_features}.")
+    positive_int("n_features", n_features)
     tall = _tall(table, value)
     values = tall.pivot(index=["modality", "feature"], columns="column", values=value)
     columns = list(pd.unique(tall["column"]))

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from multiDGD._checks import positive_int
 from multiDGD.nn._counts import Counts
 from multiDGD.nn._workspace import Workspace
 
@@ -56,8 +57,7 @@ class Likelihood(nn.Module, ABC):
 
     def __init__(self, n_features: int) -> None:
         super().__init__()
-        if n_features < 1:
-            raise ValueError(f"`n_features` must be at least 1, found {n_features}.")
+        positive_int("n_features", n_features)
         self.n_features = n_features
 
     @abstractmethod
