@@ -1,0 +1,45 @@
+"""Checks of single arguments; every error names the argument at fault."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Return ``value`` as an int, or raise ``ValueError`` unless it is an integer above 0."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"`{name}` must be an integer of at least 1, found {value!r}.")
+    return int(value)
+
+
+def finite(name: str, value: Any) -> float:
+    """Return ``value`` as a float, or raise ``ValueError`` unless it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise ValueError(f"`{name}` must be a finite number, found {value!r}.")
+    return float(value)
+
+
+def positive(name: str, value: Any) -> float:
+    """Return ``value`` as a float, or raise ``ValueError`` unless it is finite and above 0."""
+    number = finite(name, value)
+    if number <= 0:
+        raise ValueError(f"`{name}` must be a number above 0, found {value!r}.")
+    return number
+
+
+def pair(name: str, meaning: str, value: Any) -> tuple[Any, Any]:
+    """Return ``value`` as a 2-tuple, or raise ``ValueError`` saying what the two are."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise ValueError(f"`{name}` must be a pair {meaning}, found {value!r}.")
+    return value[0], value[1]
+
+
+def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
+    """Return ``value``, or raise ``ValueError`` unless it is one of the ``allowed`` strings."""
+    if not isinstance(value, str) or value not in allowed:
+        options = ", ".join(repr(option) for option in allowed)
+        raise ValueError(f"`{name}` must be one of {options}, found {value!r}.")
+    return value
