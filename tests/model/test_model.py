@@ -171,7 +171,7 @@ def test_training_goes_on_with_other_cells(tmp_path):
     order = np.random.default_rng(0).permutation(40)
     for cells in (order, order[:25]):
         loaded = MultiDGD.load(tmp_path / "model", adata=mdata[cells].copy())
-        loaded.train(**{**TRAIN, "plan_kwargs": rates})
+        loaded.train(**{**TRAIN, "train_size": 1.0, "plan_kwargs": rates})
         np.testing.assert_array_equal(
             loaded.get_latent_representation(), model.get_latent_representation()[cells]
         )
@@ -196,7 +196,7 @@ def test_training_goes_on_from_where_it_was():
     model = fitted(toy_mudata(), train={"max_epochs": 20})
     before = model.get_latent_representation()
     rates = dict.fromkeys(("lr", "lr_representation", "lr_mixture"), 0.0)
-    model.train(**{**TRAIN, "plan_kwargs": rates})
+    model.train(**{**TRAIN, "train_size": 1.0, "plan_kwargs": rates})
     np.testing.assert_array_equal(model.get_latent_representation(), before)
     assert len(model.history["train_loss"]) == 22
     model.train(**TRAIN, start="zero")
@@ -218,14 +218,19 @@ def test_starts():
             model.train(**TRAIN, start=start)
 
 
-def test_test_cells_get_a_representation_too():
+def test_held_out_cells_lie_where_new_cells_would():
     model = fitted(
         toy_mudata(),
         train={"train_size": 0.5, "validation_size": 0.2, "start": "zero", "max_epochs": 10},
+        labels_key="label",
     )
     z = model.get_latent_representation()
     assert len(model.test_indices) == 12
-    assert (np.abs(z[model.test_indices]).max(1) > 0).all()
+    held_out = np.concatenate([model.validation_indices, model.test_indices])
+    assert (np.abs(z[held_out]).max(1) > 0).all()
+    new = model.get_latent_representation(renamed(model.adata, "new"))
+    np.testing.assert_allclose(z[held_out], new[held_out], atol=1e-5)
+    assert np.abs(z - new)[model.train_indices].max() > 1e-3
 
 
 def test_covariates():
