@@ -5,11 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scvi
+import torch
 from sklearn.metrics import average_precision_score
 from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
 from multiDGD.model._depth import DepthModel
+from multiDGD.model._imputer import log_normal
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
@@ -22,6 +24,17 @@ def model():
     found = MultiDGD(mdata, n_latent=3)
     found.train(max_epochs=5, batch_size=16, **QUIET)
     return found
+
+
+def test_draws_around_a_mean():
+    mean = torch.full((20_000, 3), 5.0)
+    for shape in ((20_000, 1), (20_000, 3)):
+        torch.manual_seed(0)
+        drawn = log_normal(mean, torch.full(shape, 0.25))
+        torch.testing.assert_close(drawn.mean(0), mean[0], rtol=0.02, atol=0)
+        assert drawn.log().var(0).tolist() == pytest.approx([0.25] * 3, rel=0.05)
+        together = float(torch.corrcoef(drawn.T)[0, 1])
+        assert together == pytest.approx(1.0 if shape[1] == 1 else 0.0, abs=0.03)
 
 
 def only(mdata, modality, batch_key="batch"):
@@ -47,6 +60,20 @@ class TestDepth:
         found = np.log(depth.predict(z, nothing, "b"))
         assert np.sqrt(np.mean((found - truth) ** 2)) < 0.05
         np.testing.assert_array_equal(depth.predict(z, library, "b"), library[:, 1])
+        # The half of a's deviation of 0.1, where a is not known; next to nothing where it is.
+        np.testing.assert_allclose(depth.spread(z, nothing, "b"), 0.05, atol=0.02)
+        assert depth.spread(z, nothing, "a") == pytest.approx(0.1, rel=0.15)
+        np.testing.assert_array_equal(depth.spread(z, library, "b"), 0)
+
+    def test_spread_is_that_of_new_cells(self):
+        rng = np.random.default_rng(0)
+        z = rng.normal(size=(300, 8))
+        log_library = np.stack([6 + z[:, 0], 5 + z[:, 1]]) + 0.7 * rng.normal(size=(2, 300))
+        library = np.exp(log_library).T
+        depth = DepthModel.fit(z[:150], library[:150], ["a", "b"])
+        given = z[150:], library[150:] * [0, 1], "a"
+        error = log_library[0, 150:] - np.log(depth.predict(*given))
+        assert depth.spread(*given) == pytest.approx(error.std(), rel=0.2)
 
     def test_a_mosaic(self):
         rng = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import KernelCenterer
 from tests.model.test_impute import QUIET, dense, feature_r, only
-from tests.toy import toy_mudata
+from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
 from multiDGD.model import _place_regression
@@ -146,6 +146,7 @@ def forced(model):
         "scale": np.ones(4, np.float32),
         "offset": ones,
         "factor": ones,
+        "scatter": 0 * ones,
         "share": 0.5,
     }
 
@@ -176,8 +177,32 @@ class TestImpute:
     def test_draws_are_around_the_mean(self, model):
         query = only(model.adata[:20].copy(), "atac")
         mean = model.impute(query, "rna", return_numpy=True)
-        drawn = model.impute(query, "rna", n_samples=200).mean(0)
-        assert np.corrcoef(mean.ravel(), drawn.ravel())[0, 1] > 0.8
+        drawn = model.impute(query, "rna", n_samples=500)
+        assert np.corrcoef(mean.ravel(), drawn.mean(0).ravel())[0, 1] > 0.8
+        regression = model.imputers_["rna"]["regression"]
+        scatter = regression["scatter"]
+        # Of one feature alone.
+        regression["scatter"] = np.where(np.arange(len(scatter)) == 5, 2, 0).astype(np.float32)
+        wider = model.impute(query, "rna", n_samples=500).var(0) / drawn.var(0)
+        regression["scatter"] = scatter
+        assert np.median(wider[:, 5]) > 2
+        assert 0.75 < np.median(np.delete(wider, 5, axis=1)) < 1.25
+
+    def test_what_other_modalities_do_not_tell_is_drawn(self):
+        rng = np.random.default_rng(0)
+        hidden = 0.8 * rng.normal(size=(500, 1)) * np.where(np.arange(20) % 2, 1, -1)
+        prot = toy_adata(500, 20, prefix="prot")
+        prot.X = rng.poisson(20 * np.exp(hidden)).astype(np.float32)
+        cells = md.MuData({"rna": toy_adata(500, 40, rate=4), "prot": prot})
+        train, new = cells[:400].copy(), cells[400:].copy()
+        MultiDGD.setup_mudata(train)
+        model = MultiDGD(train, n_latent=3)
+        model.train(**QUIET)
+        query, truth = only(new, "rna"), dense(new["prot"].X)
+        assert 0.85 < held(model, query, truth) < 0.97
+        regression = model.imputers_["prot"]["regression"]
+        regression["scatter"] = np.zeros_like(regression["scatter"])
+        assert held(model, query, truth) < 0.75
 
     def test_saved_and_mapped(self, model, tmp_path):
         query = only(model.adata, "atac")
@@ -199,6 +224,13 @@ class TestImpute:
         assert found.impute(modality="rna").shape == (120, 12)
 
 
+def held(model, query, truth):
+    """Share of counts that lie within 90 % of what is drawn of them."""
+    draws = model.impute(query, "prot", n_samples=60)
+    low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+    return ((low <= truth) & (truth <= high)).mean()
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_proteins_of_real_cells_are_found_better(bmmc_cite, seed):
     scvi.settings.seed = seed
@@ -208,6 +240,7 @@ def test_proteins_of_real_cells_are_found_better(bmmc_cite, seed):
     model = MultiDGD(train)
     model.train(**QUIET)
     query, truth = only(new, "rna"), dense(new["prot"].X)
+    assert 0.85 < held(model, query, truth) < 0.97
     mended = feature_r(model.impute(query, "prot", return_numpy=True), truth)
     model.imputers_["prot"]["regression"] = None
     decoded = feature_r(model.impute(query, "prot", return_numpy=True), truth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,20 +74,49 @@ class DepthModel:
         -------
         Total counts, shape ``(n,)``.
         """
-        target = len(self.mean) - len(self.modalities) + self.modalities.index(modality)
         x = (_features(z_nl, library_nm) - self.mean) / self.scale
         found = np.asarray(library_nm[:, self.modalities.index(modality)], dtype=float).copy()
-        lacking = np.isnan(x[:, target])
-        for pattern in np.unique(np.isfinite(x[lacking]), axis=0):
-            cells = lacking & (np.isfinite(x) == pattern).all(1)
-            given = np.flatnonzero(pattern)
-            ridge = _RIDGE / self.n_cells * np.eye(len(given))
-            weights = np.linalg.solve(
-                self.correlation[np.ix_(given, given)] + ridge, self.correlation[given, target]
-            )
+        target = self._column(modality)
+        for cells, given in self._lacking(x, target):
+            weights = self._weights(given, target)
             log_library = self.mean[target] + self.scale[target] * (x[cells][:, given] @ weights)
             found[cells] = np.exp(log_library)
         return found
+
+    def spread(self, z_nl: np.ndarray, library_nm: np.ndarray, modality: str) -> np.ndarray:
+        """Standard deviation of the logarithm of what :meth:`predict` says; 0 where measured.
+
+        Parameters
+        ----------
+        z_nl, library_nm, modality
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        Shape ``(n,)``.
+        """
+        x, found, target = _features(z_nl, library_nm), np.zeros(len(z_nl)), self._column(modality)
+        for cells, given in self._lacking(x, target):
+            weights = self._weights(given, target)
+            among = self.correlation[np.ix_(given, given)]
+            told = (2 * self.correlation[given, target] - among @ weights) @ weights
+            found[cells] = self.scale[target] * np.sqrt(max(1 - told, 0))
+        return found
+
+    def _column(self, modality: str) -> int:
+        return len(self.mean) - len(self.modalities) + self.modalities.index(modality)
+
+    def _lacking(self, x: np.ndarray, target: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Cells that lack the target, and what is known of them, by what that is."""
+        lacking = np.isnan(x[:, target])
+        for pattern in np.unique(np.isfinite(x[lacking]), axis=0):
+            yield lacking & (np.isfinite(x) == pattern).all(1), np.flatnonzero(pattern)
+
+    def _weights(self, given: np.ndarray, target: int) -> np.ndarray:
+        ridge = _RIDGE / self.n_cells * np.eye(len(given))
+        return np.linalg.solve(
+            self.correlation[np.ix_(given, given)] + ridge, self.correlation[given, target]
+        )
 
 
 def _features(z_nl: np.ndarray, library_nm: np.ndarray) -> np.ndarray:

@@ -2,141 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
-from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from torch import Tensor, nn
+from torch import Tensor
 
 from multiDGD._checks import positive_int
 from multiDGD.data import CellManager
-from multiDGD.train import category_means
 
 from ._cells import as_positions
 from ._depth import DepthModel
-from ._expression import ExpressionMixin
-from ._place_regression import PlaceRegression, SomeCells, fit_place_regression
+from ._imputer import ImputerMixin, log_normal
 from ._posterior import DecoderInput
-from ._random import given_seed, own_stream, some_cells
-
-# Cells that are placed without a modality to learn how to impute it. More change little.
-_MAX_TRAINING, _MAX_HELD_OUT = 2000, 500
-# With fewer nothing can be said of what holds for other cells.
-_MIN_HELD_OUT = 20
-_MAX_ANCHORS = 400
-# Of a feature that is counted more rarely than once a cell, the logarithm of a count says little.
-_MIN_COUNT = 1.0
+from ._random import given_seed, own_stream
 
 
-class ImputationMixin(ExpressionMixin):
-    """Counts of modalities that cells lack."""
-
-    depth_model_: dict[str, Any] | None
-    imputers_: dict[str, dict[str, Any]]
-
-    def _on_trained(self) -> None:
-        super()._on_trained()
-        manager = self.adata_manager
-        cells = self.train_indices_
-        z_nl = self.module.representations.z.detach().cpu().numpy()[cells, : self.module.n_latent]
-        library_nm = manager.libraries[cells]
-        found = DepthModel.fit(z_nl, library_nm, self.module.modalities)
-        # Saved models hold plain values, which no version of this package needs to be there for.
-        self.depth_model_ = asdict(found)
-        self.imputers_ = {}
-        for modality in self.module.modalities:
-            self._learn_to_impute(modality)
-
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def _learn_to_impute(self, modality: str) -> None:
-        """Place cells without a modality that was measured in them and learn what that misses."""
-        manager, module = self.adata_manager, self.module
-        m = module.modalities.index(modality)
-        measured = manager.libraries > 0
-        is_paired = measured[:, m] & (measured.sum(1) > 1)
-        new = np.concatenate([self.validation_indices_, self.test_indices_]).astype(int)
-        training = some_cells(self.train_indices_[is_paired[self.train_indices_]], _MAX_TRAINING)
-        held_out = some_cells(new[is_paired[new]], _MAX_HELD_OUT)
-        if not len(training) or len(held_out) < _MIN_HELD_OUT:
-            return
-        cells = np.concatenate([training, held_out])
-        others = {k: at for k, at in manager.observed.items() if k != modality}
-        with torch.enable_grad():
-            w = self._infer(manager, cells, observed=others)
-        library_nm = manager.libraries[cells]
-        z_nl = w[:, : module.n_latent].numpy()
-        n = len(training)
-        depth = DepthModel.fit(z_nl[:n], library_nm[:n], module.modalities)
-        hidden_nm = np.where(np.arange(measured.shape[1]) == m, 0, library_nm)
-        library_n = torch.from_numpy(depth.predict(z_nl, hidden_nm, modality))
-        x_np = self._places(w, library_nm, modality)
-        counts = manager.matrix(modality)
-        mean_f = np.asarray(counts.sum(0)).ravel() / max(measured[:, m].sum(), 1)
-        features = torch.from_numpy(np.flatnonzero(mean_f >= _MIN_COUNT))
-        some = partial(self._some, modality, features)
-        regression = None
-        if len(features):
-            regression = fit_place_regression(
-                features,
-                x_np[:n],
-                _spread(x_np[:n], module.n_latent),
-                some_cells(np.arange(n), _MAX_ANCHORS),
-                partial(some, cells[:n], w[:n], x_np[:n], library_n[:n]),
-                partial(some, cells[n:], w[n:], x_np[n:], library_n[n:]),
-            )
-        self.imputers_[modality] = {
-            "depth": asdict(depth),
-            "regression": None if regression is None else regression.plain(),
-        }
-
-    def _some(
-        self,
-        modality: str,
-        features: Tensor,
-        cells: np.ndarray,
-        w: Tensor,
-        x_np: Tensor,
-        library_n: Tensor,
-    ) -> Iterator[SomeCells]:
-        """Cells in minibatches, with what they have counted and what the decoder says."""
-        first = 0
-        output = self.module.decoder.head(modality).output
-        for batch, w_bd in self._with_rows(self.adata_manager, cells, w, None):
-            here = slice(first, first + len(w_bd))
-            first = here.stop
-            given = DecoderInput(w_bd, batch["continuous"], library_n[here].to(w_bd))
-            decoded = self._decoded_log1p(modality, given, output)
-            average = self._decoded_log1p(modality, self._at_average(given), output)
-            seen = batch["counts"][modality].to_dense().log1p()
-            yield SomeCells(x_np[here], *(a.cpu()[:, features] for a in (seen, decoded, average)))
-
-    def _decoded_log1p(self, modality: str, given: DecoderInput, output: nn.Linear) -> Tensor:
-        module = self.module
-        latent = module.decoder_input(given.w, given.continuous)
-        logits = output(module.decoder.hidden(latent, [modality])[modality])
-        return module.likelihood(modality).mean(logits, given.library.to(logits)).log1p()
-
-    def _at_average(self, given: DecoderInput) -> DecoderInput:
-        """The same cells at the average of all covariates."""
-        module, n = self.module, len(given.w)
-        unknown = torch.full((n, len(self.summary.covariates)), -1, device=given.w.device)
-        w = torch.cat([given.w[:, : module.n_latent], category_means(module, unknown)], dim=1)
-        return given._replace(w=w, continuous=module.continuous_mean.expand(n, -1))
-
-    def _places(self, w: Tensor, library_nm: np.ndarray, modality: str) -> Tensor:
-        """Basal representation and log libraries of the other modalities, NaN if not measured."""
-        others = np.delete(library_nm, self.module.modalities.index(modality), axis=1)
-        log_library = np.log(np.where(others > 0, others, np.nan))
-        z_nl = w[:, : self.module.n_latent]
-        return torch.cat([z_nl, torch.from_numpy(log_library).to(z_nl)], dim=1)
+class ImputationMixin(ImputerMixin):
+    """Counts of cells in modalities that they lack."""
 
     @torch.inference_mode()
     def impute(
@@ -177,8 +64,9 @@ class ImputationMixin(ExpressionMixin):
             Features to return, all by default.
         n_samples
             Draw counts that often (with ``scvi.settings.seed``) in place of their mean, each time
-            from another draw of the cells' places and of the decoder. The library is as predicted
-            in all of them.
+            from another draw of the cells' places, of the decoder, of the library around what is
+            predicted for it, and of what cells at one place scatter beyond their counts'
+            likelihood, as far as held-out cells did.
         library_size
             Total count of every cell. By default the cell's own where the modality was measured,
             and else as predicted.
@@ -222,7 +110,9 @@ class ImputationMixin(ExpressionMixin):
         lacks_n = torch.from_numpy(library_nm[:, module.modalities.index(modality)] == 0)
         regression = self._regression(modality)
         # What mends the answer was learned for libraries as predicted.
-        library_n = self._depth(library_nm, w, modality, None if regression else library_size)
+        library_n, spread_n = self._depth(
+            library_nm, w, modality, None if regression else library_size
+        )
         tables = []
         with own_stream(module.device, given_seed()) if is_drawn else nullcontext():
             for inputs, output in self._draws(manager, indices, modality, n_samples, batch_size):
@@ -234,13 +124,19 @@ class ImputationMixin(ExpressionMixin):
                     given = DecoderInput(
                         self._as_batch(w, transform_batch), continuous, library_n[here].to(w)
                     )
+                    lacks = lacks_n[here].to(w.device)
                     mean = self._decoded_log1p(modality, given, output)
                     if regression is not None:
                         x_np = self._places(w, library_nm[here], modality)
-                        average = self._decoded_log1p(modality, self._at_average(given), output)
-                        lacks = lacks_n[here].to(w.device)
-                        mean[lacks] = regression.mended(x_np, mean, average)[lacks]
+                        mended = self._mended(modality, regression, given, x_np, output)
+                        mean[lacks] = mended[lacks]
                     mean = mean.expm1()
+                    if is_drawn:
+                        mean = log_normal(mean, spread_n[here].to(mean).square()[:, None])
+                        if regression is not None:
+                            variance = torch.zeros_like(mean)
+                            variance[:, regression.features] = regression.scatter
+                            mean[lacks] = log_normal(mean, variance)[lacks]
                     if library_size is not None:
                         mean = mean * (library_size / mean.sum(1, keepdim=True))
                     values = likelihood.sample(mean) if is_drawn else mean
@@ -292,30 +188,15 @@ class ImputationMixin(ExpressionMixin):
         w: torch.Tensor,
         modality: str,
         library_size: float | None,
-    ) -> torch.Tensor:
-        """Total count of each cell in one modality, given those that were measured."""
+    ) -> tuple[Tensor, Tensor]:
+        """Total count of each cell in one modality, and the deviation of its logarithm."""
         if library_size is not None:
-            return torch.full((len(w),), float(library_size))
+            return torch.full((len(w),), float(library_size)), torch.zeros(len(w))
         z_nl = w[:, : self.module.n_latent].cpu().numpy()
         imputer = self.imputers_.get(modality)
         depth_model = self.depth_model_ if imputer is None else imputer["depth"]
         if depth_model is None:
             raise ValueError("`library_size` is needed: the model does not know any.")
         depth = DepthModel(**depth_model)
-        return torch.from_numpy(depth.predict(z_nl, library_nm, modality))
-
-    def _regression(self, modality: str) -> PlaceRegression | None:
-        """What mends the decoder's answer for cells without a modality, on the device."""
-        imputer = self.imputers_.get(modality)
-        if imputer is None or imputer["regression"] is None:
-            return None
-        return PlaceRegression.from_plain(imputer["regression"], self.module.device)
-
-
-def _spread(x_np: Tensor, n_latent: int) -> Tensor:
-    """Standard deviations of what is known: one for all of z, and one of each log library."""
-    known = ~x_np.isnan()
-    deviation = torch.where(known, x_np - x_np.nanmean(0), 0.0)
-    variance = deviation.square().sum(0) / known.sum(0).clamp(min=1)
-    variance[:n_latent] = variance[:n_latent].mean()
-    return torch.where(variance > 0, variance, 1.0).sqrt()
+        given = z_nl, library_nm, modality
+        return torch.from_numpy(depth.predict(*given)), torch.from_numpy(depth.spread(*given))

@@ -71,6 +71,9 @@ class PlaceRegression:
         c, shape ``(f,)``.
     share
         s, between 0 and 1.
+    scatter
+        Variance of log means that cells at one place have beyond their counts', shape ``(f,)``; 0
+        until something else has learned it.
     """
 
     features: Tensor
@@ -82,6 +85,7 @@ class PlaceRegression:
     offset: Tensor
     factor: Tensor
     share: float
+    scatter: Tensor
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any], device: torch.device) -> PlaceRegression:
@@ -188,6 +192,7 @@ def fit_place_regression(
         offset=offset.float(),
         factor=torch.ones_like(offset, dtype=torch.float32),
         share=float(share[best]),
+        scatter=torch.zeros_like(offset, dtype=torch.float32),
     )
     expected = torch.zeros((), dtype=torch.float64)
     for cells in training():

@@ -1,0 +1,210 @@
+"""What a model learns of the counts of cells that lack a modality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from multiDGD.train import category_means
+
+from ._depth import DepthModel
+from ._expression import ExpressionMixin
+from ._place_regression import PlaceRegression, SomeCells, fit_place_regression
+from ._posterior import DecoderInput
+from ._random import own_stream, some_cells
+
+# Cells that are placed without a modality to learn how to impute it. More change little.
+_MAX_TRAINING, _MAX_HELD_OUT = 2000, 500
+# With fewer nothing can be said of what holds for other cells.
+_MIN_HELD_OUT = 20
+_MAX_ANCHORS = 400
+# Of a feature that is counted more rarely than once a cell, the logarithm of a count says little.
+_MIN_COUNT = 1.0
+# Pairs of draws that a held-out cell is compared with.
+_N_PAIRS = 4
+
+
+class ImputerMixin(ExpressionMixin):
+    """Libraries, and what the decoder misses where cells are placed without a modality."""
+
+    depth_model_: dict[str, Any] | None
+    imputers_: dict[str, dict[str, Any]]
+
+    def _on_trained(self) -> None:
+        super()._on_trained()
+        manager = self.adata_manager
+        cells = self.train_indices_
+        z_nl = self.module.representations.z.detach().cpu().numpy()[cells, : self.module.n_latent]
+        library_nm = manager.libraries[cells]
+        found = DepthModel.fit(z_nl, library_nm, self.module.modalities)
+        # Saved models hold plain values, which no version of this package needs to be there for.
+        self.depth_model_ = asdict(found)
+        self.imputers_ = {}
+        for modality in self.module.modalities:
+            self._learn_to_impute(modality)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _learn_to_impute(self, modality: str) -> None:
+        """Place cells without a modality that was measured in them and learn what that misses."""
+        manager, module = self.adata_manager, self.module
+        m = module.modalities.index(modality)
+        measured = manager.libraries > 0
+        is_paired = measured[:, m] & (measured.sum(1) > 1)
+        new = np.concatenate([self.validation_indices_, self.test_indices_]).astype(int)
+        training = some_cells(self.train_indices_[is_paired[self.train_indices_]], _MAX_TRAINING)
+        held_out = some_cells(new[is_paired[new]], _MAX_HELD_OUT)
+        if not len(training) or len(held_out) < _MIN_HELD_OUT:
+            return
+        cells = np.concatenate([training, held_out])
+        others = {k: at for k, at in manager.observed.items() if k != modality}
+        with torch.enable_grad():
+            w = self._infer(manager, cells, observed=others)
+        library_nm = manager.libraries[cells]
+        z_nl = w[:, : module.n_latent].numpy()
+        n = len(training)
+        depth = DepthModel.fit(z_nl[:n], library_nm[:n], module.modalities)
+        hidden_nm = np.where(np.arange(measured.shape[1]) == m, 0, library_nm)
+        library_n = torch.from_numpy(depth.predict(z_nl, hidden_nm, modality))
+        spread_n = torch.from_numpy(depth.spread(z_nl, hidden_nm, modality))
+        x_np = self._places(w, library_nm, modality)
+        counts = manager.matrix(modality)
+        mean_f = np.asarray(counts.sum(0)).ravel() / max(measured[:, m].sum(), 1)
+        features = torch.from_numpy(np.flatnonzero(mean_f >= _MIN_COUNT))
+        some = partial(self._some, modality, features)
+        regression = None
+        if len(features):
+            regression = fit_place_regression(
+                features,
+                x_np[:n],
+                _spread(x_np[:n], module.n_latent),
+                some_cells(np.arange(n), _MAX_ANCHORS),
+                partial(some, cells[:n], w[:n], x_np[:n], library_n[:n]),
+                partial(some, cells[n:], w[n:], x_np[n:], library_n[n:]),
+            )
+        if regression is not None:
+            scatter = self._scatter(
+                modality, regression, cells[n:], w[n:], x_np[n:], library_n[n:], spread_n[n:]
+            )
+            regression = replace(regression, scatter=scatter)
+        self.imputers_[modality] = {
+            "depth": asdict(depth),
+            "regression": None if regression is None else regression.plain(),
+        }
+
+    def _some(
+        self,
+        modality: str,
+        features: Tensor,
+        cells: np.ndarray,
+        w: Tensor,
+        x_np: Tensor,
+        library_n: Tensor,
+    ) -> Iterator[SomeCells]:
+        """Cells in minibatches, with what they have counted and what the decoder says."""
+        first = 0
+        output = self.module.decoder.head(modality).output
+        for batch, w_bd in self._with_rows(self.adata_manager, cells, w, None):
+            here = slice(first, first + len(w_bd))
+            first = here.stop
+            given = DecoderInput(w_bd, batch["continuous"], library_n[here].to(w_bd))
+            decoded = self._decoded_log1p(modality, given, output)
+            average = self._decoded_log1p(modality, self._at_average(given), output)
+            seen = batch["counts"][modality].to_dense().log1p()
+            yield SomeCells(x_np[here], *(a.cpu()[:, features] for a in (seen, decoded, average)))
+
+    def _scatter(
+        self,
+        modality: str,
+        regression: PlaceRegression,
+        cells: np.ndarray,
+        w: Tensor,
+        x_np: Tensor,
+        library_n: Tensor,
+        spread_n: Tensor,
+    ) -> Tensor:
+        """Variance of log means that counts of held-out cells ask for, shape ``(f,)``.
+
+        Counts that are like draws are as far from a draw as two draws are from each other.
+        """
+        output = self.module.decoder.head(modality).output
+        likelihood, at = self.module.likelihood(modality), regression.features
+        regression = PlaceRegression.from_plain(regression.plain(), w.device)
+        found, first = torch.zeros(len(at)), 0
+        with own_stream(self.module.device, 0):
+            for batch, w_bd in self._with_rows(self.adata_manager, cells, w, None):
+                here = slice(first, first + len(w_bd))
+                first = here.stop
+                given = DecoderInput(w_bd, batch["continuous"], library_n[here].to(w_bd))
+                x_bp = x_np[here].to(w_bd)
+                mean = self._mended(modality, regression, given, x_bp, output).expm1()
+                seen = batch["counts"][modality].to_dense()[:, at].log1p()
+                variance = spread_n[here].to(mean).square()[:, None]
+                for _ in range(_N_PAIRS):
+                    one, other = (
+                        likelihood.sample(log_normal(mean, variance))[:, at].log1p()
+                        for _ in range(2)
+                    )
+                    apart = (seen - one).square() - (one - other).square()
+                    found += apart.sum(0).cpu() / _N_PAIRS
+        return (found / len(cells)).clamp(min=0)
+
+    def _mended(
+        self,
+        modality: str,
+        regression: PlaceRegression,
+        given: DecoderInput,
+        x_np: Tensor,
+        output: nn.Linear,
+    ) -> Tensor:
+        """Logarithm of 1 + the mean counts of cells that lack the modality, shape ``(n, f)``."""
+        decoded = self._decoded_log1p(modality, given, output)
+        average = self._decoded_log1p(modality, self._at_average(given), output)
+        return regression.mended(x_np, decoded, average)
+
+    def _decoded_log1p(self, modality: str, given: DecoderInput, output: nn.Linear) -> Tensor:
+        module = self.module
+        latent = module.decoder_input(given.w, given.continuous)
+        logits = output(module.decoder.hidden(latent, [modality])[modality])
+        return module.likelihood(modality).mean(logits, given.library.to(logits)).log1p()
+
+    def _at_average(self, given: DecoderInput) -> DecoderInput:
+        """The same cells at the average of all covariates."""
+        module, n = self.module, len(given.w)
+        unknown = torch.full((n, len(self.summary.covariates)), -1, device=given.w.device)
+        w = torch.cat([given.w[:, : module.n_latent], category_means(module, unknown)], dim=1)
+        return given._replace(w=w, continuous=module.continuous_mean.expand(n, -1))
+
+    def _places(self, w: Tensor, library_nm: np.ndarray, modality: str) -> Tensor:
+        """Basal representation and log libraries of the other modalities, NaN if not measured."""
+        others = np.delete(library_nm, self.module.modalities.index(modality), axis=1)
+        log_library = np.log(np.where(others > 0, others, np.nan))
+        z_nl = w[:, : self.module.n_latent]
+        return torch.cat([z_nl, torch.from_numpy(log_library).to(z_nl)], dim=1)
+
+    def _regression(self, modality: str) -> PlaceRegression | None:
+        """What mends the decoder's answer for cells without a modality, on the device."""
+        imputer = self.imputers_.get(modality)
+        if imputer is None or imputer["regression"] is None:
+            return None
+        return PlaceRegression.from_plain(imputer["regression"], self.module.device)
+
+
+def log_normal(mean: Tensor, variance: Tensor) -> Tensor:
+    """Draws around means, whose logarithms have a variance; the same for what that is the same for."""
+    return mean * (variance.sqrt() * torch.randn_like(variance) - variance / 2).exp()
+
+
+def _spread(x_np: Tensor, n_latent: int) -> Tensor:
+    """Standard deviations of what is known: one for all of z, and one of each log library."""
+    known = ~x_np.isnan()
+    deviation = torch.where(known, x_np - x_np.nanmean(0), 0.0)
+    variance = deviation.square().sum(0) / known.sum(0).clamp(min=1)
+    variance[:n_latent] = variance[:n_latent].mean()
+    return torch.where(variance > 0, variance, 1.0).sqrt()
