@@ -77,7 +77,7 @@ def fit_method(
     return fit
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]]) -> list[list[str]]:
     """Mean over seeds (and standard deviation where there are several), a line a method."""
     names = list(dict.fromkeys(row["method"] for row in rows))
     keys = [k for k in COLUMNS if any(k in row["scores"] for row in rows)]
@@ -96,6 +96,11 @@ def table(rows: list[dict[str, Any]]) -> str:
         wall, cpu = ([t[f"train_{k}seconds"] for t in times] for k in ("", "cpu_"))
         cells.append(f"{np.mean(wall):.1f} ({np.mean(cpu):.1f})" if times else "-")
         lines.append(cells)
+    return lines
+
+
+def aligned(lines: list[list[str]]) -> str:
+    """A table for the terminal."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligns = [str.ljust] + [str.rjust] * (len(widths) - 1)
     return "\n".join(
@@ -154,7 +159,7 @@ def main() -> None:
                 if args.out is not None:
                     write(args.out, args.data, args.threads, rows)
     print(f"\n{args.data}: mean over seeds (how many: in brackets), {args.threads} thread(s)")
-    print(table(rows))
+    print(aligned(table(rows)))
 
 
 if __name__ == "__main__":

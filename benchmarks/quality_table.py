@@ -25,6 +25,13 @@ ORDER = (
 )
 
 
+def markdown(lines: list[list[str]]) -> str:
+    """The same table for a page."""
+    head, *rest = lines
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *rest))
+
+
 def main() -> None:
     """Write the page."""
     parts = [
@@ -39,7 +46,7 @@ def main() -> None:
             rows += json.loads(path.read_text())["rows"]
         rows.sort(key=lambda row: (ORDER.index(row["method"]), row["seed"]))
         if rows:
-            parts.append(f"## {name}\n\n```\n{table(rows)}\n```\n")
+            parts.append(f"## {name}\n\n{markdown(table(rows))}\n")
     (FOLDER / "quality.md").write_text("\n".join(parts))
 
 

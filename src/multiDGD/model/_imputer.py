@@ -27,7 +27,7 @@ _MAX_ANCHORS = 400
 # Of a feature that is counted more rarely than once a cell, the logarithm of a count says little.
 _MIN_COUNT = 1.0
 # Pairs of draws that a held-out cell is compared with.
-_N_PAIRS = 4
+_N_PAIRS = 2
 
 
 class ImputerMixin(ExpressionMixin):
