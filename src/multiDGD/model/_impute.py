@@ -125,12 +125,12 @@ class ImputationMixin(ImputerMixin):
                         self._as_batch(w, transform_batch), continuous, library_n[here].to(w)
                     )
                     lacks = lacks_n[here].to(w.device)
-                    mean = self._decoded_log1p(modality, given, output)
+                    log1p = self._decoded_log1p(modality, given, output)
                     if regression is not None:
                         x_np = self._places(w, library_nm[here], modality)
-                        mended = self._mended(modality, regression, given, x_np, output)
-                        mean[lacks] = mended[lacks]
-                    mean = mean.expm1()
+                        average = self._average_log1p(modality, given, output, log1p)
+                        log1p[lacks] = regression.mended(x_np, log1p, average)[lacks]
+                    mean = log1p.expm1()
                     if is_drawn:
                         mean = log_normal(mean, spread_n[here].to(mean).square()[:, None])
                         if regression is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -77,6 +77,8 @@ class ImputerMixin(ExpressionMixin):
         counts = manager.matrix(modality)
         mean_f = np.asarray(counts.sum(0)).ravel() / max(measured[:, m].sum(), 1)
         features = torch.from_numpy(np.flatnonzero(mean_f >= _MIN_COUNT))
+        placed = _Placed(cells, w, x_np, library_n, spread_n)
+        new_cells = placed.part(slice(n, None))
         some = partial(self._some, modality, features)
         regression = None
         if len(features):
@@ -85,67 +87,44 @@ class ImputerMixin(ExpressionMixin):
                 x_np[:n],
                 _spread(x_np[:n], module.n_latent),
                 some_cells(np.arange(n), _MAX_ANCHORS),
-                partial(some, cells[:n], w[:n], x_np[:n], library_n[:n]),
-                partial(some, cells[n:], w[n:], x_np[n:], library_n[n:]),
+                partial(some, placed.part(slice(n))),
+                partial(some, new_cells),
             )
         if regression is not None:
-            scatter = self._scatter(
-                modality, regression, cells[n:], w[n:], x_np[n:], library_n[n:], spread_n[n:]
-            )
+            scatter = self._scatter(modality, regression, new_cells)
             regression = replace(regression, scatter=scatter)
         self.imputers_[modality] = {
             "depth": asdict(depth),
             "regression": None if regression is None else regression.plain(),
         }
 
-    def _some(
-        self,
-        modality: str,
-        features: Tensor,
-        cells: np.ndarray,
-        w: Tensor,
-        x_np: Tensor,
-        library_n: Tensor,
-    ) -> Iterator[SomeCells]:
+    def _some(self, modality: str, features: Tensor, placed: _Placed) -> Iterator[SomeCells]:
         """Cells in minibatches, with what they have counted and what the decoder says."""
-        first = 0
         output = self.module.decoder.head(modality).output
-        for batch, w_bd in self._with_rows(self.adata_manager, cells, w, None):
-            here = slice(first, first + len(w_bd))
-            first = here.stop
-            given = DecoderInput(w_bd, batch["continuous"], library_n[here].to(w_bd))
+        for batch, here in self._minibatches(placed):
+            given = DecoderInput(here.w, batch["continuous"], here.library)
             decoded = self._decoded_log1p(modality, given, output)
-            average = self._decoded_log1p(modality, self._at_average(given), output)
+            average = self._average_log1p(modality, given, output, decoded)
             seen = batch["counts"][modality].to_dense().log1p()
-            yield SomeCells(x_np[here], *(a.cpu()[:, features] for a in (seen, decoded, average)))
+            yield SomeCells(here.x, *(a.cpu()[:, features] for a in (seen, decoded, average)))
 
-    def _scatter(
-        self,
-        modality: str,
-        regression: PlaceRegression,
-        cells: np.ndarray,
-        w: Tensor,
-        x_np: Tensor,
-        library_n: Tensor,
-        spread_n: Tensor,
-    ) -> Tensor:
+    def _scatter(self, modality: str, regression: PlaceRegression, placed: _Placed) -> Tensor:
         """Variance of log means that counts of held-out cells ask for, shape ``(f,)``.
 
         Counts that are like draws are as far from a draw as two draws are from each other.
         """
         output = self.module.decoder.head(modality).output
         likelihood, at = self.module.likelihood(modality), regression.features
-        regression = PlaceRegression.from_plain(regression.plain(), w.device)
-        found, first = torch.zeros(len(at)), 0
+        regression = PlaceRegression.from_plain(regression.plain(), self.module.device)
+        found = torch.zeros(len(at))
         with own_stream(self.module.device, 0):
-            for batch, w_bd in self._with_rows(self.adata_manager, cells, w, None):
-                here = slice(first, first + len(w_bd))
-                first = here.stop
-                given = DecoderInput(w_bd, batch["continuous"], library_n[here].to(w_bd))
-                x_bp = x_np[here].to(w_bd)
-                mean = self._mended(modality, regression, given, x_bp, output).expm1()
+            for batch, here in self._minibatches(placed):
+                given = DecoderInput(here.w, batch["continuous"], here.library)
+                decoded = self._decoded_log1p(modality, given, output)
+                average = self._average_log1p(modality, given, output, decoded)
+                mean = regression.mended(here.x.to(decoded), decoded, average).expm1()
                 seen = batch["counts"][modality].to_dense()[:, at].log1p()
-                variance = spread_n[here].to(mean).square()[:, None]
+                variance = here.spread.to(mean).square()[:, None]
                 for _ in range(_N_PAIRS):
                     one, other = (
                         likelihood.sample(log_normal(mean, variance))[:, at].log1p()
@@ -153,26 +132,30 @@ class ImputerMixin(ExpressionMixin):
                     )
                     apart = (seen - one).square() - (one - other).square()
                     found += apart.sum(0).cpu() / _N_PAIRS
-        return (found / len(cells)).clamp(min=0)
+        return (found / len(placed.cells)).clamp(min=0)
 
-    def _mended(
-        self,
-        modality: str,
-        regression: PlaceRegression,
-        given: DecoderInput,
-        x_np: Tensor,
-        output: nn.Linear,
-    ) -> Tensor:
-        """Logarithm of 1 + the mean counts of cells that lack the modality, shape ``(n, f)``."""
-        decoded = self._decoded_log1p(modality, given, output)
-        average = self._decoded_log1p(modality, self._at_average(given), output)
-        return regression.mended(x_np, decoded, average)
+    def _minibatches(self, placed: _Placed) -> Iterator[tuple[dict[str, Any], _Placed]]:
+        """Minibatches on the module's device, each with its part of what is known of the cells."""
+        first = 0
+        for batch, w_bd in self._with_rows(self.adata_manager, placed.cells, placed.w, None):
+            here = placed.part(slice(first, first + len(w_bd)))
+            first += len(w_bd)
+            yield batch, here._replace(w=w_bd, library=here.library.to(w_bd))
 
     def _decoded_log1p(self, modality: str, given: DecoderInput, output: nn.Linear) -> Tensor:
+        """Logarithm of 1 + mean counts, shape ``(n, f)``."""
         module = self.module
         latent = module.decoder_input(given.w, given.continuous)
         logits = output(module.decoder.hidden(latent, [modality])[modality])
         return module.likelihood(modality).mean(logits, given.library.to(logits)).log1p()
+
+    def _average_log1p(
+        self, modality: str, given: DecoderInput, output: nn.Linear, decoded_nf: Tensor
+    ) -> Tensor:
+        """The same at the average of all covariates."""
+        if not (self.module.covariates or self.summary.continuous):
+            return decoded_nf
+        return self._decoded_log1p(modality, self._at_average(given), output)
 
     def _at_average(self, given: DecoderInput) -> DecoderInput:
         """The same cells at the average of all covariates."""
@@ -194,6 +177,35 @@ class ImputerMixin(ExpressionMixin):
         if imputer is None or imputer["regression"] is None:
             return None
         return PlaceRegression.from_plain(imputer["regression"], self.module.device)
+
+
+class _Placed(NamedTuple):
+    """Cells that were placed without a modality.
+
+    Attributes
+    ----------
+    cells
+        Positions.
+    w
+        Rows, shape ``(n, n_representation)``.
+    x
+        Places as the regression knows them, shape ``(n, p)``.
+    library, spread
+        What the modality's library is predicted to be, and the deviation of its logarithm, shape
+        ``(n,)`` each.
+    """
+
+    cells: np.ndarray
+    w: Tensor
+    x: Tensor
+    library: Tensor
+    spread: Tensor
+
+    def part(self, here: slice) -> _Placed:
+        """Some of them."""
+        return _Placed(
+            self.cells[here], self.w[here], self.x[here], self.library[here], self.spread[here]
+        )
 
 
 def log_normal(mean: Tensor, variance: Tensor) -> Tensor:
