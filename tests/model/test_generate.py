@@ -183,6 +183,16 @@ class TestSample:
             fresh.sample(3)
 
 
+@pytest.fixture(scope="module")
+def of_rna():
+    adata = simulated()["rna"].copy()
+    adata.X = adata.X.astype(int)  # scvi-tools 1.4 fails on sparse counts that are floats
+    MultiDGD.setup_anndata(adata)
+    model = MultiDGD(adata, n_latent=3)
+    model.train(max_epochs=15, batch_size=32, **QUIET)
+    return adata, model
+
+
 class TestPredictive:
     def test_draws_scatter_around_the_decoded_mean(self, model):
         found = model.posterior_predictive_sample(indices=[3, 0], n_samples=400)
@@ -206,20 +216,20 @@ class TestPredictive:
         with pytest.raises(ValueError, match="n_samples"):
             model.posterior_predictive_sample(n_samples=0)
 
-    def test_anndata_and_criticism(self):
-        adata = simulated()["rna"].copy()
-        adata.X = adata.X.astype(int)  # scvi-tools 1.4 fails on sparse counts that are floats
-        MultiDGD.setup_anndata(adata)
-        model = MultiDGD(adata, n_latent=3)
-        model.train(max_epochs=15, batch_size=32, **QUIET)
+    def test_criticism_takes_an_anndata(self, of_rna):
+        adata, model = of_rna
+        part = PosteriorPredictiveCheck(adata, {"model": model}, n_samples=2, indices=[4, 1])
+        assert part.samples_dataset["model"].shape == (2, 80, 2)
+
+    @pytest.mark.slow  # its array library compiles for half a minute
+    def test_criticism(self, of_rna):
+        adata, model = of_rna
         check = PosteriorPredictiveCheck(adata, {"model": model}, n_samples=4)
         check.coefficient_of_variation("cells")
         check.zero_fraction()
         for metric, floor in (("cv_gene", 0.8), ("zero_fraction", 0.95)):
             table = check.metrics[metric]
             assert table["model"].corr(table["Raw"]) > floor
-        part = PosteriorPredictiveCheck(adata, {"model": model}, n_samples=2, indices=[4, 1])
-        assert part.samples_dataset["model"].shape == (2, 80, 2)
 
     def test_anndata_of_two_modalities_in_its_order(self):
         adata = toy_adata(50, rate=4)
