@@ -1,5 +1,7 @@
 """What the model says of itself, and of what it was not meant to be asked."""
 
+import numpy as np
+import pandas as pd
 import pytest
 from tests.toy import toy_adata, toy_mudata
 
@@ -106,6 +108,86 @@ def test_whole_floats_are_categories():
     adata.obs["plate"] = adata.obs["plate"].astype(float)
     MultiDGD.setup_anndata(adata, batch_key="plate")
     assert list(MultiDGD(adata, n_latent=3).summary.covariates["plate"]) == [0.0, 1.0]
+
+
+def test_categories_of_several_types():
+    adata = numbered()
+    adata.obs["mixed"] = [1, "b"] * 20
+    with pytest.raises(ValueError, match=r"'mixed' holds values of several types \(int, str\)"):
+        MultiDGD.setup_anndata(adata, labels_key="mixed")
+
+
+@pytest.mark.parametrize("kind", [float, bool, str])
+def test_batches_by_their_own_values(kind):
+    adata = numbered()
+    adata.obs["plate"] = adata.obs["plate"].astype(kind)
+    MultiDGD.setup_anndata(adata, batch_key="plate")
+    model = MultiDGD(adata, n_latent=3)
+    model.train(**TRAIN)
+    one, other = adata.obs["plate"].unique()
+    shares = model.get_normalized_expression(transform_batch=one, return_numpy=True)
+    both = model.get_normalized_expression(transform_batch=[one, other], return_numpy=True)
+    assert np.abs(shares - both).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sd_mean": 0}, "`sd_mean` must be a number above 0"),
+        ({"sd_sd": "1"}, "`sd_sd` must be a finite number"),
+        ({"softball": 2}, "`softball` must be a pair"),
+        ({"softball": (0, 5)}, "`softball` must be a number above 0"),
+        ({"dirichlet_alpha": 0}, "`dirichlet_alpha` must be a number above 0"),
+    ],
+)
+def test_arguments_are_called_by_their_names(arguments, message):
+    adata = numbered()
+    MultiDGD.setup_anndata(adata)
+    with pytest.raises(ValueError, match=message):
+        MultiDGD(adata, **arguments)
+
+
+@pytest.mark.parametrize("value", [2.5, 0, "3"])
+def test_epochs_are_whole_numbers(value):
+    adata = numbered()
+    MultiDGD.setup_anndata(adata)
+    with pytest.raises(ValueError, match="`max_epochs` must be an integer of at least 1"):
+        MultiDGD(adata, n_latent=3).train(max_epochs=value)
+
+
+@pytest.mark.parametrize("value", [0, -0.5, 1.5])
+def test_share_to_train_on(value):
+    adata = numbered()
+    MultiDGD.setup_anndata(adata)
+    with pytest.raises(ValueError, match="`train_size` must be above 0 and at most 1"):
+        MultiDGD(adata, n_latent=3).train(train_size=value)
+
+
+@pytest.mark.parametrize("value", [-1, 0, float("nan"), None, "observed", [1, 2]])
+def test_library_sizes(model, value):
+    with pytest.raises(ValueError, match="`library_size` must be a"):
+        model.get_normalized_expression(library_size=value)
+
+
+def test_weights_of_no_cell(model):
+    with pytest.raises(ValueError, match="`weights` are 0 for all cells"):
+        model.differential_expression(groupby="plate", weights=np.zeros(model.adata.n_obs))
+
+
+def test_groups_without_cells_are_not_compared(model):
+    obs = model.adata.obs
+    obs["group"] = pd.Categorical(["a", "b"] * 20, categories=["a", "b", "c"])
+    table = model.differential_expression(groupby="group")
+    assert set(table["group1"]) == {"a", "b"}
+    with pytest.raises(ValueError, match="`group1` 'c' has 0 cells"):
+        model.differential_expression(groupby="group", group1="c")
+
+
+def test_components_of_cells_without_labels(model):
+    model.adata.obs["nothing"] = np.nan
+    table = model.get_component_summary(label_key="nothing")
+    assert table["n_cells"].sum() == model.adata.n_obs
+    assert table["top_share"].isna().all()
 
 
 def test_infinite_covariates():

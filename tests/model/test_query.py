@@ -16,8 +16,9 @@ from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_multiome
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.model._calibration import calibrated, class_correlation, fit_calibration
+from multiDGD.model._typicality import _moments
 from multiDGD.module import MultiDGDModule, Restriction, add_categories
-from multiDGD.nn import Counts
+from multiDGD.nn import Counts, get_likelihood
 from multiDGD.train import learn_categories
 
 TRAIN = {"max_epochs": 2, "batch_size": 16, "enable_progress_bar": False, "accelerator": "cpu"}
@@ -465,6 +466,30 @@ class TestTypicality:
         np.testing.assert_allclose(np.sort(found)[len(found) // 2], 0.5, atol=0.05)
         np.testing.assert_array_equal(model.get_typicality(indices=held_out), found)
 
+    def test_other_cells_that_are_asked_about_do_not_matter(self, model):
+        cells = model.validation_indices
+        found = model.get_typicality(indices=cells, as_quantile=False)
+        for n in (1, 7):
+            backwards = model.get_typicality(indices=cells[::-1], batch_size=n, as_quantile=False)
+            np.testing.assert_allclose(backwards[::-1], found, rtol=1e-3)
+        alone = model.get_typicality(indices=cells[4:5], as_quantile=False)
+        np.testing.assert_allclose(alone, found[4:5], rtol=1e-3)
+
+    @pytest.mark.parametrize("name", ["poisson", "nb"])
+    def test_moments_are_those_of_the_likelihood(self, name):
+        likelihood = get_likelihood(name)(3)
+        mean = torch.tensor([0.05, 2.0, 30.0])
+        log_p = likelihood.log_prob_zero(mean.expand(400, -1)).clone()
+        x, columns = torch.arange(1.0, 400).repeat(3), torch.arange(3).repeat_interleave(399)
+        log_p[1:] += likelihood.log_ratio_to_zero(x, mean.log()[columns], columns).view(3, -1).T
+        log_p = log_p.detach()
+        expected = (log_p.exp() * log_p).sum(0)
+        variance = (log_p.exp() * (log_p - expected) ** 2).sum(0)
+        with torch.no_grad():
+            found = _moments(likelihood, mean.expand(2000, -1), range(2000))
+        assert float(found[0].mean()) == pytest.approx(float(expected.sum()), abs=0.02)
+        assert float(found[1].mean()) == pytest.approx(float(variance.sum()), rel=0.05)
+
     def test_cells_of_shuffled_features_are_unlike_any(self, model):
         order = np.random.default_rng(0)
         parts = {}
@@ -547,6 +572,16 @@ def test_classes_share_a_correlation(components):
     few = class_correlation(*drawn(10), mixture)
     assert np.linalg.eigvalsh(few).min() > 0.1
     np.testing.assert_array_equal(np.diag(few), 1)
+
+
+@pytest.mark.parametrize("n_labelled", [1, 2])
+def test_labels_of_very_few_cells(n_labelled):
+    mdata = simulate_multiome(n_cells=100, n_genes=20, n_peaks=20)
+    labels = np.full(100, "unknown", dtype=object)
+    labels[:n_labelled] = "A"
+    mdata.obs["few"] = labels
+    model = fitted(mdata, train={"max_epochs": 2, "train_size": 1.0}, labels_key="few")
+    assert (model.predict() == "A").all()
 
 
 def test_a_donor_is_labelled_by_another(bmmc_multiome):

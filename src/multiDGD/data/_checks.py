@@ -61,7 +61,7 @@ def check_numeric(table: pd.DataFrame, key: str, argument: str) -> None:
 
 
 def check_discrete(table: pd.DataFrame, key: str, argument: str) -> None:
-    """Raise if a column holds fractions, each of which would be a category.
+    """Raise if a column holds fractions, each of which would be a category, or a mix of types.
 
     Raises
     ------
@@ -69,6 +69,12 @@ def check_discrete(table: pd.DataFrame, key: str, argument: str) -> None:
         Naming ``argument``, the column and what takes it.
     """
     values = table[key].dropna()
+    if pd.api.types.infer_dtype(values) in ("mixed", "mixed-integer"):
+        kinds = sorted({type(value).__name__ for value in values})
+        raise ValueError(
+            f"`{argument}`: {key!r} holds values of several types ({', '.join(kinds)}). Make them "
+            f"strings, for example with `obs[{key!r}].astype(str)`."
+        )
     if pd.api.types.is_float_dtype(values) and (values % 1).any():
         raise ValueError(
             f"`{argument}`: {key!r} holds fractions ({values.nunique()} different values). Name it "

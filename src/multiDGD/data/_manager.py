@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 # scvi-tools' `view_anndata_setup` prints by `rich.pretty`, which it does not import.
 import rich.pretty  # noqa: F401
@@ -18,7 +19,7 @@ from scvi.data import AnnDataManager
 
 from ._checks import listed, log_reads
 from ._dataset import CellDataset
-from ._identity import fingerprints
+from ._identity import fingerprints, same_names
 from ._query import check_query, log_features, observed_features
 from ._registry import COUNTS_PREFIX, DataSummary, summarize_registry
 from ._source import CountSource
@@ -45,7 +46,8 @@ class CellManager(AnnDataManager):
         """
         self._sources: list[CountSource] = []
         self._libraries: tuple[list[CountSource], np.ndarray] | None = None
-        self._fingerprints: np.ndarray | None = None
+        self._source_names: pd.Index | None = None
+        self._fingerprints: tuple[pd.Index, np.ndarray] | None = None
         if source_registry is not None:
             self._check_query(adata, source_registry, **transfer_kwargs)
         super().register_fields(adata, source_registry, **transfer_kwargs)
@@ -84,10 +86,11 @@ class CellManager(AnnDataManager):
     @property
     def sources(self) -> list[CountSource]:
         """Counts of every registered matrix."""
-        current = self._matrices()
-        known = self._sources
+        current, names = self._matrices(), self.adata.obs_names
+        known = self._sources if same_names(self._source_names, names) else []
         if not known or any(s.x is not x for s, (x, _) in zip(known, current, strict=True)):
             self._sources = [self._make_source(x, modality) for x, modality in current]
+            self._source_names = names
         return self._sources
 
     @property
@@ -175,11 +178,17 @@ class CellManager(AnnDataManager):
     def fingerprints(self) -> np.ndarray:
         """What :func:`multiDGD.data.fingerprints` says of the registered cells.
 
-        Taken once: cells stay themselves when their counts are transformed afterwards.
+        Taken once: cells stay themselves when their counts are transformed afterwards. Where cells
+        were taken out or put in another order since, it is another array.
         """
+        names = self.adata.obs_names
+        if self._fingerprints is not None and not same_names(self._fingerprints[0], names):
+            before, values = self._fingerprints
+            at = before.get_indexer(names) if before.is_unique else np.array([-1])
+            self._fingerprints = None if (at < 0).any() else (names, values[at])
         if self._fingerprints is None:
-            self._fingerprints = fingerprints(self.batches())
-        return self._fingerprints
+            self._fingerprints = names, fingerprints(self.batches())
+        return self._fingerprints[1]
 
     def batches(
         self, indices: Sequence[int] | np.ndarray | None = None, batch_size: int = 4096

@@ -80,7 +80,10 @@ def class_correlation(
     deviation = np.sqrt((x**2).mean(0))
     x = x / np.where(deviation > 0, deviation, 1)
     identity = np.eye(mixture.dim)
-    towards = ledoit_wolf_shrinkage(x, assume_centered=True)
+    # At least as if one more cell had none: of very few cells any correlation is perfect.
+    towards = 1 / (1 + len(x))
+    if len(x) > 1:
+        towards = max(towards, ledoit_wolf_shrinkage(x, assume_centered=True))
     found = (1 - towards) * (x.T @ x / len(x)) + towards * identity
     np.fill_diagonal(found, 1)
     return found

@@ -27,7 +27,7 @@ class CellsMixin(BaseModelClass):
     cell_names_: np.ndarray
     cell_fingerprints_: np.ndarray
     new_categories_: dict[str, list[str]] | None
-    _inferred: WeakKeyDictionary[CellManager, Tensor]
+    _inferred: WeakKeyDictionary[CellManager, tuple[np.ndarray, Tensor]]
 
     @property
     def summary(self) -> DataSummary:
@@ -45,8 +45,8 @@ class CellsMixin(BaseModelClass):
         if adata is None and self.adata is None:
             raise ValueError(
                 "`adata` is needed: the model was loaded without data. "
-                "`get_latent_representation()` and `get_covariate_representation()` alone return "
-                "the training cells' own."
+                "Representations, clusters and components of the training cells need none: leave "
+                "out all arguments of these methods."
             )
         if self.adata_manager is None:
             return self._adopt(adata)
@@ -62,7 +62,7 @@ class CellsMixin(BaseModelClass):
             adata = adata.copy()
         setup = getattr(type(self), self.registry_["setup_method_name"])
         setup(adata, source_registry=self.registry_, **self.registry_["setup_args"])
-        self._adata = adata
+        # Not its data: the model still answers for the cells that it was trained on.
         self._adata_manager = self._get_most_recent_anndata_manager(adata, required=True)
         self._register_manager_for_instance(self._adata_manager)
         return self._adata_manager
@@ -87,14 +87,22 @@ class CellsMixin(BaseModelClass):
 
         new = np.flatnonzero(rows < 0)
         if len(new):
-            known = self._inferred.setdefault(
-                manager, torch.full((n_obs, table.shape[1]), torch.nan)
-            )
+            known = self._remembered(manager)
             missing = cells[new][known[cells[new], 0].isnan().numpy()]
             if len(missing):
                 known[missing] = self._infer(manager, missing, batch_size)
             found[new] = known[cells[new]]
         return cells, found
+
+    def _remembered(self, manager: CellManager) -> Tensor:
+        """Rows that were found before, NaN where there are none, shape ``(n_obs, d)``."""
+        cells = manager.fingerprints
+        of, known = self._inferred.get(manager, (None, None))
+        # The user may have filtered the object in place since.
+        if known is None or of is not cells:
+            known = torch.full((len(cells), self.module.n_representation), torch.nan)
+            self._inferred[manager] = cells, known
+        return known
 
     def _on_trained(self) -> None:
         """Learn what else there is to learn from the training cells; for parts to extend."""

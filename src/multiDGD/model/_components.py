@@ -131,6 +131,9 @@ def _composition(component: np.ndarray, labels: pd.Series, n_components: int) ->
     known = labels.notna().to_numpy()
     counts = pd.crosstab(component[known], labels[known].astype(str).to_numpy())
     counts = counts.reindex(range(n_components), fill_value=0)
+    if counts.empty:  # no cell has a label
+        empty = {"top_label": None, "top_share": np.nan, "label_entropy": np.nan}
+        return pd.DataFrame(empty, index=counts.index)
     total = counts.sum(1)
     share = counts.div(total.where(total > 0), axis=0)
     logs = np.log(share.where(share > 0, 1))

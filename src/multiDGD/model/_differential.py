@@ -119,7 +119,7 @@ class DifferentialMixin(ExpressionMixin):
         group's share is higher, and ``proba_m2``; ``bayes_factor``; shares; ``lfdr``, the
         probability that the sign is wrong. Then ``raw_mean1``, ``non_zeros_proportion1``,
         ``raw_normalized_mean1`` (counts of 10,000) and those of the second group;
-        ``comparison``, ``group1`` and ``group2``.
+        ``comparison``, ``group1`` and ``group2``, where ``groupby`` names the groups.
 
         Raises
         ------
@@ -198,7 +198,8 @@ class DifferentialMixin(ExpressionMixin):
         ``bayes_factor``; ``est_prob1`` and ``est_prob2``, the probability to see the region open
         at the training cells' median depth, and ``effect_size``, the second minus the first;
         ``emp_prob1``, ``emp_prob2`` and ``emp_effect``, the same of the fractions of cells with
-        counts; ``lfc_mean`` (``"change"`` only), ``lfdr``, ``comparison``, ``group1``, ``group2``.
+        counts; ``lfc_mean`` (``"change"`` only), ``lfdr``; ``comparison``, ``group1``, ``group2``,
+        where ``groupby`` names the groups.
 
         Raises
         ------
@@ -363,4 +364,6 @@ def _weights(obs: pd.DataFrame, weights: str | Sequence[float]) -> np.ndarray:
         raise ValueError(f"`weights` must have {len(obs)} entries, found shape {found.shape}.")
     if not (np.isfinite(found).all() and (found >= 0).all()):
         raise ValueError("`weights` must be finite and not negative.")
+    if not found.any():
+        raise ValueError("`weights` are 0 for all cells.")
     return found

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
+from multiDGD._checks import positive
 from multiDGD._names import nearest
 from multiDGD.data import CellManager
 from multiDGD.data._categories import find_categories
@@ -77,11 +78,9 @@ class ExpressionMixin(PosteriorMixin):
             key = self.batch_key
             categories = [] if key is None else list(self.summary.covariates.get(key, []))
         # One category may be a number, as columns of numbers have it.
-        names: list[str | int]
-        if isinstance(categories, str | int | np.integer):
-            names = [categories]
-        else:
-            names = list(categories)
+        names: list[Any] = [categories]
+        if pd.api.types.is_list_like(categories):
+            names = list(cast(Sequence[Any], categories))
         empty = torch.zeros(0, self.module.n_representation, device=self.module.device)
         # What is not there is to be said before any work.
         for name in names or [""]:
@@ -285,6 +284,8 @@ class ExpressionMixin(PosteriorMixin):
 
         It is given the likelihood, the means of a few cells and which of the asked ones they are.
         """
+        if library_size != "latent":
+            library_size = positive("library_size", library_size)
         manager = self._manager_of(adata)
         module, likelihood = self.module, self.module.likelihood(modality)
         at = torch.from_numpy(features).to(module.device)

@@ -97,7 +97,11 @@ class GenerationMixin(ExpressionMixin):
         Raises
         ------
         ValueError
-            If label, component, category or modality are not there, or no training cell has them.
+            If label, component, category or modality are not there, or, with ``from_="cells"``, no
+            training cell has the label and component. Where none has the categories together,
+            cells of others lend place and depth.
+        RuntimeError
+            If the model is not trained.
 
         Examples
         --------

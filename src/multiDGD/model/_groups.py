@@ -59,6 +59,8 @@ def read_groups(
     if groupby is None:
         raise ValueError("`groupby` or `idx1` is needed: which cells are to be compared?")
     column = pd.Categorical(column_of(obs, "groupby", groupby))
+    if group1 is None:
+        column = column.remove_unused_categories()
     names = list(column.categories)
     codes = np.asarray(column.codes, dtype=np.int64)
     if group1 is None:

@@ -12,7 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
-from multiDGD._checks import positive_int
+from multiDGD._checks import positive, positive_int
 from multiDGD.data import CellManager
 
 from ._cells import as_positions
@@ -71,7 +71,7 @@ class ImputationMixin(ImputerMixin):
             Total count of every cell. By default the cell's own where the modality was measured,
             and else as predicted.
         transform_batch
-            As for :meth:`get_normalized_expression`.
+            Category of the ``batch_key`` in which all cells are decoded; their own by default.
         batch_size
             Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
         return_numpy
@@ -95,8 +95,8 @@ class ImputationMixin(ImputerMixin):
         """
         if n_samples is not None:
             positive_int("n_samples", n_samples)
-        if library_size is not None and not library_size > 0:
-            raise ValueError(f"`library_size` must be above 0, found {library_size}.")
+        if library_size is not None:
+            positive("library_size", library_size)
         if key_added is not None and (indices is not None or (n_samples or 1) > 1):
             raise ValueError("`key_added` needs one table of all cells: leave out `indices`.")
         manager = self._manager_of(adata)
@@ -145,7 +145,7 @@ class ImputationMixin(ImputerMixin):
         array = np.stack(tables)
         if len(array) > 1:
             return array
-        if return_numpy:
+        if return_numpy and key_added is None:
             return array[0]
         table = self._table(array[0], manager, indices, modality, features)
         if key_added is None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from multiDGD.latent import GaussianMixtureSupervised
 
 from ._calibration import calibrated
+from ._cells import as_positions
 from ._posterior import PosteriorMixin
 
 
@@ -32,7 +33,7 @@ class LatentMixin(PosteriorMixin):
     ) -> tuple[pd.Index, Tensor]:
         if adata is None and self.adata is None and self.is_trained_:
             table = self.module.representations.z.detach().cpu()
-            at = slice(None) if indices is None else np.asarray(indices)
+            at = as_positions(indices, len(table))
             return pd.Index(self.cell_names_[at]), table[at]
         manager = self._manager_of(adata)
         cells, w = self._representation(manager, indices, batch_size)

@@ -48,8 +48,9 @@ class TrainingMixin(CellsMixin):
     ) -> None:
         """Fit decoder, mixtures and the cells' representations together.
 
-        Cells outside the training set are placed afterwards as any new cell is; nothing is
-        learned from them.
+        Decoder and mixtures learn nothing from cells outside the training set, which are placed
+        afterwards as any new cell is. They say when to stop, calibrate :meth:`predict`, are the
+        standard of :meth:`get_typicality` and say how far :meth:`impute` departs from the decoder.
 
         On a model from :meth:`load_query_data` nothing of the reference is changed: categories
         that it does not know are learned, then all cells are placed. Of the arguments only
@@ -99,6 +100,10 @@ class TrainingMixin(CellsMixin):
             self._place_query(max_epochs, batch_size)
             return
         positive_int("batch_size", batch_size)
+        if max_epochs is not None:
+            positive_int("max_epochs", max_epochs)
+        if train_size is not None and not 0 < train_size <= 1:
+            raise ValueError(f"`train_size` must be above 0 and at most 1, found {train_size}.")
         splitter = CellSplitter(
             self.adata_manager,
             train_size=train_size,
@@ -140,10 +145,13 @@ class TrainingMixin(CellsMixin):
         )
         self._inferred.clear()
         self.module.train()
+        # If it is interrupted, what was learned from the weights before does not go with these.
+        self.is_trained_ = False
         try:
             runner()
         finally:
             self.module.workspace.clear()
+            self.module.eval()
         self._place_anew(splitter.train_idx)
         self.weight_precision_ = plan.weight_precision
         self._on_trained()

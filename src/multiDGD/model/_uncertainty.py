@@ -46,8 +46,10 @@ class UncertaintyMixin(ExpressionMixin):
 
         Parameters
         ----------
-        adata, indices, modality, gene_list, library_size, transform_batch, batch_size
+        adata, indices, modality, gene_list, library_size, batch_size
             As for :meth:`get_normalized_expression`.
+        transform_batch
+            Category of the ``batch_key`` in which all cells are decoded; their own by default.
         level
             Probability, between 0 and 1.
         return_numpy

@@ -8,6 +8,7 @@ from .likelihoods import (
     Likelihood,
     NegativeBinomial,
     Poisson,
+    Protein,
     get_likelihood,
     likelihood_names,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "Likelihood",
     "NegativeBinomial",
     "Poisson",
+    "Protein",
     "Workspace",
     "get_likelihood",
     "likelihood_names",

@@ -11,6 +11,7 @@ from ._base import Likelihood, get_likelihood, likelihood_names
 from .bernoulli import Bernoulli
 from .negative_binomial import NegativeBinomial
 from .poisson import Poisson
+from .protein import Protein
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
@@ -20,6 +21,7 @@ __all__ = [
     "Likelihood",
     "NegativeBinomial",
     "Poisson",
+    "Protein",
     "get_likelihood",
     "likelihood_names",
 ]

@@ -114,8 +114,8 @@ class Likelihood(nn.Module, ABC):
         """Fisher information of each count about the logarithm of its mean, shape ``(n, f)``.
 
         The expected curvature of the negative log-likelihood. Unless a subclass says otherwise,
-        that of a Poisson count, which is its mean; it decides how fast representations are found,
-        not where they are.
+        that of a Poisson count, which is its mean; it decides how fast representations are found
+        and how wide posteriors and intervals are, not where the optimum is.
 
         Parameters
         ----------
@@ -252,7 +252,7 @@ def get_likelihood(name: str) -> type[Likelihood]:
     Parameters
     ----------
     name
-        For example ``"nb"``, ``"poisson"`` or ``"bernoulli"``.
+        ``"nb"``, ``"poisson"``, ``"bernoulli"``, ``"protein"``, or one of your own.
 
     Raises
     ------

@@ -1,0 +1,130 @@
+"""Objects that are changed in place after the model has seen them."""
+
+import anndata as ad
+import mudata as md
+import numpy as np
+import pytest
+import scvi
+from tests.toy import toy_adata, toy_mudata
+
+from multiDGD import MultiDGD
+
+TRAIN = {"max_epochs": 3, "batch_size": 16, "enable_progress_bar": False, "accelerator": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def model():
+    scvi.settings.seed = 0
+    mdata = toy_mudata(120, rate=4)
+    MultiDGD.setup_mudata(mdata, batch_key="batch")
+    found = MultiDGD(mdata, n_latent=3)
+    found.train(**TRAIN)
+    return found
+
+
+def keep(data, cells):
+    """Take cells out of an object itself, as scanpy's and muon's filters do."""
+    if isinstance(data, ad.AnnData):
+        data._inplace_subset_obs(cells)
+        return
+    for part in data.mod.values():
+        part._inplace_subset_obs(cells)
+    data.update()
+
+
+def query():
+    found = toy_mudata(60, rate=4)
+    for part in found.mod.values():
+        part.X = part.X[::-1].copy()
+        part.obs_names = [f"new{i}" for i in range(60)]
+    return md.MuData(dict(found.mod))
+
+
+@pytest.mark.filterwarnings("ignore:From 0.4 .update")
+@pytest.mark.parametrize("cells", [np.arange(20, 60), np.arange(60)[::-1]])
+def test_new_cells_stay_with_their_places(model, cells):
+    asked = query()
+    asked.obs["batch"] = np.repeat(["b0", "b1"], 30)
+    before = model.get_latent_representation(asked)
+    shares = model.get_normalized_expression(asked, modality="rna", return_numpy=True)
+    keep(asked, cells)
+    np.testing.assert_allclose(model.get_latent_representation(asked), before[cells], atol=1e-4)
+    np.testing.assert_allclose(
+        model.get_normalized_expression(asked, modality="rna", return_numpy=True),
+        shares[cells],
+        rtol=1e-3,
+    )
+
+
+def fitted():
+    scvi.settings.seed = 0
+    adata = toy_adata(80, rate=4)
+    MultiDGD.setup_anndata(adata, batch_key="batch")
+    model = MultiDGD(adata, n_latent=3)
+    model.train(**TRAIN)
+    return adata, model
+
+
+def test_training_cells_stay_themselves(tmp_path):
+    adata, model = fitted()
+    before = model.get_latent_representation()
+    cells = np.arange(80) % 3 > 0
+    adata.X = adata.X * 2  # names, and not counts, say now which cells are left
+    keep(adata, cells)
+    np.testing.assert_array_equal(model.get_latent_representation(), before[cells])
+
+
+def test_training_goes_on_with_the_cells_that_are_left(tmp_path):
+    adata, model = fitted()
+    keep(adata, np.arange(80) % 3 > 0)
+    model.train(**TRAIN)
+    z = model.get_latent_representation()
+    assert z.shape == (53, 3)
+    model.save(tmp_path / "model")
+    loaded = MultiDGD.load(tmp_path / "model", adata=adata)
+    np.testing.assert_array_equal(loaded.get_latent_representation(), z)
+
+
+def test_other_names_for_other_counts():
+    adata, model = fitted()
+    other = toy_adata(80, rate=4, seed=5)
+    truth = model.get_latent_representation(other)
+    adata.X = other.X
+    adata.obs_names = [f"other{i}" for i in range(80)]
+    np.testing.assert_allclose(model.get_latent_representation(), truth, atol=1e-4)
+
+
+def test_a_model_without_data_takes_none_for_its_own(tmp_path):
+    adata, model = fitted()
+    model.save(tmp_path / "model")
+    loaded = MultiDGD.load(tmp_path / "model", adata=False)
+    loaded.get_latent_representation(toy_adata(30, rate=4, seed=3))
+    np.testing.assert_array_equal(
+        loaded.get_latent_representation(), model.get_latent_representation()
+    )
+    with pytest.raises(ValueError, match="loaded without data"):
+        loaded.train(**TRAIN)
+    with pytest.raises(ValueError, match="0 and 79, found 500"):
+        loaded.get_latent_representation(indices=[500])
+    loaded.get_latent_representation(toy_adata(20, rate=4, seed=4))
+    loaded.save(tmp_path / "again")
+    again = MultiDGD.load(tmp_path / "again", adata=adata)
+    np.testing.assert_array_equal(
+        again.get_latent_representation(), model.get_latent_representation()
+    )
+
+
+def test_what_was_interrupted_is_not_trained():
+    adata, model = fitted()
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("stop")
+
+    model.module.objective = fail
+    with pytest.raises(RuntimeError, match="stop"):
+        model.train(**TRAIN)
+    del model.module.objective
+    with pytest.raises(RuntimeError, match="not trained"):
+        model.get_latent_representation()
+    model.train(**TRAIN)
+    assert np.isfinite(model.get_latent_representation()).all()
