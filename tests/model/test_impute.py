@@ -150,7 +150,7 @@ class TestImpute:
         whole = model.impute(query)
         part = model.impute(query, indices=[5, 2], feature_list=["atac3", "atac1"])
         pd.testing.assert_frame_equal(part, whole.iloc[[5, 2]][["atac3", "atac1"]], rtol=1e-4)
-        assert model.impute(query, key_added="atac_imputed") is None
+        assert model.impute(query, key_added="atac_imputed", return_numpy=True) is None
         pd.testing.assert_frame_equal(query.obsm["atac_imputed"], whole)
         np.testing.assert_array_equal(model.impute(query, return_numpy=True), whole)
 

@@ -183,6 +183,15 @@ def test_groups_without_cells_are_not_compared(model):
         model.differential_expression(groupby="group", group1="c")
 
 
+def test_groups_that_are_numbers(model):
+    text = model.differential_expression(groupby="plate", group1="1", group2="0")
+    pd.testing.assert_frame_equal(
+        text, model.differential_expression(groupby="plate", group1=1, group2=0)
+    )
+    with pytest.raises(ValueError, match="`groupby` must be the name of a column"):
+        model.differential_expression(groupby=["plate"])
+
+
 def test_components_of_cells_without_labels(model):
     model.adata.obs["nothing"] = np.nan
     table = model.get_component_summary(label_key="nothing")

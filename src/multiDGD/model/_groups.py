@@ -70,6 +70,10 @@ def read_groups(
             group1, Sequence | np.ndarray | pd.Index
         )
         wanted = [group1] if is_one else list(group1)
+    # A number may be given as it is written.
+    written = {str(name): name for name in names}
+    wanted = [name if name in names else written.get(name, name) for name in wanted]
+    group2 = group2 if group2 in names else written.get(group2, group2)
     for argument, asked in (("group1", wanted), ("group2", [] if group2 is None else [group2])):
         for name in asked:
             if name not in names:
@@ -108,9 +112,13 @@ def column_of(obs: pd.DataFrame, argument: str, name: str) -> pd.Series:
 
     Raises
     ------
+    ValueError
+        If it is no name.
     KeyError
         If it is not there.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"`{argument}` must be the name of a column, found {name!r}.")
     if name not in obs:
         # Those of the setup are in `obs` too, but no user has put them there.
         known = [c for c in obs.columns if not str(c).startswith("_scvi_")]
