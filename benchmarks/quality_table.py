@@ -38,7 +38,7 @@ def main() -> None:
         "# Quality\n\nWritten by `quality_table.py` from `results/`; `quality.py` says what the "
         "columns are and how to measure them again. Means and standard deviations over seeds "
         "(their number in brackets); epochs set by hand are marked `*`; seconds of training on "
-        "one thread of a shared machine, processor seconds in brackets.\n"
+        "one thread of a shared machine on different days, processor seconds in brackets.\n"
     ]
     for name in DATASETS:
         rows = []
