@@ -12,14 +12,23 @@ from multiDGD import MultiDGD
 TRAIN = {"max_epochs": 3, "batch_size": 16, "enable_progress_bar": False, "accelerator": "cpu"}
 
 
+def fitted(data):
+    scvi.settings.seed = 0
+    setup = MultiDGD.setup_anndata if isinstance(data, ad.AnnData) else MultiDGD.setup_mudata
+    setup(data, batch_key="batch")
+    model = MultiDGD(data, n_latent=3)
+    model.train(**TRAIN)
+    return model
+
+
 @pytest.fixture(scope="module")
 def model():
-    scvi.settings.seed = 0
-    mdata = toy_mudata(120, rate=4)
-    MultiDGD.setup_mudata(mdata, batch_key="batch")
-    found = MultiDGD(mdata, n_latent=3)
-    found.train(**TRAIN)
-    return found
+    return fitted(toy_mudata(120, rate=4))
+
+
+@pytest.fixture
+def of_rna():
+    return fitted(toy_adata(80, rate=4))
 
 
 def keep(data, cells):
@@ -56,17 +65,8 @@ def test_new_cells_stay_with_their_places(model, cells):
     )
 
 
-def fitted():
-    scvi.settings.seed = 0
-    adata = toy_adata(80, rate=4)
-    MultiDGD.setup_anndata(adata, batch_key="batch")
-    model = MultiDGD(adata, n_latent=3)
-    model.train(**TRAIN)
-    return adata, model
-
-
-def test_training_cells_stay_themselves(tmp_path):
-    adata, model = fitted()
+def test_training_cells_stay_themselves(of_rna):
+    adata, model = of_rna.adata, of_rna
     before = model.get_latent_representation()
     cells = np.arange(80) % 3 > 0
     adata.X = adata.X * 2  # names, and not counts, say now which cells are left
@@ -74,8 +74,8 @@ def test_training_cells_stay_themselves(tmp_path):
     np.testing.assert_array_equal(model.get_latent_representation(), before[cells])
 
 
-def test_training_goes_on_with_the_cells_that_are_left(tmp_path):
-    adata, model = fitted()
+def test_training_goes_on_with_the_cells_that_are_left(of_rna, tmp_path):
+    adata, model = of_rna.adata, of_rna
     keep(adata, np.arange(80) % 3 > 0)
     model.train(**TRAIN)
     z = model.get_latent_representation()
@@ -85,8 +85,8 @@ def test_training_goes_on_with_the_cells_that_are_left(tmp_path):
     np.testing.assert_array_equal(loaded.get_latent_representation(), z)
 
 
-def test_other_names_for_other_counts():
-    adata, model = fitted()
+def test_other_names_for_other_counts(of_rna):
+    adata, model = of_rna.adata, of_rna
     other = toy_adata(80, rate=4, seed=5)
     truth = model.get_latent_representation(other)
     adata.X = other.X
@@ -94,8 +94,8 @@ def test_other_names_for_other_counts():
     np.testing.assert_allclose(model.get_latent_representation(), truth, atol=1e-4)
 
 
-def test_a_model_without_data_takes_none_for_its_own(tmp_path):
-    adata, model = fitted()
+def test_a_model_without_data_takes_none_for_its_own(of_rna, tmp_path):
+    adata, model = of_rna.adata, of_rna
     model.save(tmp_path / "model")
     loaded = MultiDGD.load(tmp_path / "model", adata=False)
     loaded.get_latent_representation(toy_adata(30, rate=4, seed=3))
@@ -114,8 +114,8 @@ def test_a_model_without_data_takes_none_for_its_own(tmp_path):
     )
 
 
-def test_what_was_interrupted_is_not_trained():
-    adata, model = fitted()
+def test_what_was_interrupted_is_not_trained(of_rna):
+    model = of_rna
 
     def fail(*args, **kwargs):
         raise RuntimeError("stop")
