@@ -65,6 +65,22 @@ def test_new_cells_stay_with_their_places(model, cells):
     )
 
 
+@pytest.mark.filterwarnings("ignore:From 0.4 .update")
+def test_one_modality_in_another_order(model):
+    asked = query()
+    asked.obs["batch"] = "b0"
+    before = dict(zip(asked.obs_names, model.get_latent_representation(asked), strict=True))
+    asked["rna"]._inplace_subset_obs(np.arange(60)[::-1])
+    asked.update()
+    fresh = md.MuData({name: part.copy() for name, part in asked.mod.items()})
+    fresh.obs["batch"] = "b0"
+    again = model.get_latent_representation(asked)
+    np.testing.assert_allclose(again, [before[name] for name in asked.obs_names], atol=1e-4)
+    manager = model.get_anndata_manager(asked)
+    truth = model._manager_of(fresh)
+    np.testing.assert_array_equal(manager.libraries, truth.libraries)
+
+
 def test_training_cells_stay_themselves(of_rna):
     adata, model = of_rna.adata, of_rna
     before = model.get_latent_representation()

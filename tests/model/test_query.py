@@ -547,6 +547,18 @@ def test_calibration_is_that_of_the_labels(noise):
     assert found == pytest.approx(noise, abs=0.021)
 
 
+def test_noise_bounds_what_is_predicted(bmmc_cite):
+    mdata = bmmc_cite[:100].copy()
+    model = fitted(mdata, train={"max_epochs": 2}, labels_key="cell_type")
+    hard = model.predict()
+    model.label_noise_ = 0.3
+    soft = model.predict(soft=True)
+    assert soft.to_numpy().min() >= 0.3 / soft.shape[1] - 1e-6
+    assert soft.to_numpy().max() <= 0.7 + 0.3 / soft.shape[1] + 1e-6
+    assert (soft.idxmax(axis=1) == hard).all()
+    np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
+
+
 def test_without_labels_nothing_is_calibrated():
     log_prob = torch.randn(0, 4)
     assert fit_calibration(log_prob, torch.zeros(0)) == pytest.approx((1, 0))
