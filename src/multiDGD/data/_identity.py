@@ -43,11 +43,6 @@ def fingerprints(batches: Iterable[Mapping[str, Any]]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def same_names(one: pd.Index | None, other: pd.Index) -> bool:
-    """Whether cells are the same, in the same order."""
-    return one is other or (one is not None and one.equals(other))
-
-
 class CellIndex:
     """Finds cells by their name *and* their counts.
 

@@ -19,7 +19,7 @@ from scvi.data import AnnDataManager
 
 from ._checks import listed, log_reads
 from ._dataset import CellDataset
-from ._identity import fingerprints, same_names
+from ._identity import fingerprints
 from ._query import check_query, log_features, observed_features
 from ._registry import COUNTS_PREFIX, DataSummary, summarize_registry
 from ._source import CountSource
@@ -46,7 +46,6 @@ class CellManager(AnnDataManager):
         """
         self._sources: list[CountSource] = []
         self._libraries: tuple[list[CountSource], np.ndarray] | None = None
-        self._source_names: pd.Index | None = None
         self._fingerprints: tuple[pd.Index, np.ndarray] | None = None
         if source_registry is not None:
             self._check_query(adata, source_registry, **transfer_kwargs)
@@ -86,11 +85,10 @@ class CellManager(AnnDataManager):
     @property
     def sources(self) -> list[CountSource]:
         """Counts of every registered matrix."""
-        current, names = self._matrices(), self.adata.obs_names
-        known = self._sources if same_names(self._source_names, names) else []
+        current = self._matrices()
+        known = self._sources
         if not known or any(s.x is not x for s, (x, _) in zip(known, current, strict=True)):
             self._sources = [self._make_source(x, modality) for x, modality in current]
-            self._source_names = names
         return self._sources
 
     @property
@@ -182,7 +180,7 @@ class CellManager(AnnDataManager):
         were taken out or put in another order since, it is another array.
         """
         names = self.adata.obs_names
-        if self._fingerprints is not None and not same_names(self._fingerprints[0], names):
+        if self._fingerprints is not None and not self._fingerprints[0].equals(names):
             before, values = self._fingerprints
             at = before.get_indexer(names) if before.is_unique else np.array([-1])
             self._fingerprints = None if (at < 0).any() else (names, values[at])
