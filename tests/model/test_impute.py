@@ -7,6 +7,7 @@ import pytest
 import scvi
 import torch
 from sklearn.metrics import average_precision_score
+from tests.seeds import SEEDS
 from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
@@ -218,7 +219,7 @@ def feature_r(found, truth):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_proteins_from_rna(pbmc10k_cite, seed):
     found, truth, _ = held_out(pbmc10k_cite, "rna", "prot", seed, max_epochs=5)
     shuffled = np.random.default_rng(seed).permutation(found)
@@ -226,7 +227,7 @@ def test_proteins_from_rna(pbmc10k_cite, seed):
     assert abs(feature_r(shuffled, truth)) < 0.05
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("given", "wanted"), [("rna", "atac"), ("atac", "rna")])
 def test_multiome_both_ways(bmmc_multiome, given, wanted, seed):
     found, truth, others = held_out(bmmc_multiome, given, wanted, seed)

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 import scvi
 import torch
 from sklearn.neighbors import KNeighborsClassifier
+from tests.seeds import SEEDS
 
 from multiDGD import MultiDGD
 from multiDGD.train import infer_representations
@@ -48,7 +49,7 @@ def share_of_right_neighbours(z, labels, reference, query):
     return (found == labels[query]).mean()
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_cells_of_one_type_meet_whatever_was_measured(pbmc_cite_mosaic, seed):
     scvi.settings.seed = seed
     z = trained(pbmc_cite_mosaic).get_latent_representation()

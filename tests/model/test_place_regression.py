@@ -10,6 +10,7 @@ import torch
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import KernelCenterer
 from tests.model.test_impute import QUIET, dense, feature_r, only
+from tests.seeds import SEEDS
 from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
@@ -231,7 +232,7 @@ def held(model, query, truth):
     return ((low <= truth) & (truth <= high)).mean()
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_proteins_of_real_cells_are_found_better(bmmc_cite, seed):
     scvi.settings.seed = seed
     order = np.random.default_rng(seed).permutation(bmmc_cite.n_obs)

@@ -6,6 +6,7 @@ import pytest
 import scvi
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
+from tests.seeds import SEEDS
 
 from multiDGD import MultiDGD
 from multiDGD._scores import batch_mixing, kmeans_nmi_ari, knn_accuracy
@@ -34,7 +35,7 @@ def neighbours(train, train_labels, query):
     return KNeighborsClassifier(15).fit(train, train_labels).predict(query)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_multiome_types_are_closer_than_in_joint_pca(bmmc_multiome, seed):
     scvi.settings.seed = seed
     labels = bmmc_multiome.obs["cell_type"].to_numpy()

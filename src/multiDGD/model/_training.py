@@ -145,10 +145,12 @@ class TrainingMixin(CellsMixin):
         )
         self._inferred.clear()
         self.module.train()
-        # If it is interrupted, what was learned from the weights before does not go with these.
-        self.is_trained_ = False
         try:
             runner()
+        except BaseException:
+            # What was learned beside the weights of before does not go with these.
+            self.is_trained_ = False
+            raise
         finally:
             self.module.workspace.clear()
             self.module.eval()
