@@ -188,6 +188,8 @@ def test_groups_that_are_numbers(model):
     pd.testing.assert_frame_equal(
         text, model.differential_expression(groupby="plate", group1=1, group2=0)
     )
+    rest = model.differential_expression(groupby="plate", group2="0")
+    assert list(rest["group1"].unique()) == [1]
     with pytest.raises(ValueError, match="`groupby` must be the name of a column"):
         model.differential_expression(groupby=["plate"])
 

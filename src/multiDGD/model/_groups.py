@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from multiDGD._names import nearest
+from multiDGD.data._categories import find_categories
 
 _REST = "Rest"
 
@@ -63,23 +64,15 @@ def read_groups(
         column = column.remove_unused_categories()
     names = list(column.categories)
     codes = np.asarray(column.codes, dtype=np.int64)
+    if group2 is not None:
+        (group2,) = _named(names, "group2", groupby, [group2])
     if group1 is None:
         wanted = [name for name in names if name != group2]
     else:
         is_one = isinstance(group1, str) or not isinstance(
             group1, Sequence | np.ndarray | pd.Index
         )
-        wanted = [group1] if is_one else list(group1)
-    # A number may be given as it is written.
-    written = {str(name): name for name in names}
-    wanted = [name if name in names else written.get(name, name) for name in wanted]
-    group2 = group2 if group2 in names else written.get(group2, group2)
-    for argument, asked in (("group1", wanted), ("group2", [] if group2 is None else [group2])):
-        for name in asked:
-            if name not in names:
-                raise ValueError(
-                    f"`{argument}`: {name!r} is not in obs[{groupby!r}]. Nearest names: {nearest(name, names)}."
-                )
+        wanted = _named(names, "group1", groupby, [group1] if is_one else list(group1))
     if len(names) < 2 or not wanted:
         raise ValueError(f"`groupby`: obs[{groupby!r}] has one category, {names}.")
     if group2 in wanted:
@@ -96,6 +89,17 @@ def read_groups(
         else:
             found.append(Comparison([first], [names.index(group2)], name, group2))
     return codes, found
+
+
+def _named(names: list[Any], argument: str, groupby: str, asked: list[Any]) -> list[Any]:
+    """Categories as the column has them, where a number may be given as it is written."""
+    at, _ = find_categories(pd.Series(asked, dtype=object), np.array(names, dtype=object))
+    for name, position in zip(asked, at, strict=True):
+        if position < 0:
+            raise ValueError(
+                f"`{argument}`: {name!r} is not in obs[{groupby!r}]. Nearest names: {nearest(name, names)}."
+            )
+    return [names[position] for position in at]
 
 
 def column_of(obs: pd.DataFrame, argument: str, name: str) -> pd.Series:
