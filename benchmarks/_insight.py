@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 Figures = dict[str, float]
+QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "logger": False}
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,12 @@ import numpy as np
 import pandas as pd
 import torch
 from _data import BATCH_KEY, LABEL_KEY, Dataset, load
-from _insight import Figures, Task
+from _insight import QUIET, Figures, Task
 
 from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_multiome
 from multiDGD.model._calibration import calibrated, fit_calibration
 
-QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "logger": False}
 N_NEW = 500
 N_FOLDS = 4
 N_DRAWS = 200

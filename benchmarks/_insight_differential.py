@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 import scvi
-from _insight import Figures, Task
+from _insight import QUIET, Figures, Task
 from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
@@ -18,7 +18,6 @@ from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_multiome
 from multiDGD.model._differential_table import is_discovery
 
-QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "logger": False}
 FDR = 0.05
 DELTA = 0.25
 R = 4.0

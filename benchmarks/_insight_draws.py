@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import mudata as md
 import numpy as np
-import scvi
 from _data import BATCH_KEY, load
-from _insight import Figures, Task
+from _insight import QUIET, Figures, Task
 
 from multiDGD import MultiDGD
 
-QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "logger": False}
 ASKED = {
     "pbmc10k_cite": ("rna", "prot"),
     "bmmc_cite": ("rna", "prot"),
@@ -31,7 +29,6 @@ def draws(part: str, seed: int) -> dict[str, Figures]:
     query = md.MuData({given: new.modalities[given].copy()})
     query.obs = new.data.obs.copy()
     counts = new.modalities[hidden].X.toarray()
-    scvi.settings.seed = seed
     found = model.impute(query, modality=hidden, n_samples=N_DRAWS)
     return {
         "counts": _scatter(counts, found),

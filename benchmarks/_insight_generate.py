@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scvi
 from _data import load
-from _insight import Figures, Task
+from _insight import QUIET, Figures, Task
 from mudata import MuData
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
@@ -13,7 +13,6 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from multiDGD import MultiDGD
 
-QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "logger": False}
 MOMENTS = {
     "mean": lambda x: x.mean(0),
     "variance": lambda x: x.var(0),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import scvi
-from _insight import Figures, Task
+from _insight import QUIET, Figures, Task
 from anndata import AnnData
 from sklearn.metrics import roc_auc_score
 
 from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_multiome
 
-QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "logger": False}
 SIZES = {"1,000 cells": 1000, "4,000 cells": 4000}
 N_GENES = 50
 

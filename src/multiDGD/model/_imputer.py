@@ -100,11 +100,7 @@ class ImputerMixin(ExpressionMixin):
 
     def _some(self, modality: str, features: Tensor, placed: _Placed) -> Iterator[SomeCells]:
         """Cells in minibatches, with what they have counted and what the decoder says."""
-        output = self.module.decoder.head(modality).output
-        for batch, here in self._minibatches(placed):
-            given = DecoderInput(here.w, batch["continuous"], here.library)
-            decoded = self._decoded_log1p(modality, given, output)
-            average = self._average_log1p(modality, given, output, decoded)
+        for batch, here, decoded, average in self._minibatches(modality, placed):
             seen = batch["counts"][modality].to_dense().log1p()
             yield SomeCells(here.x, *(a.cpu()[:, features] for a in (seen, decoded, average)))
 
@@ -113,15 +109,11 @@ class ImputerMixin(ExpressionMixin):
 
         Counts that are like draws are as far from a draw as two draws are from each other.
         """
-        output = self.module.decoder.head(modality).output
         likelihood, at = self.module.likelihood(modality), regression.features
         regression = PlaceRegression.from_plain(regression.plain(), self.module.device)
         found = torch.zeros(len(at))
         with own_stream(self.module.device, 0):
-            for batch, here in self._minibatches(placed):
-                given = DecoderInput(here.w, batch["continuous"], here.library)
-                decoded = self._decoded_log1p(modality, given, output)
-                average = self._average_log1p(modality, given, output, decoded)
+            for batch, here, decoded, average in self._minibatches(modality, placed):
                 mean = regression.mended(here.x.to(decoded), decoded, average).expm1()
                 seen = batch["counts"][modality].to_dense()[:, at].log1p()
                 variance = here.spread.to(mean).square()[:, None]
@@ -134,13 +126,20 @@ class ImputerMixin(ExpressionMixin):
                     found += apart.sum(0).cpu() / _N_PAIRS
         return (found / len(placed.cells)).clamp(min=0)
 
-    def _minibatches(self, placed: _Placed) -> Iterator[tuple[dict[str, Any], _Placed]]:
-        """Minibatches on the module's device, each with its part of what is known of the cells."""
-        first = 0
+    def _minibatches(
+        self, modality: str, placed: _Placed
+    ) -> Iterator[tuple[dict[str, Any], _Placed, Tensor, Tensor]]:
+        """Minibatches on the module's device, each with its cells and what is decoded of them.
+
+        That is the logarithm of 1 + mean counts, with the cells' covariates and at the average.
+        """
+        output, first = self.module.decoder.head(modality).output, 0
         for batch, w_bd in self._with_rows(self.adata_manager, placed.cells, placed.w, None):
             here = placed.part(slice(first, first + len(w_bd)))
             first += len(w_bd)
-            yield batch, here._replace(w=w_bd, library=here.library.to(w_bd))
+            given = DecoderInput(w_bd, batch["continuous"], here.library.to(w_bd))
+            decoded = self._decoded_log1p(modality, given, output)
+            yield batch, here, decoded, self._average_log1p(modality, given, output, decoded)
 
     def _decoded_log1p(self, modality: str, given: DecoderInput, output: nn.Linear) -> Tensor:
         """Logarithm of 1 + mean counts, shape ``(n, f)``."""

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi import settings
 from torch import Tensor
 
 from multiDGD.data import CellManager
@@ -106,13 +105,11 @@ class TypicalityMixin(CellsMixin):
         self, manager: CellManager, cells: np.ndarray, w: Tensor, batch_size: int | None
     ) -> np.ndarray:
         seen = Restriction(self.module, manager.observed)
-        batch_size = batch_size or settings.batch_size
-        parts, first = [np.zeros(0)], 0
+        parts = [np.zeros(0)]
         with own_stream(self.module.device, 0):
             for batch, rows in self._with_rows(manager, cells, w, batch_size):
                 # A cell's own counts say which draws are its: not which others are asked about.
-                seeds = manager.fingerprints[cells[first : first + len(rows)]] >> np.uint64(1)
-                first += len(rows)
+                seeds = manager.fingerprints[batch["cells"].cpu().numpy()] >> np.uint64(1)
                 scores = standard_scores(seen.module, seen.batch(batch), rows, seeds.tolist())
                 parts.append(scores.cpu().numpy())
         return np.concatenate(parts)
