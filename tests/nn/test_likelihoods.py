@@ -14,6 +14,7 @@ from multiDGD.nn import (
     get_likelihood,
 )
 from multiDGD.nn.likelihoods import _blocks
+from multiDGD.nn.likelihoods._gamma import log_rising
 from multiDGD.nn.likelihoods._terms import Terms
 from multiDGD.nn.likelihoods.negative_binomial import RisingFactorial
 
@@ -110,6 +111,44 @@ def test_rising_factorials_are_scipys(x):
     gammaln, psi = scipy.special.gammaln, scipy.special.digamma
     np.testing.assert_allclose(value, gammaln(x + r) - gammaln(r) - gammaln(x + 1), rtol=1e-9)
     np.testing.assert_allclose(by_r, psi(x + r) - psi(r), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rising_factorials_are_right_for_all_counts_and_dispersions(dtype):
+    x, r = np.meshgrid(np.r_[0:20, 100, 5000], np.geomspace(1e-2, 1e12, 57))
+    exact_r = torch.from_numpy(r).to(dtype).double().numpy()
+    leaf = torch.from_numpy(r).to(dtype).requires_grad_()
+    found = log_rising(torch.from_numpy(x).to(dtype), leaf)
+    (slope,) = torch.autograd.grad(found.sum(), leaf)
+    # As a sum over the x factors of r (r + 1) ... / x!, in which nothing cancels.
+    factors = exact_r[..., None] + np.arange(5000)
+    inside = np.arange(5000) < x[..., None]
+    value = np.log(factors / np.arange(1, 5001)).sum(-1, where=inside)
+    by_r = (1 / factors).sum(-1, where=inside)
+    tolerance = 20 * torch.finfo(dtype).eps if dtype == torch.float32 else 1e-10
+    # The factorial is in it, and leaves its rounding behind.
+    scale = 1 + abs(value) + scipy.special.gammaln(x + 1)
+    assert (abs(found.detach().double().numpy() - value) < tolerance * scale).all()
+    np.testing.assert_allclose(slope.double(), by_r, rtol=3 * tolerance, atol=0)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("log_r", [8, 10, 14, 20])
+def test_a_negative_binomial_becomes_a_poisson(compiled, log_r, monkeypatch):
+    """Where a feature does not scatter more, training lets its dispersion grow without end."""
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "0" if compiled else "1")
+    nb = NegativeBinomial(3)
+    nb.log_r.data.fill_(log_r)
+    x = torch.tensor([[12.0, 5.0, 30.0]])
+    logits = torch.tensor([[0.1, -0.5, 1.0]])
+    value = nb.log_prob(logits, x)
+    (slope,) = torch.autograd.grad(value.sum(), nb.log_r)
+    mean = x.sum() * logits.softmax(1)
+    poisson = Poisson(3).log_prob(logits, x)
+    # To first order in 1 / r they differ by [(x - mean)^2 - x] / (2 r).
+    difference = ((x - mean).square() - x) / (2 * np.exp(log_r))
+    torch.testing.assert_close(value, poisson + difference.sum(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(slope, -difference[0], atol=1e-5, rtol=0.05)
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -18,7 +18,7 @@ _ZERO, _ONE, _TWO = _F(0), _F(1), _F(2)
 _EXPONENT, _MANTISSA, _BIAS = _I(23), _I(0x007FFFFF), _I(127)
 _ONE_BITS, _SIGN, _NOT_SIGN = _I(0x3F800000), _I(31), _I(0x7FFFFFFF)
 _LOWEST, _HALF_WORD, _ROUND = _I(-(2**31)), _I(16), _I(0x7FFF)
-_TINY = _F(1e-30)
+_TINY, _INFINITE = _F(1e-30), _F(np.inf)
 # Up to here a product costs less than logarithms of gamma functions.
 _PRODUCT = _F(12)
 
@@ -184,7 +184,8 @@ def _rising(x, r):
             factor = r + _F(k)
             product *= factor / _F(k + 1)
             by_r += _ONE / factor
-        return np.log(product), by_r
+        if product < _INFINITE:  # which dispersions beyond 8,000 may exceed
+            return np.log(product), by_r
     x, r = np.float64(x), np.float64(r)
     above, by_above = _log_gamma(x + r)
     below, by_below = _log_gamma(r)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from . import _fused
 from ._base import Likelihood
+from ._gamma import log_rising, rising_slope
 from ._rows import Rows
 from ._terms import Terms
 
@@ -74,14 +75,9 @@ class NegativeBinomial(Likelihood):
         """
         r = self.dispersion
         # What depends on the feature alone is computed once a feature and fetched in one go.
-        by_feature = torch.stack([r, r.log(), r.lgamma()], dim=1).to(values)
-        r, log_r, lgamma_r = by_feature.index_select(0, columns).unbind(1)
-        return (
-            torch.lgamma(values + r)
-            - lgamma_r
-            - torch.lgamma(values + 1)
-            + values * nn.functional.logsigmoid(log_mean - log_r)
-        )
+        by_feature = torch.stack([r, r.log()], dim=1).to(values)
+        r, log_r = by_feature.index_select(0, columns).unbind(1)
+        return log_rising(values, r) + values * nn.functional.logsigmoid(log_mean - log_r)
 
     def fisher(self, mean_nf: Tensor) -> Tensor:
         """Information about the log mean, ``mean r / (mean + r)``, shape ``(n, f)``."""
@@ -152,8 +148,7 @@ class RisingFactorial:
     r"""``log [Gamma(x + r) / (Gamma(r) x!)]`` and its derivative by r, at many counts.
 
     Counts are mostly 1, 2 or 3, for which the quotient is :math:`r (r + 1) \cdots (r + x - 1)`:
-    a table over features costs a fraction of gamma functions at all of them, and loses no digits
-    in a difference of large numbers.
+    a table over features costs a fraction of gamma functions at all of them.
 
     Parameters
     ----------
@@ -183,6 +178,5 @@ class RisingFactorial:
         value, by_r = self._log[at], self._by_r[at]
         others = ((x != values) | (x > self.N_TABLE) | (x < 1)).nonzero().squeeze(1)
         x, r = values[others], self.r_f[columns[others]]
-        value[others] = torch.lgamma(x + r) - torch.lgamma(r) - torch.lgamma(x + 1)
-        by_r[others] = torch.digamma(x + r) - torch.digamma(r)
+        value[others], by_r[others] = log_rising(x, r), rising_slope(x, r)
         return value, by_r

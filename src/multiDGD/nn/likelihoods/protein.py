@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ._base import Likelihood
+from ._gamma import log_rising
 
 softplus, logsigmoid = nn.functional.softplus, nn.functional.logsigmoid
 # A level has to be free to leave all means on one side, where the mixture is one of its components,
@@ -105,8 +106,7 @@ class Protein(Likelihood):
         at = _components(log_mean, log_level)
         log_ratio = at.log_mean - r.log()
         zero = at.log_share - r * softplus(log_ratio)
-        count = _count(values, r, log_ratio) - torch.lgamma(values + 1)
-        return (zero + count).logsumexp(0) - zero.logsumexp(0)
+        return (zero + _count(values, r, log_ratio)).logsumexp(0) - zero.logsumexp(0)
 
     def fisher(self, mean_nf: Tensor) -> Tensor:
         """Information about the log mean if background were known as such, shape ``(n, f)``.
@@ -177,6 +177,5 @@ def _log(mean: Tensor) -> Tensor:
 
 
 def _count(values: Tensor, r: Tensor, log_ratio: Tensor) -> Tensor:
-    """What a count adds to the zero's log-probability, but for its factorial."""
-    rising = torch.lgamma(values + r) - torch.lgamma(r)
-    return rising + values * logsigmoid(log_ratio)
+    """What a count adds to the zero's log-probability."""
+    return log_rising(values, r) + values * logsigmoid(log_ratio)
