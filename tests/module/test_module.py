@@ -126,12 +126,18 @@ def test_sampled_counts_follow_the_means():
     [
         ("n_latent", 0),
         ("n_covariate_latent", 0),
+        ("n_components_per_class", 0),
+        ("softball", 2.0),
+        ("softball", (0.0, 5.0)),
+        ("sd_mean", 0.0),
+        ("dirichlet_alpha", 0.0),
+        ("dirichlet_alpha_covariates", -1.0),
         ("likelihoods", {"prot": "nb"}),
         ("likelihoods", "gauss"),
     ],
 )
 def test_errors_name_the_argument(argument, value):
-    with pytest.raises(ValueError, match=argument):
+    with pytest.raises(ValueError, match=f"^`{argument}`"):
         make(**{argument: value})
 
 

@@ -12,7 +12,7 @@ from mudata import MuData
 from scvi.data import AnnDataManagerValidationCheck
 from scvi.utils import setup_anndata_dsp
 
-from multiDGD._checks import pair, positive, positive_int
+from multiDGD._checks import positive_int
 from multiDGD._names import nearest
 from multiDGD.data import CellManager, anndata_fields, logger, mudata_fields
 from multiDGD.module import MultiDGDModule, add_categories
@@ -141,15 +141,6 @@ class MultiDGD(
         super().__init__(adata, registry)
         positive_int("n_latent", n_latent)
         positive_int("n_components_per_class", n_components_per_class)
-        for argument, value in {
-            **({} if sd_mean is None else {"sd_mean": sd_mean}),
-            "sd_sd": sd_sd,
-            "dirichlet_alpha": dirichlet_alpha,
-            "dirichlet_alpha_covariates": dirichlet_alpha_covariates,
-        }.items():
-            positive(argument, value)
-        for value in pair("softball", "(radius, sharpness)", softball):
-            positive("softball", value)
         summary = self.summary
         n_labels = len(summary.labels)
         n_cells = adata.n_obs if adata is not None else 1

@@ -9,7 +9,7 @@ import torch
 from scvi.module.base import BaseModuleClass, LossOutput
 from torch import Tensor, nn
 
-from multiDGD._checks import positive_int
+from multiDGD._checks import pair, positive, positive_int
 from multiDGD.latent import GaussianMixture, GaussianMixtureSupervised, RepresentationLayer
 from multiDGD.nn import Counts, Decoder, Likelihood, Workspace, get_likelihood, likelihood_names
 
@@ -93,13 +93,27 @@ class MultiDGDModule(BaseModuleClass):
         decoder_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        for argument, count in {
+            "n_latent": n_latent,
+            "n_components": n_components,
+            "n_components_per_class": n_components_per_class,
+            "n_covariate_latent": n_covariate_latent,
+        }.items():
+            positive_int(argument, count)
+        for argument, value in {
+            **({} if sd_mean is None else {"sd_mean": sd_mean}),
+            "sd_sd": sd_sd,
+            "dirichlet_alpha": dirichlet_alpha,
+            "dirichlet_alpha_covariates": dirichlet_alpha_covariates,
+        }.items():
+            positive(argument, value)
+        radius, hardness = pair("softball", "(radius, hardness)", softball)
+        softball = positive("softball", radius), positive("softball", hardness)
         covariates = dict(covariates or {})
-        positive_int("n_latent", n_latent)
-        positive_int("n_covariate_latent", n_covariate_latent)
         self.n_latent = n_latent
         self.n_covariate_latent = n_covariate_latent
         self.n_labels = n_labels
-        self.softball_radius = float(softball[0])
+        self.softball_radius = softball[0]
         self.modalities = list(n_features)
         # One category says nothing, and its representation would be a hidden part of z.
         self.covariate_columns = [i for i, n in enumerate(covariates.values()) if n > 1]
@@ -107,8 +121,7 @@ class MultiDGDModule(BaseModuleClass):
         self.covariates = list(covariates)
 
         n_total = n_labels * n_components_per_class if n_labels else n_components
-        radius = softball[0]
-        sd_init = (0.2 * radius / n_total if sd_mean is None else sd_mean, sd_sd)
+        sd_init = (0.2 * softball[0] / n_total if sd_mean is None else sd_mean, sd_sd)
         if n_labels:
             self.mixture: GaussianMixture = GaussianMixtureSupervised(
                 n_labels,
@@ -135,7 +148,7 @@ class MultiDGDModule(BaseModuleClass):
                 n_covariate_latent,
                 covariance_type="isotropic",
                 mean_init=softball,
-                sd_init=(0.2 * radius / n_categories, sd_sd),
+                sd_init=(0.2 * softball[0] / n_categories, sd_sd),
                 alpha=dirichlet_alpha_covariates,
             )
             for n_categories in covariates.values()
