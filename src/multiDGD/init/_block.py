@@ -78,6 +78,11 @@ def modality_block(
     return scores * np.sqrt(max(signal, _MIN_SIGNAL) / variance.sum()), present
 
 
+def with_signs(axes: Array) -> Array:
+    """Axes (columns) with their largest entries positive, in whatever order cells and features come."""
+    return axes * np.where(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])] < 0, -1, 1)
+
+
 def _principal_scores(values: sp.csr_matrix, learn: Mask, seed: int) -> Array:
     """Scores of all cells on the leading components of the cells in ``learn``."""
     rows = values if learn.all() else values[np.flatnonzero(learn)]
@@ -89,9 +94,7 @@ def _principal_scores(values: sp.csr_matrix, learn: Mask, seed: int) -> Array:
     weight = np.where(constant, 0, 1 / np.sqrt(np.where(constant, 1, deviation)))
     n_scores = max(min(N_SCORES, n_cells - 1, n_features - 1), 1)
     axes = _principal_axes(rows, mean, weight, n_scores, seed)
-    # A sign that neither the order of the cells nor that of the features changes.
-    axes *= np.where(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])] < 0, -1, 1)
-    loadings = weight[:, None] * axes
+    loadings = weight[:, None] * with_signs(axes)
     return np.asarray(values @ loadings.astype(np.float32), np.float64) - mean @ loadings
 
 

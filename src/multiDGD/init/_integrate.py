@@ -88,8 +88,8 @@ def remove_covariates(
     for part in np.array_split(np.arange(len(embedding)), max(len(embedding) // 20_000, 1)):
         z = embedding[part]
         for step in rounds:
-            share = _assign(_unit(z), step.centres) * _prefer(design[part], step.preference)
-            share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
+            similar = _assign(_unit(z), step.centres)
+            share = _normalise(similar * _prefer(design[part], step.preference))
             z = embedding[part] - _shift(share, design[part], step.shift)
         corrected[part] = z
     return corrected

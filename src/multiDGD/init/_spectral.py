@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from ._block import modality_block
+from ._block import modality_block, with_signs
 from ._integrate import remove_covariates
 from ._mosaic import join_blocks
 from ._normalize import NORMALIZATIONS, choose_normalization
@@ -150,8 +150,7 @@ def _rotate(joint: Array, space: Mask, n_dims: int) -> Array:
     centre = joint[space].mean(axis=0)
     centred = joint[space] - centre
     axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :n_dims]
-    axes = axes * np.where(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])] < 0, -1, 1)
-    return (joint - centre) @ axes
+    return (joint - centre) @ with_signs(axes)
 
 
 def _finish(scores: Array, fit: Mask, n_latent: int, seed: int) -> npt.NDArray[np.float32]:
@@ -162,8 +161,6 @@ def _finish(scores: Array, fit: Mask, n_latent: int, seed: int) -> npt.NDArray[n
     if missing > 0:
         noise = np.random.default_rng(seed).standard_normal((len(scores), missing))
         scores = np.hstack([scores, _PADDING * noise])
-    if fit.any():
-        scores = scores - scores[fit].mean(axis=0)
-        scale = float(np.sqrt((scores[fit] ** 2).mean()))
-        scores = scores / scale if scale > 1e-12 else scores
-    return scores.astype(np.float32)
+    scores = scores - scores[fit].mean(axis=0)
+    scale = float(np.sqrt((scores[fit] ** 2).mean()))
+    return (scores / scale if scale > 1e-12 else scores).astype(np.float32)
