@@ -142,7 +142,8 @@ class Decoder(nn.Module):
             As for :meth:`forward`.
         """
         trunk = self.trunk(latent_nl)
-        return {m: self.head(m).hidden(trunk) for m in modalities or self.modalities}
+        wanted = self.modalities if modalities is None else modalities
+        return {m: self.head(m).hidden(trunk) for m in wanted}
 
     @torch.no_grad()
     def initialize_output(self, mean_proportions: Mapping[str, Tensor]) -> None:
