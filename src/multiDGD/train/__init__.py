@@ -1,13 +1,14 @@
 """Optimisation: the training plan, and representations of cells under a frozen decoder."""
 
 from ._association import Association, associations, log_mean_variances
+from ._candidates import category_means
 from ._categories import learn_categories
 from ._curvature import hidden_jacobians
 from ._evidence import component_log_evidence
 from ._fold_change import FoldChanges
 from ._group_rates import GroupRates, RateSums, rate_sums
 from ._laplace import Laplace, laplace, log_mean_jacobian
-from ._map import category_means, infer_representations
+from ._map import infer_representations
 from ._output_posterior import OutputPosterior, output_posteriors
 from ._plan import MultiDGDTrainingPlan
 from ._row_adam import RowAdam

@@ -146,16 +146,11 @@ def _offsets(
     columns: Sequence[int],
 ) -> Tensor:
     """What each cell's row gets from the means of its categories, in the shape of the rows."""
-    parts = list(torch.zeros_like(w).split(_sizes(module), dim=1))
+    z, u = module.split(torch.zeros_like(w))
     for number, column in zip(numbers, columns, strict=True):
-        parts[1 + number] = module.mixtures_of_covariates[number].mean[
-            batch["covariates"][:, column]
-        ]
-    return torch.cat(parts, dim=1)
-
-
-def _sizes(module: MultiDGDModule) -> list[int]:
-    return [module.n_latent] + [module.n_covariate_latent] * len(module.covariates)
+        mean = module.mixtures_of_covariates[number].mean
+        u[number] = mean[batch["covariates"][:, column]]
+    return torch.cat([z, *u], dim=1)
 
 
 def _keep_rows(parameter: Tensor, rows: Sequence[int]) -> None:

@@ -9,21 +9,14 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
+from multiDGD._checks import positive, positive_int
 from multiDGD.module import MultiDGDModule
 
 from ._batches import join, pools, take_cells
-from ._candidates import best_candidates, category_means, ranked_candidates
+from ._candidates import ranked_candidates
 from ._curvature import Curvature
-from ._frozen import cell_losses, frozen, frozen_gradient
+from ._frozen import cell_losses, frozen
 from ._newton import minimize
-
-__all__ = [
-    "best_candidates",
-    "category_means",
-    "frozen",
-    "frozen_gradient",
-    "infer_representations",
-]
 
 #: Cells that descend side by side. As some are done, evaluations of the others stay large.
 POOL_CELLS = 1024
@@ -61,9 +54,10 @@ def infer_representations(
     tolerance
         In nats: what a further step promises to gain where a cell is left.
     max_steps
-        Most evaluations of a cell's posterior.
+        Most evaluations of a cell's posterior, not counting that at the start.
     n_starts
-        Components to start from, best first; the lowest end is kept. Each takes its time.
+        Components to start from, best first, of which the lowest end is kept; time is in
+        proportion.
 
     Returns
     -------
@@ -72,14 +66,14 @@ def infer_representations(
     Raises
     ------
     ValueError
-        If ``start`` has another shape, or an argument is not positive.
+        If ``start`` has another shape, or another argument is not positive.
     """
-    for argument, value in {"tolerance": tolerance, "n_starts": n_starts}.items():
-        if not value > 0:
-            raise ValueError(f"`{argument}` must be above 0, found {value}.")
-    shape = (module.n_representation,)
-    if start is not None and start.shape[1:] != shape:
-        raise ValueError(f"`start` must have shape (n, {shape[0]}), found {tuple(start.shape)}.")
+    positive("tolerance", tolerance)
+    positive_int("max_steps", max_steps)
+    positive_int("n_starts", n_starts)
+    d = module.n_representation
+    if start is not None and start.shape[1:] != (d,):
+        raise ValueError(f"`start` must have shape (n, {d}), found {tuple(start.shape)}.")
     found: list[Tensor] = []
     n_done = 0
     curvature = Curvature(module)

@@ -13,8 +13,11 @@ from torch import Tensor
 
 from multiDGD.module import MultiDGDModule
 
-from ._map import frozen_gradient
+from ._frozen import frozen_gradient
 from ._row_adam import RowAdam
+
+# Steps that validation cells take at once, however many epochs ago the last validation was.
+_MAX_VALIDATION_STEPS = 100
 
 
 class MultiDGDTrainingPlan(TrainingPlan):
@@ -205,12 +208,12 @@ class MultiDGDTrainingPlan(TrainingPlan):
                         weight.grad.add_(weight.sign(), alpha=self.l1 * len(cells))
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Loss of validation cells; their rows take one step for each epoch since the last."""
+        """Loss of validation cells; their rows take a step for each epoch since the last time."""
         cells = batch["cells"]
         # Labels stay out, so that what is predicted for validation cells is a prediction.
         batch = {**batch, "labels": torch.full_like(batch["labels"], -1)}
         every = self.trainer.check_val_every_n_epoch or 1
-        for step in range(min(every, 100)):
+        for step in range(min(every, _MAX_VALIDATION_STEPS)):
             output, gradient = frozen_gradient(self.module, batch, self.row_optimizer.table[cells])
             if step == 0:
                 self._collect(output, "validation")

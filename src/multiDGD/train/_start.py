@@ -13,7 +13,7 @@ from multiDGD.init import class_start, cluster_start
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.module import MultiDGDModule
 
-from ._map import category_means
+from ._candidates import category_means
 
 
 @torch.no_grad()
@@ -77,9 +77,12 @@ def start_from_embedding(
     u = category_means(module, codes)
     z = torch.from_numpy(z_nl).to(u)
     module.representations.z.copy_(torch.cat([z, u], dim=1))
-    module.decoder.initialize_output({m: _mean_share(x, train_cells) for m, x in counts.items()})
     for modality, x in counts.items():
-        module.likelihood(modality).initialize(_mean_count(x, train_cells))
+        total_f, n_measured = _totals(x, train_cells)
+        # One pseudo-count for the whole modality keeps features without counts off minus infinity.
+        count_f = torch.from_numpy(total_f + 1 / len(total_f))
+        module.decoder.initialize_output({modality: count_f / (total_f.sum() + 1)})
+        module.likelihood(modality).initialize(count_f / max(n_measured, 1))
 
 
 def into_softball(embedding: np.ndarray, train_cells: np.ndarray, radius: float) -> np.ndarray:
@@ -91,28 +94,14 @@ def into_softball(embedding: np.ndarray, train_cells: np.ndarray, radius: float)
 
 
 def _around_a_circle(n: int, dim: int, radius: float) -> Tensor:
-    # Categories start apart from each other and equally far from the middle.
+    """Points apart from each other and, but for a single dimension, equally far from the middle."""
+    if dim == 1:
+        return torch.linspace(-radius, radius, n)[:, None]
     angle = 2 * torch.pi * torch.arange(n) / n
     points = torch.zeros(n, dim)
     points[:, 0] = radius * angle.cos()
-    if dim > 1:
-        points[:, 1] = radius * angle.sin()
-    else:
-        points[:, 0] = torch.linspace(-radius, radius, n) if n > 1 else 0.0
+    points[:, 1] = radius * angle.sin()
     return points
-
-
-def _mean_share(x: sparse.csr_matrix, cells: np.ndarray) -> Tensor:
-    # One pseudo-count for the whole modality keeps features without counts off minus infinity.
-    total, _ = _totals(x, cells)
-    share = (total + 1 / len(total)) / (total.sum() + 1)
-    return torch.from_numpy(share)
-
-
-def _mean_count(x: sparse.csr_matrix, cells: np.ndarray) -> Tensor:
-    # Where the modality was measured, and with the same pseudo-count.
-    total, n_measured = _totals(x, cells)
-    return torch.from_numpy((total + 1 / len(total)) / max(n_measured, 1))
 
 
 def _totals(x: sparse.csr_matrix, cells: np.ndarray) -> tuple[np.ndarray, int]:
