@@ -367,6 +367,19 @@ def test_half_precision_logits_are_raised():
 
 
 @pytest.mark.parametrize("kind", ALL)
+def test_half_precision_parameters_are_raised(kind):
+    """The compiled pass would read their bits as whole numbers."""
+    likelihood, logits, x = simulate(kind, dtype=torch.float32)
+    layer, hidden = torch.nn.Linear(4, x.shape[1]), logits[:, :4]
+    exact = likelihood.linear_log_prob(hidden, layer, x)
+    low = layer.bfloat16(), likelihood.bfloat16()
+    found = likelihood.linear_log_prob(hidden.bfloat16(), layer, x)
+    torch.testing.assert_close(found, exact, rtol=0.02, atol=0)
+    found.sum().backward()
+    assert all(p.grad.dtype == torch.bfloat16 for part in low for p in part.parameters())
+
+
+@pytest.mark.parametrize("kind", ALL)
 def test_samples_have_the_stated_moments(kind):
     torch.manual_seed(0)
     likelihood = kind(3)

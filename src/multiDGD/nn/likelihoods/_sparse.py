@@ -57,9 +57,10 @@ def sparse_log_prob(
     dtype = torch.promote_types(logits_nf.dtype, torch.float32)
     library_n = counts.library.to(dtype)
     terms = likelihood.terms(learned)
-    shift_f = bias_f
+    shift_f = None if bias_f is None else bias_f.to(dtype)
     if terms.scale_f is not None:
-        shift_f = -terms.scale_f.log() if bias_f is None else bias_f - terms.scale_f.log()
+        log_scale_f = terms.scale_f.log()
+        shift_f = -log_scale_f if shift_f is None else shift_f - log_scale_f
     rows = Rows(
         counts=counts,
         logits_nf=logits_nf,

@@ -34,7 +34,7 @@ class Terms:
     Attributes
     ----------
     scale_f
-        Means come divided by it, as ``ratio``, shape ``(f,)``; `None` for 1.
+        Means come divided by it, as ``ratio``, shape ``(f,)``, at least float32; `None` for 1.
     """
 
     scale_f: Tensor | None = None

@@ -103,7 +103,8 @@ class NegativeBinomialTerms(Terms):
 
     def __init__(self, likelihood: NegativeBinomial, learned: bool) -> None:
         super().__init__(likelihood, learned)
-        self.scale_f = likelihood.dispersion.detach()
+        r = likelihood.dispersion.detach()
+        self.scale_f = r.to(torch.promote_types(r.dtype, torch.float32))
         self._by_r = torch.zeros_like(self.scale_f)
 
     def evaluate(self, rows: Rows) -> None:
