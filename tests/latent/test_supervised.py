@@ -142,7 +142,7 @@ def test_999_is_unlabelled_with_a_warning():
     gmm = make()
     x = torch.randn(3, 4, dtype=F64)
     label = torch.tensor([0, 999, 2])
-    with pytest.warns(DeprecationWarning, match="use -1"):
+    with pytest.warns(FutureWarning, match="use -1"):
         found = gmm(x, label)
     assert torch.equal(found, gmm(x, [0, -1, 2]))
     assert label.tolist() == [0, 999, 2]

@@ -49,6 +49,19 @@ def cluster_start(
     tuple of numpy.ndarray
         Means ``(K, L)``, variances ``(K, L)``, all positive, and weights ``(K,)``, which sum
         to 1; float32.
+
+    Raises
+    ------
+    ValueError
+        If ``embedding`` is no matrix or has no cells.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.repeat([[0.0, 0.0], [8.0, 8.0]], 20, axis=0)
+    >>> means, variances, weights = cluster_start(x, 2)
+    >>> np.sort(means[:, 0]).tolist(), weights.tolist()
+    ([0.0, 8.0], [0.5, 0.5])
     """
     return class_start(embedding, np.zeros(len(embedding), int), 1, n_clusters, seed, n_init)
 
@@ -87,6 +100,12 @@ def class_start(
     tuple of numpy.ndarray
         Means ``(K, L)``, variances ``(K, L)`` and weights ``(K,)`` with ``K = C * n_per_class``;
         float32.
+
+    Raises
+    ------
+    ValueError
+        If ``embedding`` is no matrix or has no cells, or ``labels`` has another length or a code
+        that is no class.
     """
     z = np.asarray(embedding, np.float64)
     labels = np.asarray(labels)

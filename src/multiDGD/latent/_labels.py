@@ -74,7 +74,7 @@ def _without_legacy(label_n: Tensor, outside_n: Tensor, n_class: int) -> Tensor:
         )
     warnings.warn(
         "Label 999 as a mark of unlabelled samples is deprecated; use -1.",
-        DeprecationWarning,
+        FutureWarning,  # a DeprecationWarning raised in here would be shown to nobody
         stacklevel=4,
     )
     return label_n.masked_fill(outside_n, -1)

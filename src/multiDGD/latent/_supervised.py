@@ -25,7 +25,7 @@ class GaussianMixtureSupervised(GaussianMixture):
 
     Labels are integers 0 ... Nclass - 1 in a list, array or tensor of shape (n_sample,) or
     (n_sample, 1); -1 marks a point without a label. 999, the mark of the first implementation,
-    still does where it is no class, with a ``DeprecationWarning``.
+    still does where it is no class, with a ``FutureWarning``.
 
     Parameters
     ----------
@@ -149,7 +149,8 @@ class GaussianMixtureSupervised(GaussianMixture):
         """Add classes behind the others, each like their average.
 
         Means and weights of the new components are the averages of those there are, scales
-        their geometric mean. The parameters become new ones, which optimisers must be told.
+        their geometric mean. All of them are alike, and stay alike within a class until their
+        means are moved apart. The parameters become new ones, which optimisers must be told.
 
         Parameters
         ----------
@@ -161,7 +162,8 @@ class GaussianMixtureSupervised(GaussianMixture):
         ValueError
             If ``n_new`` is no integer of at least 1.
         """
-        n_rows = positive_int("n_new", n_new) * self.Ncompperclass
+        n_new = positive_int("n_new", n_new)
+        n_rows = n_new * self.Ncompperclass
         for name in ("mean", "neglogvar", "weight"):
             value = getattr(self, name)
             average = value.mean(0, keepdim=True).expand(n_rows, *value.shape[1:])

@@ -35,6 +35,8 @@ class Restriction:
     ----------
     module
         The restricted module; the same as the given one where everything was measured.
+    is_complete
+        Whether everything was measured.
 
     Raises
     ------

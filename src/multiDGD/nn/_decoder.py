@@ -80,6 +80,14 @@ class Decoder(nn.Module):
     ------
     ValueError
         If a width or a number of layers is not positive, or no modality is given.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from multiDGD.nn import Decoder
+    >>> decoder = Decoder(n_in=20, n_features={"rna": 500, "atac": 3000})
+    >>> decoder(torch.zeros(8, 20))["atac"].shape
+    torch.Size([8, 3000])
     """
 
     def __init__(

@@ -18,12 +18,13 @@ _LARGEST = 10.0
 # Standard deviations of the prior's components: from this one on, by factors of the root of 2.
 _SMALLEST_SD = 0.1
 _N_SDS = 12
-# The most usual fold change is expected to be this small, in log2, and found from so many features.
+# Standard deviation of the normal prior on the most usual fold change, in log2, and from about how
+# many features it is found.
 _MODE_SD = 0.25
 _MANY = 2000
 # Features whose posteriors are held at once.
 _AT_ONCE = 2048
-# From this many on Student's t is normal.
+# Degrees of freedom from which on Student's t is normal.
 _NORMAL_DF = 1e5
 _MAX_STEPS = 1000
 _TOLERANCE = 1e-5

@@ -22,9 +22,9 @@ _BLOCK_CELLS = 64
 class Laplace:
     r"""Normal distributions around representations, one a cell.
 
-    The negative log posterior is taken for a parabola, its curvature at the mode for the
-    precision. This is local: where several components of the mixture could explain a cell,
-    the others than the one around it are left out, and so are kinks of the decoder.
+    The negative log posterior is taken for a parabola, with its curvature at the mode as the
+    precision. This is local: of several components of the mixture that could explain a cell it
+    knows only the one around the mode, and it knows nothing of kinks of the decoder.
 
     Attributes
     ----------

@@ -44,7 +44,7 @@ def infer_representations(
     module
         A trained module, left as it is.
     batches
-        Minibatches of cells. No more cells than the largest of them has are decoded at once.
+        Minibatches of cells. At most as many cells are decoded at once as the largest has.
     start
         Rows to start from in place of the components, in the order of the cells, shape
         ``(n, n_representation)``.

@@ -18,10 +18,10 @@ def moderate(
 ) -> tuple[np.ndarray, float]:
     r"""Moderated variances :math:`(d_0 s_{0j}^2 + d s_j^2) / (d_0 + d)`.
 
-    The typical variance :math:`s_{0j}^2 = a + b c_j` of features with so many counts
-    :math:`c_j` is what cells and what samples add. How many degrees of freedom :math:`d_0` it is
-    worth is that of the scaled F distribution with the moments of the logarithms (Smyth, Stat Appl
-    Genet Mol Biol 3:3, 2004).
+    Typical of a feature with :math:`c_j` counts is :math:`s_{0j}^2 = a + b c_j`, where a is what
+    cells scatter and b what samples add. It weighs as much as :math:`d_0` degrees of freedom, those
+    of the scaled F distribution that has the moments of the logarithms of :math:`s_j^2 / s_{0j}^2`
+    (Smyth, Stat Appl Genet Mol Biol 3:3, 2004).
 
     Parameters
     ----------

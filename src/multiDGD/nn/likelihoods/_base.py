@@ -271,6 +271,13 @@ def likelihood_names(
 ) -> dict[str, str]:
     """The likelihood of each modality, ``"nb"`` where none is named.
 
+    Parameters
+    ----------
+    modalities
+        Names of all of them.
+    likelihoods
+        Name of the likelihood of some of them; one name stands for all.
+
     Raises
     ------
     ValueError
