@@ -1,26 +1,16 @@
 """Code in the documentation runs: every Python block, page by page and from top to bottom."""
 
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
-import torch
 from tests.docs.pages import DOCS, ROOT, blocks, pages
 
 from multiDGD.cli._parser import build_parser
 from multiDGD.datasets import simulate_multiome
 
 README = ROOT / "README.md"
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    """Undo what scanpy's neighbours do, to use all cores from then on: slow where others do too."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def python_pages() -> list[Path]:

@@ -98,19 +98,6 @@ def test_five_protocols_five_cell_lines(sc_mixology):
     assert knn_accuracy(u, batch) > 0.95
 
 
-def test_mosaic_cells_of_one_type_meet(pbmc_cite_mosaic):
-    model = trained(pbmc_cite_mosaic, batch_key="batch", train={"max_epochs": 15})
-    z = model.get_latent_representation()
-    labels = pbmc_cite_mosaic.obs["celltype"].astype(str).to_numpy()
-    names = pbmc_cite_mosaic.obs_names
-    rna, adt = (names.isin(pbmc_cite_mosaic[m].obs_names) for m in ("rna", "adt"))
-    for a, b in ((rna & ~adt, adt & ~rna), (adt & ~rna, rna & ~adt)):
-        assert a.sum() == 400
-        majority = (labels[b] == "CD4 T").mean()
-        found = neighbours(z[a], labels[a], z[b])
-        assert (found == labels[b]).mean() > majority + 0.3
-
-
 @pytest.mark.slow
 def test_sparse_atac_of_ten_thousand_cells(snareseq):
     labels = snareseq.obs["cell_type"].astype(str).to_numpy()

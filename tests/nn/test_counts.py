@@ -5,6 +5,14 @@ from multiDGD.nn import Counts
 X = torch.tensor([[0.0, 2.0, 1.0], [0.0, 0.0, 0.0], [3.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
 
 
+def test_dense_and_back():
+    counts = Counts.from_dense(X)
+    assert torch.equal(counts.to_dense(), X)
+    assert torch.equal(counts.library, X.sum(1))
+    assert (counts.n_cells, counts.n_features) == X.shape
+    assert Counts.from_dense(X.int()).values.dtype == torch.float32
+
+
 def test_take_equals_indexing_the_dense_matrix():
     counts = Counts.from_dense(X, library=torch.tensor([5.0, 0.0, 7.0, 9.0]))
     for cells in ([3, 0], [1], [2, 2, 1, 0, 2], [0, 1, 2, 3], []):
