@@ -222,3 +222,11 @@ def test_errors(simulate):
         spectral_embedding({}, n_latent=5)
     with pytest.raises(ValueError, match="same number"):
         spectral_embedding({"a": counts["rna"], "b": counts["prot"][:10]}, n_latent=5)
+
+
+def test_signs_of_axes_are_not_left_to_chance():
+    axes = np.random.default_rng(0).normal(size=(9, 4))
+    found = _block.with_signs(axes * [1, -1, -1, 1])
+    np.testing.assert_array_equal(found, _block.with_signs(axes))
+    np.testing.assert_array_equal(np.abs(found), np.abs(axes))
+    assert (found.max(axis=0) == np.abs(axes).max(axis=0)).all()

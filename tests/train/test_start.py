@@ -76,6 +76,15 @@ def test_decoder_starts_at_the_average_of_the_training_cells(data):
     assert share[3] > 0
 
 
+def test_likelihoods_start_at_the_mean_of_the_cells_that_were_measured(data):
+    group, embedding, x = data
+    measured = sparse.csr_matrix(x.toarray() * (group != 0)[:, None])
+    module = started((group, embedding, measured), likelihoods="protein")
+    mean = (np.asarray(measured.sum(0)).ravel() + 0.25) / (group != 0).sum()
+    level = module.likelihood("rna").log_level.detach().exp()
+    np.testing.assert_allclose(level, mean, rtol=1e-5)
+
+
 def test_only_training_cells_shape_anything(data):
     group, embedding, x = data
     train = np.arange(40)
