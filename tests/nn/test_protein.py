@@ -20,11 +20,12 @@ def protein():
 
 def scipy_parts(protein, x, mean):
     """Background's and foreground's part of the probability of counts."""
-    b = protein.log_level.exp().detach().numpy()
-    below = b**2 / (b**2 + mean**2)
+    mean = np.maximum(mean, 1e-15)  # of cells without counts
+    b, s = (x.detach().numpy() for x in (protein.log_level.exp(), protein.sharpness))
+    t = (mean / b) ** s
     parts = [
-        (below, b * mean / (b + mean), protein.log_r_background),
-        (1 - below, mean + b**2 / (b + mean), protein.log_r_foreground),
+        (1 / (1 + t**2), mean / (1 + t), protein.log_r_background),
+        (t**2 / (1 + t**2), mean + mean / (t * (1 + t)), protein.log_r_foreground),
     ]
     return [
         share * scipy.stats.nbinom.pmf(x, r, r / (r + m))
@@ -35,6 +36,12 @@ def scipy_parts(protein, x, mean):
 
 def scipy_pmf(protein, x, mean):
     return sum(scipy_parts(protein, x, mean))
+
+
+def as_soft_as_can_be(protein):
+    """Sharpness 1, at which the formulas are totalVI's."""
+    protein.logit_sharpness.data.fill_(-torch.inf)
+    return protein
 
 
 def test_value_is_scipys_mixture(protein):
@@ -111,7 +118,7 @@ def test_in_inference_mode():
 
 def test_foreground_by_hand():
     """Level 10 and mean 20: shares 0.2 and 0.8, means 20/3 and 70/3; r = 1 is geometric."""
-    protein = Protein(1, level=10.0).double()
+    protein = as_soft_as_can_be(Protein(1, level=10.0).double())
     protein.log_r_background.data.zero_()
     protein.log_r_foreground.data.zero_()
     mean = torch.tensor([[20.0]], dtype=torch.float64)
@@ -136,7 +143,7 @@ def test_foreground_is_bayes_rule_by_scipy(protein):
 
 def test_expected_foreground_is_the_share():
     """Averaged over what is counted, what the count says is what was known without it."""
-    protein = Protein(1, level=10.0).double()
+    protein = as_soft_as_can_be(Protein(1, level=10.0).double())
     mean = torch.full((1, 1), 14.0, dtype=torch.float64)
     x = torch.arange(4000, dtype=torch.float64)[:, None]
     p = torch.from_numpy(scipy_pmf(protein, x.numpy(), 14.0))
@@ -148,8 +155,8 @@ def test_expected_foreground_is_the_share():
 def test_foreground_and_background_add_up(protein):
     mean = torch.logspace(-3, 4, 40, dtype=torch.float64)[:, None].expand(40, 5)
     share = protein.foreground_probability(mean)
-    b = protein.log_level.exp()
-    background = (1 - share) * b * mean / (b + mean)
+    t = (mean / protein.log_level.exp()) ** protein.sharpness
+    background = (1 - share) * mean / (1 + t)
     torch.testing.assert_close(protein.foreground_mean(mean) + background, mean)
 
 

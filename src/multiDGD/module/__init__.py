@@ -3,5 +3,6 @@
 from ._categories import add_categories
 from ._module import MultiDGDModule
 from ._restricted import Restriction
+from ._unimodal import unimodal
 
-__all__ = ["MultiDGDModule", "Restriction", "add_categories"]
+__all__ = ["MultiDGDModule", "Restriction", "add_categories", "unimodal"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from multiDGD.nn import Counts, Decoder, Likelihood
 
 from ._module import MultiDGDModule
+from ._shallow import shallow
 
 
 class Restriction:
@@ -77,16 +77,8 @@ class Restriction:
         return counts._replace(columns=place[columns], n_features=len(positions))
 
 
-def _shallow(module: nn.Module) -> Any:
-    """Copy a module but not its parts."""
-    found = copy.copy(module)
-    for name in ("_modules", "_parameters", "_buffers"):
-        found.__dict__[name] = dict(module.__dict__[name])
-    return found
-
-
 def _restricted(module: MultiDGDModule, positions: Mapping[str, Tensor]) -> MultiDGDModule:
-    found = cast(MultiDGDModule, _shallow(module))
+    found = shallow(module)
     found.modalities = list(positions)
     found.decoder = _decoder(module.decoder, positions)
     found.likelihoods = nn.ModuleList(
@@ -97,11 +89,11 @@ def _restricted(module: MultiDGDModule, positions: Mapping[str, Tensor]) -> Mult
 
 
 def _decoder(decoder: Decoder, positions: Mapping[str, Tensor]) -> Decoder:
-    found = cast(Decoder, _shallow(decoder))
+    found = shallow(decoder)
     found.modalities = list(positions)
     found.heads = nn.ModuleList()
     for modality, at in positions.items():
-        head = _shallow(decoder.head(modality))
+        head = shallow(decoder.head(modality))
         head.output = _sliced(head.output, at)
         head.output.out_features = len(at)
         found.heads.append(head)
@@ -116,7 +108,7 @@ def _likelihood(likelihood: Likelihood, positions: Tensor) -> Likelihood:
 
 def _sliced(module: nn.Module, positions: Tensor) -> Any:
     """A layer with some of its features, which are the first axis of all its parameters."""
-    found = _shallow(module)
+    found = shallow(module)
     for name, parameter in module.named_parameters(recurse=False):
         rows = parameter.detach()[positions.to(parameter.device)]
         found._parameters[name] = nn.Parameter(rows, requires_grad=False)

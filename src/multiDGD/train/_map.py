@@ -10,7 +10,7 @@ from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from multiDGD._checks import positive, positive_int
-from multiDGD.module import MultiDGDModule
+from multiDGD.module import MultiDGDModule, unimodal
 
 from ._batches import join, pools, take_cells
 from ._candidates import ranked_candidates
@@ -36,8 +36,10 @@ def infer_representations(
 
     Every cell starts at the component of the mixture that explains its counts best, with the
     mean of its category in every covariate, and goes down from there by quasi-Newton steps until
-    the next would gain less than ``tolerance``. What is found for a cell depends neither on the
-    other cells nor on the minibatch it comes in.
+    the next would gain less than ``tolerance``. Where a likelihood has local optima of its own,
+    such as the protein mixture, a descent by its :meth:`~multiDGD.nn.Likelihood.unimodal` stand-in
+    comes first. What is found for a cell depends neither on the other cells nor on the minibatch it
+    comes in.
 
     Parameters
     ----------
@@ -76,22 +78,28 @@ def infer_representations(
         raise ValueError(f"`start` must have shape (n, {d}), found {tuple(start.shape)}.")
     found: list[Tensor] = []
     n_done = 0
-    curvature = Curvature(module)
+    guide = unimodal(module)
+    curvature, of_guide = Curvature(module), Curvature(guide)
     with frozen(module):
         for pool in pools(batches, POOL_CELLS):
             batch = move_data_to_device(join(pool), module.device)
             if not use_labels:
                 batch = {**batch, "labels": torch.full_like(batch["labels"], -1)}
             n = len(batch["cells"])
+            at_once = max(len(b["cells"]) for b in pool)
+            how = batch, at_once, tolerance, max_steps
             if start is None:
-                starts = ranked_candidates(module, batch, n_starts, curvature)
+                starts = ranked_candidates(guide, batch, n_starts, of_guide)
+                if guide is not module:
+                    starts, _ = _descend(guide, of_guide, starts, *how)
             else:
                 starts = start[n_done : n_done + n, None].to(module.mixture.mean)
                 if len(starts) != n:
                     raise ValueError(f"`start` has {len(start)} rows, fewer than there are cells.")
             n_done += n
-            at_once = max(len(b["cells"]) for b in pool)
-            found.append(_descend(module, batch, starts, curvature, at_once, tolerance, max_steps))
+            ends_nsd, value_ns = _descend(module, curvature, starts, *how)
+            best = value_ns.argmin(1)
+            found.append(ends_nsd[torch.arange(n, device=best.device), best].cpu())
     module.workspace.clear()
     if start is not None and len(start) > n_done:
         raise ValueError(f"`start` has {len(start)} rows for {n_done} cells.")
@@ -100,14 +108,14 @@ def infer_representations(
 
 def _descend(
     module: MultiDGDModule,
-    batch: dict[str, Any],
-    start_nsd: Tensor,
     curvature: Curvature,
+    start_nsd: Tensor,
+    batch: dict[str, Any],
     at_once: int,
     tolerance: float,
     max_steps: int,
-) -> Tensor:
-    """The lowest point of all descents of each cell, on the CPU."""
+) -> tuple[Tensor, Tensor]:
+    """Where each cell's descents end, shape ``(n, s, d)``, and the values there, ``(n, s)``."""
     n, n_starts, d = start_nsd.shape
     cell = torch.arange(n, device=start_nsd.device).repeat_interleave(n_starts)
 
@@ -125,5 +133,4 @@ def _descend(
     every = torch.arange(len(w), device=w.device)
     inverse = torch.cat([torch.linalg.inv(curvature(*part)) for part in parts(every, w)])
     w, value = minimize(objective, w, inverse, tolerance=tolerance, max_steps=max_steps)
-    best = value.view(n, n_starts).argmin(1)
-    return w.view(n, n_starts, d)[torch.arange(n, device=w.device), best].cpu()
+    return w.view(n, n_starts, d), value.view(n, n_starts)

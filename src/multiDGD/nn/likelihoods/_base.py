@@ -124,6 +124,14 @@ class Likelihood(nn.Module, ABC):
         """
         return mean_nf
 
+    def unimodal(self) -> Likelihood:
+        """A likelihood without local optima of the mean, for the first descent of new cells.
+
+        What it finds is where the descent by this likelihood begins. Unless a subclass says
+        otherwise this likelihood itself, and there is no descent before.
+        """
+        return self
+
     def foreground_probability(self, mean_nf: Tensor, counts_nf: Tensor | None = None) -> Tensor:
         """Probability that each count is of foreground, shape ``(n, f)``.
 

@@ -10,11 +10,16 @@ from torch import Tensor, nn
 
 from ._base import Likelihood
 from ._gamma import log_rising
+from .negative_binomial import NegativeBinomial
 
 softplus, logsigmoid = nn.functional.softplus, nn.functional.logsigmoid
 # A level has to be free to leave all means on one side, where the mixture is one of its components,
 # but from far beyond them nothing would lead it back.
 _REACH = math.log(10)
+# A sharper step than this is a wall, over which no descent finds its way.
+_SHARPEST = 4.0
+# A negative binomial's dispersion is above 1 by at least this.
+_LEAST_EXCESS = 0.1
 
 
 class Protein(Likelihood):
@@ -22,15 +27,16 @@ class Protein(Likelihood):
 
     .. math::
         p(x) = \pi\, NB(x; \beta, r_b) + (1 - \pi)\, NB(x; \phi, r_f),
-        \qquad \pi = \frac{b^2}{b^2 + \mu^2}, \quad \beta = \frac{b\,\mu}{b + \mu}, \quad
-        \phi = \mu + \frac{b^2}{b + \mu}
+        \qquad \pi = \frac{1}{1 + t^2}, \quad \beta = \frac{\mu}{1 + t}, \quad
+        \phi = \mu + \frac{\mu}{t (1 + t)}, \qquad t = (\mu / b)^s
 
     An antibody that binds nothing is counted all the same, up to a level :math:`b_j`. What is
-    expected well below it is background, with a mean :math:`\beta < b`; what is expected well
-    above it is foreground, with a mean :math:`\phi` that is hardly anything but :math:`\mu`; in
-    between it may be either (totalVI's mixture, with one level by feature, and a share that
-    follows from the mean). The mean of the mixture is :math:`\mu` throughout. Levels are in
-    counts, at the depth of the training cells.
+    expected well below it is background, with a mean :math:`\beta` that is hardly anything but
+    :math:`\mu`; what is expected well above it is foreground, with a mean :math:`\phi` that is
+    hardly anything but :math:`\mu` either; in between it may be one or the other (totalVI's
+    mixture, with one level by feature, and a share that follows from the mean). How wide this
+    between is says the sharpness :math:`1 < s_j < 4`. The mean of the mixture is :math:`\mu`
+    throughout. Levels are in counts, at the depth of the training cells.
 
     Background scatters more than foreground does relative to its mean, or less, by the two
     dispersions; one that is the same for all means has to make do with a compromise.
@@ -73,77 +79,89 @@ class Protein(Likelihood):
         self.level_shift = nn.Parameter(torch.zeros(n_features))
         self.log_r_background = nn.Parameter(torch.full((n_features,), math.log(2.0)))
         self.log_r_foreground = nn.Parameter(torch.full((n_features,), math.log(2.0)))
+        self.logit_sharpness = nn.Parameter(torch.full((n_features,), -2.0))
+
+    @property
+    def sharpness(self) -> Tensor:
+        """Exponent s of each feature, shape ``(f,)``."""
+        return 1 + (_SHARPEST - 1) * self.logit_sharpness.sigmoid()
 
     @property
     def log_level(self) -> Tensor:
         """Logarithm of each level, shape ``(f,)``."""
         return self.log_anchor + _REACH * torch.tanh(self.level_shift / _REACH)
 
-    def _parameters_at(self, columns: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Log level, and dispersions of both components, of all features or of each column."""
-        by_feature = torch.stack([self.log_level, self.log_r_background, self.log_r_foreground])
+    def _at(self, log_mean: Tensor, columns: Tensor | None = None) -> _Components:
+        """Both components at means of all features, ``(n, f)``, or of the given columns."""
+        by_feature = torch.stack(
+            [self.log_level, self.sharpness, self.log_r_background, self.log_r_foreground]
+        )
         if columns is not None:
             by_feature = by_feature.index_select(1, columns)
-        return by_feature[0], by_feature[1:].exp()
+        level, sharpness, *log_r = by_feature.to(log_mean)
+        r = torch.stack(log_r).exp()
+        return _components(log_mean, level, sharpness, r if columns is not None else r[:, None])
 
     @torch.no_grad()
     def initialize(self, mean_f: Tensor) -> None:
         """Start levels at the mean counts, which lie between background and foreground."""
         self.log_anchor.copy_(_log(mean_f.to(self.log_anchor)))
 
+    @torch.no_grad()
+    def unimodal(self) -> Likelihood:
+        """A negative binomial that scatters as the component with less scatter does.
+
+        A mixture takes any count for one component's outlier where the other is far, and does
+        not pull there; this one pulls wherever the search begins.
+        """
+        found = NegativeBinomial(self.n_features).to(self.log_r_background)
+        log_r = torch.maximum(self.log_r_background, self.log_r_foreground)
+        found.log_r.copy_(torch.expm1(log_r).clamp(min=_LEAST_EXCESS).log())
+        return found.requires_grad_(False)
+
     def log_prob_zero(self, mean_nf: Tensor) -> Tensor:
         """Log-probability of zeros (nats), shape ``(n, f)``."""
-        log_level, r = self._parameters_at()
-        at = _components(_log(mean_nf), log_level)
-        zero = at.log_share - r[:, None] * softplus(at.log_mean - r.log()[:, None])
+        at = self._at(_log(mean_nf))
         # Shares sum to 1 but for rounding, which a mean of 0 must not see.
-        value_nf = zero.logsumexp(0) - at.log_share.logsumexp(0)
+        value_nf = (at.log_share + at.log_zero).logsumexp(0) - at.log_share.logsumexp(0)
         return value_nf.where(mean_nf > 0, 0)
 
     def log_ratio_to_zero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
         """``log p(count) - log p(0)`` (nats), shape ``(nnz,)``."""
-        log_level, r = (x.to(values) for x in self._parameters_at(columns))
-        at = _components(log_mean, log_level)
-        log_ratio = at.log_mean - r.log()
-        zero = at.log_share - r * softplus(log_ratio)
-        return (zero + _count(values, r, log_ratio)).logsumexp(0) - zero.logsumexp(0)
+        at = self._at(log_mean, columns)
+        zero = at.log_share + at.log_zero
+        return (zero + at.log_count(values)).logsumexp(0) - zero.logsumexp(0)
 
     def fisher(self, mean_nf: Tensor) -> Tensor:
         """Information about the log mean if background were known as such, shape ``(n, f)``.
 
         A little more than there is in the count alone, which has no closed form.
         """
-        log_level, r = self._parameters_at()
-        at = _components(_log(mean_nf), log_level)
-        share, mean, r = at.log_share.exp(), at.log_mean.exp(), r[:, None]
-        of_counts = (share * at.elasticity**2 * mean * r / (mean + r)).sum(0)
-        return of_counts + 4 * share.prod(0)
+        at = self._at(_log(mean_nf))
+        share, mean = at.log_share.exp(), at.log_mean.exp()
+        of_counts = (share * at.elasticity**2 * mean * at.r / (mean + at.r)).sum(0)
+        return of_counts + (2 * self.sharpness) ** 2 * share.prod(0)
 
     def sample(self, mean_nf: Tensor) -> Tensor:
         """Draw background or foreground, then its count, shape ``(n, f)``."""
-        log_level, r = self._parameters_at()
-        at = _components(_log(mean_nf), log_level)
+        at = self._at(_log(mean_nf))
         is_background = torch.rand_like(mean_nf) < at.log_share[0].exp()
         mean = torch.where(is_background, at.log_mean[0], at.log_mean[1]).exp()
-        r_nf = torch.where(is_background, r[0], r[1])
+        r_nf = torch.where(is_background, at.r[0], at.r[1])
         rate = torch.distributions.Gamma(r_nf, torch.ones_like(r_nf)).sample()
         return torch.poisson(rate * mean / r_nf)
 
     def foreground_probability(self, mean_nf: Tensor, counts_nf: Tensor | None = None) -> Tensor:
         r"""``1 - pi``, or given the counts ``(1 - pi) NB(x; phi, r_f) / p(x)``."""
-        log_level, r = self._parameters_at()
-        at = _components(_log(mean_nf), log_level)
+        at = self._at(_log(mean_nf))
         log_prob = at.log_share
         if counts_nf is not None:
-            r = r[:, None]
-            log_ratio = at.log_mean - r.log()
-            log_prob = log_prob - r * softplus(log_ratio) + _count(counts_nf, r, log_ratio)
+            log_prob = log_prob + at.log_zero + at.log_count(counts_nf)
         return log_prob.softmax(0)[1]
 
     def foreground_mean(self, mean_nf: Tensor) -> Tensor:
         """``(1 - pi) phi``, which is the mean without ``pi beta``."""
-        log_level, _ = self._parameters_at()
-        at = _components(_log(mean_nf), log_level)
+        at = self._at(_log(mean_nf))
         return (at.log_share + at.log_mean)[1].exp()
 
 
@@ -156,26 +174,33 @@ class _Components(NamedTuple):
     log_share: Tensor
     log_mean: Tensor
     elasticity: Tensor
+    r: Tensor
+
+    @property
+    def log_zero(self) -> Tensor:
+        return -self.r * softplus(self.log_mean - self.r.log())
+
+    def log_count(self, values: Tensor) -> Tensor:
+        """What a count adds to the zero's log-probability."""
+        slope = logsigmoid(self.log_mean - self.r.log())
+        return log_rising(values, self.r.expand_as(slope)) + values * slope
 
 
-def _components(log_mean: Tensor, log_level: Tensor) -> _Components:
-    distance = log_mean - log_level
-    log_above, log_below = logsigmoid(distance), logsigmoid(-distance)
-    below = log_below.exp()
-    # phi = mu + b (b / (b + mu)): as a sum of logarithms neither part can overflow.
-    foreground = torch.logaddexp(log_mean, log_level + log_below)
-    of_mean = (log_mean - foreground).exp() * (1 - below.square())
+def _components(log_mean: Tensor, log_level: Tensor, sharpness: Tensor, r: Tensor) -> _Components:
+    log_t = sharpness * (log_mean - log_level)
+    log_below = logsigmoid(-log_t)
+    # phi = mu + mu / (t (1 + t)): as a sum of logarithms neither part can overflow.
+    log_excess = log_mean - log_t + log_below
+    log_foreground = torch.logaddexp(log_mean, log_excess)
+    above = -torch.expm1(log_below)
+    of_excess = (log_excess - log_foreground).exp() * (1 + above)
     return _Components(
-        log_share=torch.stack([logsigmoid(-2 * distance), logsigmoid(2 * distance)]),
-        log_mean=torch.stack([log_level + log_above, foreground]),
-        elasticity=torch.stack([below, of_mean]),
+        log_share=torch.stack([logsigmoid(-2 * log_t), logsigmoid(2 * log_t)]),
+        log_mean=torch.stack([log_mean + log_below, log_foreground]),
+        elasticity=1 - sharpness * torch.stack([above, of_excess]),
+        r=r,
     )
 
 
 def _log(mean: Tensor) -> Tensor:
     return mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
-
-
-def _count(values: Tensor, r: Tensor, log_ratio: Tensor) -> Tensor:
-    """What a count adds to the zero's log-probability."""
-    return log_rising(values, r) + values * logsigmoid(log_ratio)
