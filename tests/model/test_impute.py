@@ -55,16 +55,17 @@ class TestDepth:
         library = np.exp(np.stack([log_a, log_b], axis=1))
         depth = DepthModel.fit(z, library, ["a", "b"])
         b_lacks = library * [1, 0]
-        np.testing.assert_allclose(np.log(depth.predict(z, b_lacks, "b")), log_b, atol=0.1)
+        np.testing.assert_allclose(np.log(depth.predict(z, b_lacks, "b")[0]), log_b, atol=0.1)
         nothing = np.zeros_like(library)
         truth = 5 + 0.5 * (7 + z[:, 0]) + 0.3 * z[:, 1] ** 2
-        found = np.log(depth.predict(z, nothing, "b"))
-        assert np.sqrt(np.mean((found - truth) ** 2)) < 0.05
-        np.testing.assert_array_equal(depth.predict(z, library, "b"), library[:, 1])
+        found, spread = depth.predict(z, nothing, "b")
+        assert np.sqrt(np.mean((np.log(found) - truth) ** 2)) < 0.05
         # The half of a's deviation of 0.1, where a is not known; next to nothing where it is.
-        np.testing.assert_allclose(depth.spread(z, nothing, "b"), 0.05, atol=0.02)
-        assert depth.spread(z, nothing, "a") == pytest.approx(0.1, rel=0.15)
-        np.testing.assert_array_equal(depth.spread(z, library, "b"), 0)
+        np.testing.assert_allclose(spread, 0.05, atol=0.02)
+        assert depth.predict(z, nothing, "a")[1] == pytest.approx(0.1, rel=0.15)
+        found, spread = depth.predict(z, library, "b")
+        np.testing.assert_array_equal(found, library[:, 1])
+        np.testing.assert_array_equal(spread, 0)
 
     def test_spread_is_that_of_new_cells(self):
         rng = np.random.default_rng(0)
@@ -73,8 +74,9 @@ class TestDepth:
         library = np.exp(log_library).T
         depth = DepthModel.fit(z[:150], library[:150], ["a", "b"])
         given = z[150:], library[150:] * [0, 1], "a"
-        error = log_library[0, 150:] - np.log(depth.predict(*given))
-        assert depth.spread(*given) == pytest.approx(error.std(), rel=0.2)
+        found, spread = depth.predict(*given)
+        error = log_library[0, 150:] - np.log(found)
+        assert spread == pytest.approx(error.std(), rel=0.2)
 
     def test_a_mosaic(self):
         rng = np.random.default_rng(0)
@@ -83,13 +85,14 @@ class TestDepth:
         library[:400, 0] = 0
         library[600:, 1] = 0
         depth = DepthModel.fit(z, library, ["a", "b"])
-        found = np.log(depth.predict(z, library, "a"))
+        found = np.log(depth.predict(z, library, "a")[0])
         error = (found - (7 + z[:, 0]))[:400]
         assert np.sqrt(np.mean(error**2)) < 0.15
 
     def test_one_depth_for_all(self):
         depth = DepthModel.fit(np.zeros((5, 2)), np.full((5, 1), 10.0), ["a"])
-        np.testing.assert_allclose(depth.predict(np.ones((3, 2)), np.zeros((3, 1)), "a"), 10)
+        found, _ = depth.predict(np.ones((3, 2)), np.zeros((3, 1)), "a")
+        np.testing.assert_allclose(found, 10)
 
 
 class TestImpute:

@@ -60,7 +60,9 @@ class DepthModel:
         pairs = known.astype(float).T @ known
         return cls(modalities, mean, scale, x.T @ x / np.maximum(pairs, 1), len(x))
 
-    def predict(self, z_nl: np.ndarray, library_nm: np.ndarray, modality: str) -> np.ndarray:
+    def predict(
+        self, z_nl: np.ndarray, library_nm: np.ndarray, modality: str
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Libraries of one modality: measured ones as they are, the others predicted.
 
         Parameters
@@ -72,51 +74,30 @@ class DepthModel:
 
         Returns
         -------
-        Total counts, shape ``(n,)``.
+        Total counts, and the standard deviation of the logarithm of what was predicted, 0 where
+        it was measured; shape ``(n,)`` each.
         """
         x = (_features(z_nl, library_nm) - self.mean) / self.scale
-        found = np.asarray(library_nm[:, self.modalities.index(modality)], dtype=float).copy()
-        target = self._column(modality)
-        for cells, given in self._lacking(x, target):
-            weights = self._weights(given, target)
+        number = self.modalities.index(modality)
+        target = len(self.mean) - len(self.modalities) + number
+        found, spread = np.array(library_nm[:, number], dtype=float), np.zeros(len(x))
+        for cells, given in _lacking(x, target):
+            among = self.correlation[np.ix_(given, given)]
+            with_target = self.correlation[given, target]
+            ridge = _RIDGE / self.n_cells * np.eye(len(given))
+            weights = np.linalg.solve(among + ridge, with_target)
             log_library = self.mean[target] + self.scale[target] * (x[cells][:, given] @ weights)
             found[cells] = np.exp(log_library)
-        return found
+            told = (2 * with_target - among @ weights) @ weights
+            spread[cells] = self.scale[target] * np.sqrt(max(1 - told, 0))
+        return found, spread
 
-    def spread(self, z_nl: np.ndarray, library_nm: np.ndarray, modality: str) -> np.ndarray:
-        """Standard deviation of the logarithm of what :meth:`predict` says; 0 where measured.
 
-        Parameters
-        ----------
-        z_nl, library_nm, modality
-            As for :meth:`predict`.
-
-        Returns
-        -------
-        Shape ``(n,)``.
-        """
-        x, found, target = _features(z_nl, library_nm), np.zeros(len(z_nl)), self._column(modality)
-        for cells, given in self._lacking(x, target):
-            weights = self._weights(given, target)
-            among = self.correlation[np.ix_(given, given)]
-            told = (2 * self.correlation[given, target] - among @ weights) @ weights
-            found[cells] = self.scale[target] * np.sqrt(max(1 - told, 0))
-        return found
-
-    def _column(self, modality: str) -> int:
-        return len(self.mean) - len(self.modalities) + self.modalities.index(modality)
-
-    def _lacking(self, x: np.ndarray, target: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Cells that lack the target, and what is known of them, by what that is."""
-        lacking = np.isnan(x[:, target])
-        for pattern in np.unique(np.isfinite(x[lacking]), axis=0):
-            yield lacking & (np.isfinite(x) == pattern).all(1), np.flatnonzero(pattern)
-
-    def _weights(self, given: np.ndarray, target: int) -> np.ndarray:
-        ridge = _RIDGE / self.n_cells * np.eye(len(given))
-        return np.linalg.solve(
-            self.correlation[np.ix_(given, given)] + ridge, self.correlation[given, target]
-        )
+def _lacking(x: np.ndarray, target: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Cells that lack the target, and what is known of them, by what that is."""
+    lacking = np.isnan(x[:, target])
+    for pattern in np.unique(np.isfinite(x[lacking]), axis=0):
+        yield lacking & (np.isfinite(x) == pattern).all(1), np.flatnonzero(pattern)
 
 
 def _features(z_nl: np.ndarray, library_nm: np.ndarray) -> np.ndarray:

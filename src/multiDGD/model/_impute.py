@@ -197,6 +197,5 @@ class ImputationMixin(ImputerMixin):
         depth_model = self.depth_model_ if imputer is None else imputer["depth"]
         if depth_model is None:
             raise ValueError("`library_size` is needed: the model does not know any.")
-        depth = DepthModel(**depth_model)
-        given = z_nl, library_nm, modality
-        return torch.from_numpy(depth.predict(*given)), torch.from_numpy(depth.spread(*given))
+        library_n, spread_n = DepthModel(**depth_model).predict(z_nl, library_nm, modality)
+        return torch.from_numpy(library_n), torch.from_numpy(spread_n)
