@@ -1,3 +1,4 @@
+import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,6 +121,23 @@ def test_folds(simulated):
         assert found == pytest.approx(np.log2(fold), rel=0.15)
 
 
+def test_what_was_not_measured_makes_nothing_surer():
+    """With those genes of the query that say little, draws scatter more than with all."""
+    mdata = simulate_multiome(n_cells=300, n_genes=60, n_peaks=60)
+    MultiDGD.setup_mudata(mdata, batch_key="batch")
+    model = MultiDGD(mdata, n_latent=5)
+    model.train(max_epochs=20, **QUIET)
+    cells = mdata["rna"][:60]
+    few = np.log(model.get_normalized_expression(indices=range(60))).std().nsmallest(5).index
+    scatter = []
+    for part in (cells[:, few].copy(), cells.copy()):
+        query = md.MuData({"rna": part})
+        query.obs["batch"] = mdata.obs["batch"].to_numpy()[:60]
+        table = model.perturb("gene_3", adata=query, n_controls=2, n_samples=20)
+        scatter.append(table["lfc_sd"].median())
+    assert scatter[0] > 1.2 * scatter[1]
+
+
 def test_real_genes_do_the_same_in_both_donors(bmmc_multiome):
     """Models of one donor each: .21 (links) and .25 (perturbation) for the same gene, .05 and .15
     for different ones."""
@@ -189,6 +207,11 @@ def test_errors_come_first(simulated):
         (lambda: model.perturb("gene_3", fold=-1.0), "`fold`"),
         (lambda: model.perturb("gene_3", groupby="nothing"), "`groupby`.*nothing"),
         (lambda: model.perturb("gene_3", n_samples=1), "`n_samples`"),
+        (lambda: model.perturb("gene_3", n_controls=2.5), "`n_controls`"),
+        (
+            lambda: model.perturb([f"gene_{i}" for i in range(99)]),
+            "`features` leaves 1 of modality 'rna'",
+        ),
     ]
     for call, message in wrong:
         with pytest.raises(ValueError, match=message):

@@ -13,7 +13,8 @@ from mudata import MuData
 from scvi import settings
 from torch import Tensor
 
-from multiDGD.train import Shift, laplace, log_mean_variances
+from multiDGD._checks import positive_int
+from multiDGD.train import Laplace, Shift, log_mean_variances
 
 from ._cells import as_positions
 from ._controls import empirical_p_values, matched_controls
@@ -106,10 +107,16 @@ class PerturbationMixin(GeneToPeakMixin):
         at = self._features(modality, [features] if isinstance(features, str) else features)
         if not len(at):
             raise ValueError("`features` must name at least one feature, found none.")
+        n_others = self.summary.n_features[modality] - len(np.unique(at))
+        if n_others < 2:
+            raise ValueError(
+                f"`features` leaves {n_others} of modality {modality!r} to compare with; at least "
+                "2 are needed."
+            )
         log_fold = np.log(_fold(direction, fold))
         counts = {"n_controls": n_controls, "n_samples": n_samples}
         for argument, value in counts.items():
-            if value < 2:
+            if positive_int(argument, value) < 2:
                 raise ValueError(f"`{argument}` must be at least 2, found {value}.")
         manager = self._manager_of(adata)
         rng = np.random.default_rng(settings.seed)
@@ -117,11 +124,12 @@ class PerturbationMixin(GeneToPeakMixin):
         tables = []
         for group, members in _groups(manager.adata.obs, groupby, cells).items():
             drawn = draw_cells(members, n_cells, rng)
-            batches = list(self._decoded(manager, drawn.tolist(), batch_size))
+            found = list(self._posteriors(manager, drawn.tolist(), batch_size))
+            batches = [(batch, posterior.mean) for batch, posterior in found]
             controls = matched_controls(self._mean_shares(batches, modality), at, n_controls, rng)
             sets = np.concatenate([at[None], controls])
             changes = log_fold * self._equal_doses(batches, sets, modality)
-            table = self._changes(batches, sets, modality, changes, n_samples)
+            table = self._changes(found, sets, modality, changes, n_samples)
             if groupby is not None:
                 table.insert(1, "group", group)
             tables.append(table)
@@ -142,7 +150,7 @@ class PerturbationMixin(GeneToPeakMixin):
 
     def _changes(
         self,
-        batches: Sequence[tuple[dict[str, Any], Tensor]],
+        cells: Sequence[tuple[dict[str, Any], Laplace]],
         sets: np.ndarray,
         modality: str,
         change_kq: Tensor,
@@ -156,7 +164,8 @@ class PerturbationMixin(GeneToPeakMixin):
         }
         draws = {m: torch.zeros(n_samples, x.shape[1]) for m, x in total.items()}
         n = 0
-        for batch, w in batches:
+        for batch, posterior in cells:
+            w = posterior.mean
             changes = change_kq.to(w)
             continuous = batch["continuous"]
             shift = Shift(module, w, continuous)
@@ -164,7 +173,7 @@ class PerturbationMixin(GeneToPeakMixin):
                 for m, lfc in shift.log_fold_changes(features.tolist(), modality, change).items():
                     total[m][k] += lfc.sum(0).cpu()
             normal = torch.randn(n_samples, *w.shape, generator=generator).to(w)
-            for k, start in enumerate(laplace(module, batch, w).at(normal)):
+            for k, start in enumerate(posterior.at(normal)):
                 at_draw = Shift(module, start, continuous)
                 found = at_draw.log_fold_changes(sets[0].tolist(), modality, changes[0])
                 for m, lfc in found.items():
