@@ -314,7 +314,7 @@ def test_minibatches_change_nothing(model):
         ({"modality": "prot"}, ValueError, "`modality` must be one of"),
         ({"mode": "both"}, ValueError, "`mode` must be"),
         ({"delta": -1.0}, ValueError, "`delta` must be at least 0"),
-        ({"delta": float("nan")}, ValueError, "`delta` must be at least 0"),
+        ({"delta": float("nan")}, ValueError, "`delta` must be a finite number"),
         ({"fdr_target": 5}, ValueError, "`fdr_target` must be between 0 and 1"),
         ({"cred_interval_lvls": [90]}, ValueError, "`cred_interval_lvls` must be between"),
         ({"weights": "wieght"}, KeyError, r"`weights`.*Nearest names: \['weight'"),
@@ -348,3 +348,32 @@ def test_model_without_batches_cannot_correct_for_them():
     model = fitted(mdata)
     with pytest.raises(ValueError, match="needs a `batch_key`"):
         model.differential_expression(groupby="cell_type", batch_correction=True, silent=True)
+
+
+def test_probabilities_to_be_open_do_not_depend_on_what_else_was_measured(model):
+    some = model.adata["atac"].var_names[::5]
+    query = md.MuData({"atac": model.adata["atac"][:, some].copy()})
+    query.obs["batch"] = model.adata.obs["batch"].to_numpy()
+    query.obs["condition"] = model.adata.obs["condition"].to_numpy()
+    whole = asked(model, "differential_accessibility")
+    part = asked(model, "differential_accessibility", adata=query)
+    for column in ("est_prob1", "est_prob2"):
+        difference = (part[column] - whole.loc[part.index, column]).abs()
+        assert difference.mean() < 0.02  # .2 if all of the median depth falls to these regions
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cred_interval_lvls": 0.9}, "`cred_interval_lvls` must be a list of levels, found 0.9"),
+        ({"cred_interval_lvls": ["a"]}, "`cred_interval_lvls` must be a finite number"),
+        ({"fdr_target": "5 %"}, "`fdr_target` must be a finite number"),
+        ({"delta": None}, "`delta` must be a finite number"),
+        ({"idx2": [0, 1, 2]}, "`idx2` is what `idx1` is compared with"),
+        ({"group1": []}, "`group1` must name at least one group"),
+        ({"batch_size": -1}, "`batch_size` must be an integer of at least 1, found -1"),
+    ],
+)
+def test_arguments_that_say_nothing(model, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        asked(model, **arguments)

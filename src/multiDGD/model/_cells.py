@@ -15,6 +15,7 @@ from scvi import settings
 from scvi.model.base import BaseModelClass
 from torch import Tensor
 
+from multiDGD._checks import positive_int
 from multiDGD.data import CellIndex, CellManager, DataSummary, summarize_registry
 from multiDGD.module import MultiDGDModule, Restriction
 from multiDGD.train import infer_representations
@@ -120,7 +121,7 @@ class CellsMixin(BaseModelClass):
     ) -> Tensor:
         """Rows of some cells by what was measured in them, or a part of it, on the CPU."""
         seen = Restriction(self.module, manager.observed if observed is None else observed)
-        batches = manager.batches(cells, batch_size or settings.batch_size)
+        batches = manager.batches(cells, _size(batch_size))
         return infer_representations(seen.module, map(seen.batch, batches), **how)
 
     def _decoded(
@@ -133,15 +134,39 @@ class CellsMixin(BaseModelClass):
         cells, representation = self._representation(manager, indices, batch_size)
         return self._with_rows(manager, cells, representation, batch_size)
 
+    @torch.no_grad()
+    def _whole_libraries(
+        self, manager: CellManager, indices: Sequence[int] | None, batch_size: int | None
+    ) -> np.ndarray:
+        """Libraries of the asked cells, as if all features had been measured in them."""
+        module = self.module
+        library_nm = manager.libraries[as_positions(indices, manager.adata.n_obs)].copy()
+        n_features = self.summary.n_features
+        incomplete = {m: at for m, at in manager.observed.items() if len(at) < n_features[m]}
+        first = 0
+        for batch, w in self._decoded(manager, indices, batch_size) if incomplete else ():
+            here = slice(first, first + len(w))
+            first = here.stop
+            logits = module.generative(w, batch["continuous"], list(incomplete))["logits"]
+            for modality, at in incomplete.items():
+                seen_n = logits[modality].softmax(-1)[:, at].sum(1)
+                library_nm[here, module.modalities.index(modality)] /= seen_n.cpu().numpy()
+        return library_nm
+
     def _with_rows(
         self, manager: CellManager, cells: np.ndarray, w: Tensor, batch_size: int | None
     ) -> Iterator[tuple[dict[str, Any], Tensor]]:
         """Minibatches of cells, each with its part of ``w``, on the module's device."""
-        batch_size = batch_size or settings.batch_size
+        batch_size = _size(batch_size)
         device = self.module.device
         rows = w.split(batch_size) if len(cells) else ()
         for batch, part in zip(manager.batches(cells, batch_size), rows, strict=True):
             yield move_data_to_device(batch, device), part.to(device)
+
+
+def _size(batch_size: int | None) -> int:
+    """Number of cells to handle at a time."""
+    return settings.batch_size if batch_size is None else positive_int("batch_size", batch_size)
 
 
 def as_positions(indices: Sequence[int] | Sequence[bool] | None, n_obs: int) -> np.ndarray:
@@ -160,7 +185,11 @@ def as_positions(indices: Sequence[int] | Sequence[bool] | None, n_obs: int) -> 
             raise ValueError(f"`indices` is a mask of {len(found)} for {n_obs} cells.")
         return np.flatnonzero(found)
     if found.size and (found.ndim != 1 or not np.issubdtype(found.dtype, np.integer)):
-        raise ValueError(f"`indices` must be whole numbers or a mask, found {found.dtype}.")
-    if found.size and (found.min() < -n_obs or found.max() >= n_obs):
-        raise ValueError(f"`indices` must lie between 0 and {n_obs - 1}, found {found.max()}.")
+        raise ValueError(
+            "`indices` must be a list of whole numbers or a mask, found "
+            f"{type(indices).__name__} of {found.dtype}."
+        )
+    beyond = found[(found < -n_obs) | (found >= n_obs)]
+    if beyond.size:
+        raise ValueError(f"`indices` must lie between 0 and {n_obs - 1}, found {beyond[0]}.")
     return found.astype(np.int64) % max(n_obs, 1)

@@ -222,15 +222,27 @@ class DifferentialMixin(ExpressionMixin):
         manager = self._manager_of(adata)
         groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)
         batches = (batchid1, batchid2) if batch_correction else None
+        seen = self._share_seen(manager, groups[0] >= 0, modality, batch_size)
+        depth = self.library_medians_[modality] * seen
         tables = []
         for comparison, sums, table, likelihood in self._compared(
             manager, groups, modality, question, batches, weights, sample_key, batch_size, silent
         ):
             order = surest_first(table)
             table = table.join(raw_statistics(sums))
-            table = accessibility(table, likelihood, self.library_medians_[modality], question)
+            table = accessibility(table, likelihood, depth, question)
             tables.append(self._finished(table, order, comparison, manager, modality))
         return pd.concat(tables)
+
+    def _share_seen(
+        self, manager: CellManager, mask: np.ndarray, modality: str, batch_size: int | None
+    ) -> float:
+        """Share of the counts of some cells that falls to the features that were measured."""
+        place = self.module.modalities.index(modality)
+        own_n = manager.libraries[mask, place]
+        whole_n = self._whole_libraries(manager, mask.tolist(), batch_size)[:, place]
+        measured = own_n > 0
+        return float((own_n[measured] / whole_n[measured]).mean()) if measured.any() else 1.0
 
     @torch.inference_mode()
     def _compared(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from multiDGD._checks import finite
 from multiDGD.nn import Likelihood
 from multiDGD.train import FoldChanges, GroupRates, RateSums
 
@@ -47,13 +48,16 @@ class Question:
     def __post_init__(self) -> None:
         if self.mode not in ("change", "vanilla"):
             raise ValueError(f'`mode` must be "change" or "vanilla", found {self.mode!r}.')
-        if not self.delta >= 0:
+        if finite("delta", self.delta) < 0:
             raise ValueError(f"`delta` must be at least 0, found {self.delta}.")
-        for name, values in (("fdr_target", [self.fdr_target]), ("levels", self.levels)):
-            for value in values:
-                if not 0 < value < 1:
-                    argument = "cred_interval_lvls" if name == "levels" else name
-                    raise ValueError(f"`{argument}` must be between 0 and 1, found {value}.")
+        if not pd.api.types.is_list_like(self.levels):
+            raise ValueError(
+                f"`cred_interval_lvls` must be a list of levels, found {self.levels!r}."
+            )
+        levels = [("cred_interval_lvls", level) for level in self.levels]
+        for argument, value in [("fdr_target", self.fdr_target), *levels]:
+            if not 0 < finite(argument, value) < 1:
+                raise ValueError(f"`{argument}` must be between 0 and 1, found {value}.")
 
 
 def probabilities(

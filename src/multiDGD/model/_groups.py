@@ -55,6 +55,8 @@ def read_groups(
     ValueError, KeyError
         If a column or group is not there, or groups overlap.
     """
+    if idx2 is not None and idx1 is None:
+        raise ValueError("`idx2` is what `idx1` is compared with, which is needed too.")
     if idx1 is not None:
         return _by_index(obs, idx1, idx2)
     if groupby is None:
@@ -73,8 +75,10 @@ def read_groups(
             group1, Sequence | np.ndarray | pd.Index
         )
         wanted = _named(names, "group1", groupby, [group1] if is_one else list(group1))
-    if len(names) < 2 or not wanted:
+    if len(names) < 2:
         raise ValueError(f"`groupby`: obs[{groupby!r}] has one category, {names}.")
+    if not wanted:
+        raise ValueError("`group1` must name at least one group, found none.")
     if group2 in wanted:
         raise ValueError(f"`group2`: {group2!r} is in `group1` as well.")
     if group2 is None and (codes < 0).any():

@@ -15,7 +15,6 @@ from torch import Tensor
 from multiDGD._checks import positive, positive_int
 from multiDGD.data import CellManager
 
-from ._cells import as_positions
 from ._depth import DepthModel
 from ._imputer import ImputerMixin, log_normal
 from ._posterior import DecoderInput
@@ -163,24 +162,6 @@ class ImputationMixin(ImputerMixin):
                 f"{self.module.modalities}."
             )
         return lacking[0]
-
-    def _whole_libraries(
-        self, manager: CellManager, indices: Sequence[int] | None, batch_size: int | None
-    ) -> np.ndarray:
-        """Libraries of the asked cells, as if all features had been measured in them."""
-        module = self.module
-        library_nm = manager.libraries[as_positions(indices, manager.adata.n_obs)].copy()
-        n_features = self.summary.n_features
-        incomplete = {m: at for m, at in manager.observed.items() if len(at) < n_features[m]}
-        first = 0
-        for batch, w in self._decoded(manager, indices, batch_size) if incomplete else ():
-            here = slice(first, first + len(w))
-            first = here.stop
-            logits = module.generative(w, batch["continuous"], list(incomplete))["logits"]
-            for modality, at in incomplete.items():
-                seen_n = logits[modality].softmax(-1)[:, at].sum(1)
-                library_nm[here, module.modalities.index(modality)] /= seen_n.cpu().numpy()
-        return library_nm
 
     def _depth(
         self,
