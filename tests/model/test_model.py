@@ -473,3 +473,14 @@ def test_backed_data_train(tmp_path):
         found.append(fitted(adata, batch_key="batch").get_latent_representation())
     np.testing.assert_allclose(found[0], found[1], atol=1e-5)
     backed.file.close()
+
+
+def test_a_modality_that_no_file_can_hold(tmp_path):
+    mdata = toy_mudata(names=("rna/spliced", "atac"))
+    model = fitted(mdata)
+    with pytest.raises(ValueError, match="`save_anndata`: .*modality 'rna/spliced'"):
+        model.save(tmp_path / "both", save_anndata=True)
+    assert not (tmp_path / "both").exists()
+    model.save(tmp_path / "model")
+    again = MultiDGD.load(tmp_path / "model", adata=mdata)
+    assert (again.get_latent_representation() == model.get_latent_representation()).all()

@@ -31,12 +31,14 @@ from ._perturb import PerturbationMixin
 from ._predictive import PredictiveMixin
 from ._presets import published_defaults
 from ._query import QueryMixin
+from ._save import SaveMixin
 from ._training import TrainingMixin
 from ._typicality import TypicalityMixin
 from ._uncertainty import UncertaintyMixin
 
 
 class MultiDGD(
+    SaveMixin,
     QueryMixin,
     CalibrationMixin,
     GenerationMixin,

@@ -1,0 +1,59 @@
+"""Saving a model together with its data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mudata import MuData
+from scvi.model.base import BaseModelClass
+
+
+class SaveMixin(BaseModelClass):
+    """What scvi-tools saves, where it can be loaded again."""
+
+    def save(
+        self,
+        dir_path: str,
+        prefix: str | None = None,
+        overwrite: bool = False,
+        save_anndata: bool = False,
+        save_kwargs: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Save the model, and its data if wanted.
+
+        Parameters
+        ----------
+        dir_path
+            Folder to write to.
+        prefix
+            What names of files begin with.
+        overwrite
+            Whether files that are there may be replaced.
+        save_anndata
+            Also save the data, which :meth:`load` then finds by itself.
+        save_kwargs
+            Arguments of :func:`torch.save`.
+        **kwargs
+            Further arguments of :meth:`scvi.model.base.BaseModelClass.save`, and those of writing
+            the data.
+
+        Raises
+        ------
+        ValueError
+            If the folder is there and not to be overwritten, or the data have a modality that no
+            file can hold under its name.
+
+        Examples
+        --------
+        >>> model.save("results/")  # doctest: +SKIP
+        """
+        if save_anndata and isinstance(self.adata, MuData):
+            nested = [name for name in self.adata.mod if "/" in name]
+            if nested:
+                # HDF5 takes the name for a path, and what is written cannot be read.
+                raise ValueError(
+                    f"`save_anndata`: a file cannot hold the modality {nested[0]!r}, for its slash. "
+                    "Save without the data, or name it otherwise before the setup."
+                )
+        super().save(dir_path, prefix, overwrite, save_anndata, save_kwargs, **kwargs)
