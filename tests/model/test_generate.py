@@ -311,3 +311,20 @@ def test_totals_are_the_libraries(bmmc_cite):
     for from_ in ("mixture", "cells"):
         found = np.log(totals(model.sample(600, from_=from_)))
         np.testing.assert_allclose(found.std(0), real.std(0), rtol=0.15)
+
+
+def test_a_covariate_that_is_called_component():
+    adata = toy_adata()
+    adata.obs["component"] = adata.obs["site"]
+    MultiDGD.setup_anndata(adata, categorical_covariate_keys=["component"])
+    model = MultiDGD(adata, n_latent=3, n_components=2)
+    model.train(max_epochs=1, **QUIET)
+    obs = model.sample(20, component=1).obs
+    assert (obs["multidgd_component"] == 1).all()
+    assert set(obs["component"]) <= {"x", "y", "z"}
+
+
+@pytest.mark.parametrize("value", [{"rna": None}, "100", 0])
+def test_totals_are_numbers(model, value):
+    with pytest.raises(ValueError, match="`library_size` must be a"):
+        model.sample(3, library_size=value)

@@ -14,7 +14,7 @@ from mudata import MuData
 from scipy import sparse
 from torch import Tensor
 
-from multiDGD._checks import positive_int
+from multiDGD._checks import positive, positive_int
 from multiDGD._names import nearest
 from multiDGD.latent import GaussianMixtureSupervised
 
@@ -91,8 +91,9 @@ class GenerationMixin(ExpressionMixin):
         Returns
         -------
         The kind of object that the model was set up with: integer counts (CSR), where the model
-        looks for them, and in ``obs`` the component and, under the registered names, label and
-        covariates. It can be used as a query as it is.
+        looks for them, and in ``obs`` the ``component`` (``multidgd_component`` where a covariate
+        has that name) and, under the registered names, label and covariates. It can be used as a
+        query as it is.
 
         Raises
         ------
@@ -200,7 +201,7 @@ class GenerationMixin(ExpressionMixin):
         self, component: np.ndarray, labels: np.ndarray, codes: np.ndarray, continuous: np.ndarray
     ) -> pd.DataFrame:
         summary = self.summary
-        columns: dict[str, Any] = {"component": component}
+        columns: dict[str, Any] = {}
         for column, (name, categories) in enumerate(summary.covariates.items()):
             columns[name] = pd.Categorical.from_codes(codes[:, column], categories)
         for column, name in enumerate(summary.continuous):
@@ -209,8 +210,9 @@ class GenerationMixin(ExpressionMixin):
         if len(summary.labels) and (labels >= 0).any():
             names = np.append(summary.labels.astype(object), setup["unlabeled_category"])
             columns[setup["labels_key"]] = pd.Categorical(names[labels])
+        key = "multidgd_component" if "component" in columns else "component"
         names = pd.Index([f"sample_{i}" for i in range(len(component))])
-        return pd.DataFrame(columns, index=names)
+        return pd.DataFrame({key: component, **columns}, index=names)
 
     def _components(
         self, label: str | None, component: int | list[int] | None, from_: str
@@ -259,11 +261,9 @@ class GenerationMixin(ExpressionMixin):
             return {}
         if not isinstance(library_size, Mapping):
             library_size = dict.fromkeys(self.module.modalities, library_size)
-        for modality, size in library_size.items():
+        for modality in library_size:
             self._modality(modality)
-            if not size > 0:
-                raise ValueError(f"`library_size` must be above 0, found {size}.")
-        return {m: float(size) for m, size in library_size.items()}
+        return {m: positive("library_size", size) for m, size in library_size.items()}
 
     def _owner(self, known: KnownCells) -> np.ndarray:
         """Most probable component of each known cell."""
