@@ -255,6 +255,24 @@ class TestRefusals:
         with pytest.raises(error, match=message):
             MultiDGD.load_query_data(query, **{"reference_model": reference, **arguments})
 
+    @pytest.mark.parametrize("argument", ["max_epochs", "batch_size"])
+    @pytest.mark.parametrize("value", [0, 2.5])
+    def test_sizes_are_whole_numbers(self, reference, argument, value):
+        query_model = MultiDGD.load_query_data(query_mudata(reference.adata), reference)
+        with pytest.raises(ValueError, match=f"`{argument}` must be an integer of at least 1"):
+            query_model.train(**{argument: value})
+
+    def test_no_cells(self):
+        with pytest.raises(ValueError, match="`adata` has no cells"):
+            fitted(toy_adata()).get_latent_representation(renamed(toy_adata()[:0].copy()))
+
+    def test_features_of_one_name(self):
+        query = toy_adata()
+        query.var_names = ["gene0", "gene0", *query.var_names[2:]]
+        for inplace in (True, False):
+            with pytest.raises(ValueError, match="must be unique.*'gene0'"):
+                MultiDGD.prepare_query_anndata(query, fitted(toy_adata()), inplace=inplace)
+
     def test_untrained_reference_and_query(self, reference):
         mdata = toy_mudata()
         MultiDGD.setup_mudata(mdata)

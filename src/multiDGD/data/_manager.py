@@ -64,6 +64,8 @@ class CellManager(AnnDataManager):
     def _check_query(
         self, adata: AnnData | MuData, source: dict, extend_categories: bool = False, **kwargs: Any
     ) -> None:
+        if not adata.n_obs:
+            raise ValueError("`adata` has no cells.")
         summary = summarize_registry(source)
         batch_key = (source.get("setup_args") or {}).get("batch_key")
         check_query(adata, summary, batch_key, extend_categories)

@@ -15,6 +15,7 @@ from mudata import MuData
 from scvi import settings
 
 from multiDGD.data import check_features, logger
+from multiDGD.data._checks import check_names
 from multiDGD.module import Restriction, add_categories
 from multiDGD.train import learn_categories
 
@@ -290,6 +291,7 @@ class QueryMixin(CellsMixin):
 
 def _with_features(adata: AnnData, names: pd.Index, inplace: bool) -> AnnData | None:
     """Keep those of the names that are there, in their order."""
+    check_names(adata.var_names, "Feature names (`var_names`)")
     kept = names[names.isin(adata.var_names)]
     if not inplace:
         return adata[:, kept].copy()

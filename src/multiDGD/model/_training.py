@@ -96,12 +96,12 @@ class TrainingMixin(CellsMixin):
         """
         if self.adata is None:
             raise ValueError("The model was loaded without data: load it with `adata` to train.")
-        if self.new_categories_ is not None:
-            self._place_query(max_epochs, batch_size)
-            return
         positive_int("batch_size", batch_size)
         if max_epochs is not None:
             positive_int("max_epochs", max_epochs)
+        if self.new_categories_ is not None:
+            self._place_query(max_epochs, batch_size)
+            return
         if train_size is not None and not 0 < train_size <= 1:
             raise ValueError(f"`train_size` must be above 0 and at most 1, found {train_size}.")
         splitter = CellSplitter(
