@@ -3,6 +3,7 @@
 import copy
 
 import anndata as ad
+import mudata as md
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -12,6 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from tests.seeds import SEEDS
 
 from multiDGD import MultiDGD
+from multiDGD.datasets import simulate_multiome
 from multiDGD.train import infer_representations
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
@@ -126,3 +128,23 @@ def test_a_subset_in_which_a_modality_has_no_cell_left(briefly_trained):
     # There is nothing to learn of it, though.
     with pytest.raises(ValueError, match="is empty: 0 cells"):
         MultiDGD.setup_mudata(part)
+
+
+def test_depth_where_a_cell_has_none():
+    mdata = simulate_multiome(n_cells=100, n_genes=20, n_peaks=30)
+    obs = mdata.obs
+    mdata = md.MuData({"rna": mdata["rna"].copy(), "atac": mdata["atac"][:50].copy()})
+    mdata.obs["batch"] = obs["batch"]
+    model = trained(mdata, max_epochs=1)
+    depth = {"modality": "atac", "library_size": "latent", "return_numpy": True}
+    total = model.get_normalized_expression(**depth).sum(1)
+    np.testing.assert_allclose(total[:50], mdata["atac"].X.sum(1).A1, rtol=1e-4)
+    np.testing.assert_allclose(total[50:], model.library_medians_["atac"], rtol=1e-4)
+    lower, upper = model.get_expression_interval(indices=[99], **depth)
+    assert (lower < upper).all()
+    seen = {"indices": [99], "return_numpy": True}
+    np.testing.assert_allclose(
+        model.get_accessibility_estimates(library_size="latent", **seen),
+        model.get_accessibility_estimates(**seen),
+        rtol=1e-5,
+    )

@@ -15,7 +15,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
-from multiDGD._checks import positive
+from multiDGD._checks import positive, positive_int
 from multiDGD._names import nearest
 from multiDGD.data import CellManager
 from multiDGD.data._categories import find_categories
@@ -90,6 +90,10 @@ class ExpressionMixin(PosteriorMixin):
     def _as_batch(self, w: Tensor, transform_batch: str | int | None) -> Tensor:
         if transform_batch is None:
             return w
+        if pd.api.types.is_list_like(transform_batch):
+            raise ValueError(
+                f"`transform_batch` must be one category here, found {transform_batch!r}."
+            )
         key = self.batch_key
         if key is None or key not in self.module.covariates:
             raise ValueError(
@@ -127,6 +131,19 @@ class ExpressionMixin(PosteriorMixin):
         depth_n = np.where(own_n > 0, own_n, self.library_medians_[modality])
         return torch.from_numpy(depth_n.astype(np.float32))
 
+    def _library_sizes(
+        self,
+        manager: CellManager,
+        indices: Sequence[int] | None,
+        modality: str,
+        library_size: float | Literal["latent"],
+    ) -> Tensor:
+        """Totals that the values of the asked cells sum to, shape ``(n,)``."""
+        if isinstance(library_size, str) and library_size == "latent":
+            return self._depths(manager, indices, modality)
+        size = positive("library_size", library_size)
+        return torch.full((len(as_positions(indices, manager.adata.n_obs)),), size)
+
     @torch.inference_mode()
     def get_normalized_expression(
         self,
@@ -156,7 +173,8 @@ class ExpressionMixin(PosteriorMixin):
         gene_list
             Features to return, all by default.
         library_size
-            Total that a cell's values sum to; ``"latent"`` takes the cell's own count.
+            Total that a cell's values sum to; ``"latent"`` takes the cell's own count or, where it
+            has none, the training cells' median.
         transform_batch
             Category of the ``batch_key`` in which all cells are decoded, at its mean, or several,
             over which values are averaged; their own by default.
@@ -237,7 +255,7 @@ class ExpressionMixin(PosteriorMixin):
             Regions to return, all by default.
         library_size
             Total count at which cells are compared: the training cells' median by default, or
-            ``"latent"`` for the cell's own.
+            ``"latent"`` for the cell's own, where it has one.
         transform_batch, n_samples, return_mean
             As for :meth:`get_normalized_expression`.
         batch_size
@@ -284,24 +302,23 @@ class ExpressionMixin(PosteriorMixin):
 
         It is given the likelihood, the means of a few cells and which of the asked ones they are.
         """
-        if library_size != "latent":
-            library_size = positive("library_size", library_size)
+        if n_samples is not None:
+            positive_int("n_samples", n_samples)
         manager = self._manager_of(adata)
+        library_n = self._library_sizes(manager, indices, modality, library_size)
         module, likelihood = self.module, self.module.likelihood(modality)
         at = torch.from_numpy(features).to(module.device)
         in_batches = _own if transform_batch is None else self._in_batches(transform_batch)
-        n_cells = len(as_positions(indices, manager.adata.n_obs))
         n_draws = n_samples or 1
         keeps_draws = n_samples is not None and not return_mean
-        found = allocate((n_draws if keeps_draws else 1, n_cells, len(features)), out)
+        found = allocate((n_draws if keeps_draws else 1, len(library_n), len(features)), out)
         draws = self._draws(manager, indices, modality, n_samples, batch_size)
         for draw, (inputs, output) in enumerate(draws):
             first = 0
-            for w, continuous, library in inputs:
-                if library_size != "latent":
-                    library = torch.full_like(library, float(library_size))
+            for w, continuous, _ in inputs:
                 here = slice(first, first + len(w))
                 first = here.stop
+                library = library_n[here].to(w)
                 values = []
                 for row in in_batches(w):
                     latent = module.decoder_input(row, continuous)

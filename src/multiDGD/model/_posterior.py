@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from multiDGD._checks import positive_int
 from multiDGD.data import CellManager
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.module import Restriction
@@ -144,7 +143,6 @@ class PosteriorMixin(CellsMixin):
             decoded = self._decoded(manager, indices, batch_size)
             yield (_input(batch, w, modality) for batch, w in decoded), head
             return
-        positive_int("n_samples", n_samples)
         layer = self._output_posterior(modality)
         seed = given_seed()
         rows_snd = self._posterior_rows(manager, indices, n_samples, batch_size, seed)

@@ -76,17 +76,18 @@ class UncertaintyMixin(ExpressionMixin):
         quantile = NormalDist().inv_cdf(0.5 + level / 2)
         manager = self._manager_of(adata)
         at = torch.from_numpy(features).to(self.module.device)
+        library_n = self._library_sizes(manager, indices, modality, library_size)
         parts = [np.zeros((2, 0, len(features)), np.float32)]
+        first = 0
         for batch, posterior in self._posteriors(manager, indices, batch_size):
             share, variance = self._share(batch, posterior, layer, modality, transform_batch, at)
             share = share.double().clamp(min=1e-30)
             # A share stays below 1, which its log odds know and its logarithm does not.
             half = quantile * variance.double().sqrt() / (1 - share)
             ends = torch.stack([share.logit() - half, share.logit() + half]).sigmoid()
-            if library_size == "latent":
-                ends *= batch["counts"][modality].library[:, None]
-            else:
-                ends *= float(library_size)
+            here = slice(first, first + len(share))
+            first = here.stop
+            ends *= library_n[here].to(ends)[:, None]
             parts.append(ends.float().cpu().numpy())
         lower, upper = np.concatenate(parts, axis=1)
         if return_numpy:
