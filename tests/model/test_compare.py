@@ -81,7 +81,8 @@ def test_errors():
     mdata = toy_mudata(30)
     MultiDGD.setup_mudata(mdata)
     for likelihoods, message in (
-        ({}, "found none"),
+        ({}, r"must name a modality.*found \{\}"),
+        ("nb", "must name a modality.*found 'nb'"),
         ({"prot": ["nb"]}, "'prot', not one of"),
         ({"rna": "nb"}, "must list names"),
         ({"rna": ["gauss"]}, "gauss"),
@@ -93,6 +94,15 @@ def test_errors():
 
 
 @pytest.mark.slow
+def test_a_seed_that_was_not_there_is_not_left_behind():
+    scvi.settings.seed = None
+    adata = toy_adata()
+    MultiDGD.setup_anndata(adata)
+    given = {"max_epochs": 1, "model_kwargs": {"n_latent": 2}, **QUIET}
+    MultiDGD.compare_likelihoods(adata, {"counts": ["poisson"]}, **given)
+    assert scvi.settings.seed is None
+
+
 def test_background_fits_proteins(bmmc_cite):
     MultiDGD.setup_mudata(bmmc_cite, batch_key="batch")
     table = MultiDGD.compare_likelihoods(

@@ -132,8 +132,7 @@ class ComparisonMixin(CellsMixin):
                         fits[key] = model._held_out(place, score)
                     rows.append((modality, name, fits[key]))
         finally:
-            if before is not None:
-                settings.seed = before
+            settings.seed = before
         return _table(rows, {m: fits[_key(base, m, n[0])] for m, n in likelihoods.items()})
 
     @torch.inference_mode()
@@ -167,8 +166,11 @@ def _base(
 ) -> dict[str, str]:
     """The likelihood of each modality while another one's are compared."""
     base = likelihood_names(modalities, given or {})
-    if not likelihoods:
-        raise ValueError("`likelihoods` must name a modality and what to compare, found none.")
+    if not isinstance(likelihoods, Mapping) or not likelihoods:
+        raise ValueError(
+            "`likelihoods` must name a modality and what to compare, as in "
+            f"{{{modalities[0]!r}: ['nb', 'poisson']}}, found {likelihoods!r}."
+        )
     for modality, names in likelihoods.items():
         if modality not in modalities:
             raise ValueError(f"`likelihoods` names {modality!r}, not one of {modalities}.")
