@@ -164,3 +164,11 @@ def test_counts_of_proteins_are_not_taken_for_reads(bmmc_cite, caplog):
     with caplog.at_level(logging.WARNING, logger="scvi"):
         MultiDGD.setup_mudata(bmmc_cite)
     assert not caplog.records
+
+
+def test_a_modality_that_a_subset_has_left():
+    adata = toy_adata()
+    kinds = ["Gene Expression", "Peaks"]
+    adata.var["kind"] = pd.Categorical([kinds[0]] * adata.n_vars, categories=kinds)
+    MultiDGD.setup_anndata(adata, modality_key="kind")
+    assert list(MultiDGD(adata, n_latent=3).summary.features) == kinds[:1]

@@ -208,3 +208,46 @@ def test_infinite_covariates():
         ValueError, match="`continuous_covariate_keys`: 1 entries of 'age' are inf"
     ):
         MultiDGD.setup_anndata(adata, continuous_covariate_keys=["age"])
+
+
+@pytest.mark.parametrize(
+    ("ask", "arguments", "message"),
+    [
+        ("get_expression_interval", {"transform_batch": [0, 1]}, "`transform_batch` must be one"),
+        (
+            "impute",
+            {"modality": "counts", "transform_batch": [0]},
+            "`transform_batch` must be one",
+        ),
+        ("posterior_predictive_sample", {"transform_batch": [0]}, "`transform_batch` must be one"),
+        (
+            "get_expression_interval",
+            {"library_size": 0},
+            "`library_size` must be a number above 0",
+        ),
+        ("get_expression_interval", {"library_size": "own"}, "`library_size` must be a finite"),
+        ("get_normalized_expression", {"n_samples": -1}, "`n_samples` must be an integer of at"),
+        ("get_normalized_expression", {"n_samples": 2.0}, "`n_samples` must be an integer of at"),
+        ("get_normalized_expression", {"batch_size": 0}, "`batch_size` must be an integer of at"),
+        ("get_normalized_expression", {"indices": [0, -41]}, "between 0 and 39, found -41"),
+        ("get_normalized_expression", {"indices": 3}, "must be a list .* found int of int64"),
+        ("gene2peak", {"gene": ["gene1", "gene2"]}, "`gene` must be the name of one"),
+    ],
+)
+def test_what_cannot_be_used_is_named(model, ask, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(model, ask)(**arguments)
+
+
+@pytest.mark.parametrize("argument", ["categorical", "continuous"])
+def test_columns_are_named_once(argument):
+    with pytest.raises(ValueError, match="_covariate_keys` has an entry more than once"):
+        MultiDGD.setup_anndata(numbered(), **{f"{argument}_covariate_keys": ["plate", "plate"]})
+
+
+def test_counts_that_are_in_a_layer_only():
+    adata = numbered()
+    adata.layers["counts"], adata.X = adata.X, None
+    with pytest.raises(ValueError, match=r"`X` is not there.*`layer`.*\['counts'\]"):
+        MultiDGD.setup_anndata(adata)
+    MultiDGD.setup_anndata(adata, layer="counts")

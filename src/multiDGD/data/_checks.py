@@ -34,7 +34,8 @@ def check_column(table: pd.DataFrame, key: str, argument: str, where: str) -> No
         Naming ``argument``, the column and the nearest names.
     """
     if key not in table.columns:
-        columns = [str(c) for c in table.columns]
+        # Those of the setup are there too, but no user has put them there.
+        columns = [str(c) for c in table.columns if not str(c).startswith("_scvi_")]
         near = get_close_matches(str(key), columns, n=3, cutoff=0.4) or columns[:5]
         raise ValueError(f"`{argument}`: {key!r} is not a column of {where}. Nearest: {near}.")
     missing = int(table[key].isna().sum())

@@ -47,6 +47,11 @@ class CountsField(LayerField):
             raise ValueError(
                 f"`layer`: {self.attr_key!r} is not a layer. There are: {[k for k in adata.layers if k]}."
             )
+        if self.attr_key is None and adata.X is None:
+            raise ValueError(
+                "`X` is not there. Name the layer that holds the counts as `layer` (`layers` for "
+                f"MuData). There are: {[k for k in adata.layers if k]}."
+            )
         check_names(adata.obs_names, "Cell names (`obs_names`)")
         check_names(adata.var_names, "Feature names (`var_names`)")
         super().validate_field(adata)

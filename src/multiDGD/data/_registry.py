@@ -63,6 +63,7 @@ def _features(registry: dict) -> dict[str, np.ndarray]:
     return {
         str(name): names[modality["codes"] == code]
         for code, name in enumerate(modality["categorical_mapping"])
+        if (modality["codes"] == code).any()  # a subset may have left a category empty
     }
 
 

@@ -60,6 +60,8 @@ def _obs_fields(
     for argument, keys in covariates.items():
         if isinstance(keys, str):
             raise ValueError(f"`{argument}` must be a list of columns, found the string {keys!r}.")
+        if len(set(keys or ())) < len(keys or ()):
+            raise ValueError(f"`{argument}` has an entry more than once: {list(keys or ())}.")
         for key in keys or ():
             check_column(obs, key, argument, "`obs`")
     categorical, continuous = (list(keys or ()) for keys in covariates.values())

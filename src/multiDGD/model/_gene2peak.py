@@ -157,6 +157,9 @@ class GeneToPeakMixin(ExpressionMixin):
         if method not in ("association", "published"):
             raise ValueError(f"`method` must be 'association' or 'published', found {method!r}.")
         positive_int("n_controls", n_controls)
+        if not isinstance(feature, str):
+            argument = "gene" if is_gene else "peak"
+            raise ValueError(f"`{argument}` must be the name of one, found {feature!r}.")
         at = self._features(source, [feature])
         manager = self._manager_of(adata)
         rng = np.random.default_rng(settings.seed)
