@@ -377,3 +377,15 @@ def test_probabilities_to_be_open_do_not_depend_on_what_else_was_measured(model)
 def test_arguments_that_say_nothing(model, arguments, message):
     with pytest.raises(ValueError, match=message):
         asked(model, **arguments)
+
+
+def test_own_depth_does_not_depend_on_what_else_was_measured(model):
+    some = model.adata["rna"].var_names[::4]
+    query = md.MuData({"rna": model.adata["rna"][:50, some].copy()})
+    query.obs["batch"] = model.adata.obs["batch"].to_numpy()[:50]
+    given = {"library_size": "latent", "gene_list": some, "return_numpy": True}
+    decoded = model.get_normalized_expression(query, **given).sum(1)
+    np.testing.assert_allclose(decoded, query["rna"].X.sum(1).A1, rtol=1e-3)
+    lower, upper = model.get_expression_interval(query, **given)
+    assert (lower.sum(1) < decoded).all()
+    assert (decoded < upper.sum(1)).all()

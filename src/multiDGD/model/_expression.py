@@ -122,12 +122,9 @@ class ExpressionMixin(PosteriorMixin):
                 f"background. Make the model with `likelihoods={{{modality!r}: 'protein'}}`."
             )
 
-    def _depths(
-        self, manager: CellManager, indices: Sequence[int] | None, modality: str
-    ) -> Tensor:
-        """Libraries of the asked cells; the training cells' median where they have none."""
-        cells = as_positions(indices, manager.adata.n_obs)
-        own_n = manager.libraries[cells, self.module.modalities.index(modality)]
+    def _depths(self, library_nm: np.ndarray, modality: str) -> Tensor:
+        """Libraries of one modality; the training cells' median where there is none."""
+        own_n = library_nm[:, self.module.modalities.index(modality)]
         depth_n = np.where(own_n > 0, own_n, self.library_medians_[modality])
         return torch.from_numpy(depth_n.astype(np.float32))
 
@@ -137,10 +134,11 @@ class ExpressionMixin(PosteriorMixin):
         indices: Sequence[int] | None,
         modality: str,
         library_size: float | Literal["latent"],
+        batch_size: int | None,
     ) -> Tensor:
         """Totals that the values of the asked cells sum to, shape ``(n,)``."""
         if isinstance(library_size, str) and library_size == "latent":
-            return self._depths(manager, indices, modality)
+            return self._depths(self._whole_libraries(manager, indices, batch_size), modality)
         size = positive("library_size", library_size)
         return torch.full((len(as_positions(indices, manager.adata.n_obs)),), size)
 
@@ -173,8 +171,8 @@ class ExpressionMixin(PosteriorMixin):
         gene_list
             Features to return, all by default.
         library_size
-            Total that a cell's values sum to; ``"latent"`` takes the cell's own count or, where it
-            has none, the training cells' median.
+            Total that a cell's values sum to; ``"latent"`` takes the cell's own count, as if all
+            features had been measured, or the training cells' median where it has none.
         transform_batch
             Category of the ``batch_key`` in which all cells are decoded, at its mean, or several,
             over which values are averaged; their own by default.
@@ -211,8 +209,8 @@ class ExpressionMixin(PosteriorMixin):
             value = _mean
         else:
             self._require_background(modality)
-            depth_n = self._depths(self._manager_of(adata), indices, modality)
-            value = partial(_foreground, depth_n)
+            asked = self._manager_of(adata), indices, modality
+            value = partial(_foreground, self._library_sizes(*asked, "latent", batch_size))
         return self._decoded_table(
             value,
             modality,
@@ -305,7 +303,7 @@ class ExpressionMixin(PosteriorMixin):
         if n_samples is not None:
             positive_int("n_samples", n_samples)
         manager = self._manager_of(adata)
-        library_n = self._library_sizes(manager, indices, modality, library_size)
+        library_n = self._library_sizes(manager, indices, modality, library_size, batch_size)
         module, likelihood = self.module, self.module.likelihood(modality)
         at = torch.from_numpy(features).to(module.device)
         in_batches = _own if transform_batch is None else self._in_batches(transform_batch)

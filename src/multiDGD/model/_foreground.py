@@ -93,7 +93,7 @@ class ForegroundMixin(ExpressionMixin):
         features = self._features(modality, protein_list)
         manager = self._manager_of(adata)
         cells = as_positions(indices, manager.adata.n_obs)
-        depth_n = self._depths(manager, indices, modality)
+        depth_n = self._depths(manager.libraries[cells], modality)
         counts = manager.matrix(modality)[cells]
         is_measured_n1 = torch.from_numpy(np.asarray(counts.sum(1)) > 0)
         is_observed_f = torch.zeros(counts.shape[1], dtype=torch.bool)

@@ -76,7 +76,7 @@ class UncertaintyMixin(ExpressionMixin):
         quantile = NormalDist().inv_cdf(0.5 + level / 2)
         manager = self._manager_of(adata)
         at = torch.from_numpy(features).to(self.module.device)
-        library_n = self._library_sizes(manager, indices, modality, library_size)
+        library_n = self._library_sizes(manager, indices, modality, library_size, batch_size)
         parts = [np.zeros((2, 0, len(features)), np.float32)]
         first = 0
         for batch, posterior in self._posteriors(manager, indices, batch_size):
