@@ -5,6 +5,7 @@ import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
+import scvi
 import torch
 from scvi.train import SaveCheckpoint
 from tests.toy import toy_adata, toy_mudata
@@ -484,3 +485,23 @@ def test_a_modality_that_no_file_can_hold(tmp_path):
     model.save(tmp_path / "model")
     again = MultiDGD.load(tmp_path / "model", adata=mdata)
     assert (again.get_latent_representation() == model.get_latent_representation()).all()
+
+
+@pytest.mark.parametrize("data", [toy_adata, toy_mudata])
+def test_a_model_that_is_asked_between_setup_and_training_of_another(data):
+    """Both write their codes into one object, and each is trained on its own."""
+    found = []
+    for is_asked in (False, True):
+        cells = data()
+        other = fitted(cells, batch_key="site", labels_key="batch")
+        (MultiDGD.setup_anndata if data is toy_adata else MultiDGD.setup_mudata)(
+            cells, batch_key="batch", labels_key="site"
+        )
+        if is_asked:
+            other.get_latent_representation()
+        scvi.settings.seed = 0
+        model = MultiDGD(cells, n_latent=3)
+        model.train(**TRAIN)
+        found.append(model.get_covariate_representation())
+        assert list(model.adata_manager.create_torch_dataset().covariates[:4, 0]) == [0, 1, 0, 1]
+    np.testing.assert_array_equal(*found)

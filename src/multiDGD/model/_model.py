@@ -155,6 +155,7 @@ class MultiDGD(
                 )
             if adata is None:
                 raise ValueError("`n_components='auto'` needs `adata`.")
+            self.adata_manager.validate()  # see `train`
             n_components = count_components(self.adata_manager, n_latent)
         elif n_components is None:
             # A model that is loaded without data takes the number that is in `init_params_`.

@@ -99,6 +99,8 @@ class TrainingMixin(CellsMixin):
         positive_int("batch_size", batch_size)
         if max_epochs is not None:
             positive_int("max_epochs", max_epochs)
+        # A model of another setup that was asked in between has left its codes in the object.
+        self.adata_manager.validate()
         if self.new_categories_ is not None:
             self._place_query(max_epochs, batch_size)
             return
