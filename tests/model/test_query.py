@@ -484,6 +484,12 @@ class TestTypicality:
         np.testing.assert_allclose(np.sort(found)[len(found) // 2], 0.5, atol=0.05)
         np.testing.assert_array_equal(model.get_typicality(indices=held_out), found)
 
+    def test_known_cells_are_where_they_were_whatever_the_minibatch(self, model):
+        cells = np.concatenate([model.validation_indices, model.test_indices])
+        alike = [model.get_typicality(indices=cells, batch_size=n) for n in (1, 7, 128)]
+        np.testing.assert_array_equal(alike[0], alike[2])
+        np.testing.assert_array_equal(alike[1], alike[2])
+
     def test_other_cells_that_are_asked_about_do_not_matter(self, model):
         cells = model.validation_indices
         found = model.get_typicality(indices=cells, as_quantile=False)

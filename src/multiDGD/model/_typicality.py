@@ -22,6 +22,8 @@ _N_DRAWS = 16
 _MAX_CELLS = 200
 # Cells that were not trained on are the fair standard, but quantiles need some of them.
 _MIN_HELD_OUT = 20
+# Minibatches move scores by less: a known cell is where it is among the known ones in any.
+_ROUNDING = 1e-4
 
 
 class TypicalityMixin(CellsMixin):
@@ -98,7 +100,7 @@ class TypicalityMixin(CellsMixin):
             return scores
         known = self.typical_scores_
         assert known is not None
-        return (1 + np.searchsorted(known, scores, side="right")) / (len(known) + 1)
+        return (1 + np.searchsorted(known, scores + _ROUNDING, side="right")) / (len(known) + 1)
 
     @torch.inference_mode()
     def _scores(
