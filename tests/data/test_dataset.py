@@ -46,6 +46,8 @@ def test_backed_data_are_read_row_by_row(tmp_path, dense_x):
     adata = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
     manager = manager_of(adata, batch_key="batch")
     np.testing.assert_array_equal(dense(manager, "counts", [9, 2, 5]), x[[9, 2, 5]])
+    # Whatever was taken from the file once is not to be taken from it again.
+    assert manager.libraries is manager.libraries
     adata.file.close()
 
 

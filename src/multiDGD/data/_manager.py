@@ -21,6 +21,7 @@ from ._checks import listed, log_reads
 from ._dataset import CellDataset
 from ._identity import fingerprints
 from ._query import check_query, log_features, observed_features
+from ._reader import same_matrix
 from ._registry import COUNTS_PREFIX, DataSummary, summarize_registry
 from ._source import CountSource
 
@@ -89,7 +90,8 @@ class CellManager(AnnDataManager):
         """Counts of every registered matrix."""
         current = self._matrices()
         known = self._sources
-        if not known or any(s.x is not x for s, (x, _) in zip(known, current, strict=True)):
+        pairs = zip(known, current, strict=True)
+        if not known or not all(same_matrix(s.x, x) for s, (x, _) in pairs):
             self._sources = [self._make_source(x, modality) for x, modality in current]
         return self._sources
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import h5py
 import numpy as np
 from anndata.abc import CSCDataset, CSRDataset
 from scipy import sparse
@@ -65,3 +66,17 @@ class CountReader:
         for start in range(0, self.shape[0], size):
             stop = min(start + size, self.shape[0])
             yield sparse.csr_matrix(self._x[start:stop])
+
+
+def same_matrix(one: Any, other: Any) -> bool:
+    """Whether two are one: AnnData makes another object each time it is asked for one on disk.
+
+    Parameters
+    ----------
+    one, other
+        As :class:`CountReader` takes them.
+    """
+    on_disk = (CSRDataset, CSCDataset)
+    if isinstance(one, on_disk) and isinstance(other, on_disk):
+        one, other = one.group, other.group
+    return one is other or (isinstance(one, h5py.HLObject) and one == other)
