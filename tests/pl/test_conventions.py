@@ -80,3 +80,10 @@ def test_refuses_what_is_no_axes(name, get):
     with pytest.raises((TypeError, ValueError), match="`ax`"):
         CALLS[name](get, ax=["no axes"])
     assert plt.get_fignums() == figures
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_axes_of_a_subfigure_are_saved_with_the_figure(name, get, tmp_path):
+    left, _ = plt.figure(figsize=(16, 5), layout="constrained").subfigures(1, 2)
+    CALLS[name](get, ax=left.subplots(), save=tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").is_file()

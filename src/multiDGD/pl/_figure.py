@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from multiDGD._names import nearest
+
+# Mean width of a letter in matplotlib's default font and size.
+_LETTER_INCHES = 0.08
 
 
 def panels(
@@ -81,6 +84,11 @@ def panel(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return ax
 
 
+def upright_height(names: Iterable[object]) -> float:
+    """Inches that names take below the axes when they are written upright."""
+    return _LETTER_INCHES * max((len(str(name)) for name in names), default=0)
+
+
 def _require_axes(ax: object) -> None:
     if not isinstance(ax, Axes):
         raise TypeError(f"`ax` must be a matplotlib Axes, found {type(ax).__name__}.")
@@ -89,7 +97,8 @@ def _require_axes(ax: object) -> None:
 def finish(ax: Axes, show: bool | None, save: str | Path | None) -> None:
     """Write the figure of ``ax`` to a file and show it, where asked."""
     if save is not None:
-        cast(Any, ax.figure).savefig(save, bbox_inches="tight")
+        # Of axes in a subfigure it is the figure around them: only that can be written.
+        ax.figure.canvas.figure.savefig(save, bbox_inches="tight")
     if show:
         plt.show()
 
