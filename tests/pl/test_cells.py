@@ -1,5 +1,6 @@
 """Colours and categories as scanpy has them."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +8,14 @@ import scanpy as sc
 from matplotlib.colors import to_hex
 from tests.toy import toy_adata, toy_mudata
 
-from multiDGD.pl._cells import as_categories, default_colors, default_size, palette
+from multiDGD.pl._cells import (
+    Coloring,
+    as_categories,
+    default_colors,
+    default_size,
+    draw_cells,
+    palette,
+)
 
 
 @pytest.mark.parametrize("n", [2, 20, 21, 28, 29, 102])
@@ -50,3 +58,28 @@ def test_categories_are_sorted_unless_they_have_an_order():
 
 def test_points_shrink_with_cells():
     assert default_size(10) == 25 and default_size(100_000) == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize("n", [1, 14, 15, 30, 60, 100])
+def test_legend_is_no_longer_than_the_figure(n):
+    names = pd.Series([f"cluster {i}" for i in range(n)])
+    coloring = Coloring.by(names, "cluster")
+    figure, ax = plt.subplots(figsize=coloring.figure_size, layout="constrained")
+    draw_cells(ax, np.zeros((n, 2)), coloring)
+    figure.draw_without_rendering()
+    legend = ax.get_legend().get_window_extent()
+    assert figure.bbox.y0 <= legend.y0 and legend.y1 <= figure.bbox.y1
+    assert ax.get_window_extent().height > 0.7 * figure.bbox.height
+
+
+def test_booleans_are_categories_even_where_some_are_missing():
+    values = pd.Series(pd.array([True, False, None], dtype="boolean"))
+    coloring = Coloring.by(values, "is_doublet")
+    assert coloring.present == ["False", "True"]
+
+
+def test_infinite_numbers_leave_the_scale_to_the_others():
+    _, ax = plt.subplots()
+    values = pd.Series([-np.inf, *range(101), np.inf])
+    draw_cells(ax, np.zeros((103, 2)), Coloring.by(values, "log_counts"))
+    np.testing.assert_allclose(ax.collections[-1].get_clim(), (1, 99))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,9 @@ from ._figure import not_found
 GREY = "lightgrey"
 # A few far values would leave all others one colour.
 _COLOR_RANGE = (0.01, 0.99)
+# Longer legends have a second column, and then as many as leave all rows beside the axes.
+_SHORT_LEGEND = 14
+_MAX_LEGEND_ROWS = 20
 
 
 def obs_column(data: AnnData | MuData | None, key: str, argument: str) -> pd.Series:
@@ -125,7 +129,7 @@ class Coloring:
             Positions or mask of the cells to draw.
         """
         at = slice(None) if indices is None else np.asarray(indices)
-        if pd.api.types.is_numeric_dtype(values) and values.dtype != bool:
+        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
             return cls(key, values.iloc[at])
         values = as_categories(values)
         return cls(key, values.iloc[at], palette(data, key, values.cat.categories))
@@ -142,7 +146,9 @@ class Coloring:
     def n_legend_columns(self) -> int:
         """Columns of the legend."""
         n = len(self.present)
-        return 0 if not n else 1 if n <= 14 else 2 if n <= 30 else 3
+        if n <= _SHORT_LEGEND:
+            return int(n > 0)
+        return max(2, math.ceil(n / _MAX_LEGEND_ROWS))
 
     @property
     def figure_size(self) -> tuple[float, float]:
@@ -183,7 +189,8 @@ def draw_cells(
     if coloring.colors is None:
         value = coloring.values.to_numpy(dtype=float)
         at = np.argsort(value, kind="stable")[: int((~missing).sum())]  # NaN comes last
-        low, high = np.quantile(value[at], _COLOR_RANGE) if len(at) else (0, 1)
+        finite = value[np.isfinite(value)]
+        low, high = np.quantile(finite, _COLOR_RANGE) if len(finite) else (0, 1)
         points = ax.scatter(x[at], y[at], c=value[at], vmin=low, vmax=high, **style)
         ax.figure.colorbar(points, ax=ax, label=label or coloring.title, extend="both")
         return
