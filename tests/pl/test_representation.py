@@ -264,3 +264,14 @@ def test_cells_of_one_batch_keep_its_color(mosaic):
     ax = pl.covariate_representation(mosaic, "batch", adata=one)
     cells = next(c for c in points(ax) if len(c.get_offsets()) == one.n_obs)
     assert to_hex(cells.get_facecolor()[0]) == palettes.default_20[2]
+
+
+def test_model_of_a_single_batch_has_no_covariate_to_draw():
+    adata = toy_adata()
+    adata.obs["run"] = "only"
+    MultiDGD.setup_anndata(adata, batch_key="run")
+    model = MultiDGD(adata, n_latent=3)
+    model.train(max_epochs=1, enable_progress_bar=False, accelerator="cpu")
+    for key in (None, "run"):
+        with pytest.raises(ValueError, match="no covariate to draw"):
+            pl.covariate_representation(model, key)

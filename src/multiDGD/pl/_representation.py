@@ -149,8 +149,8 @@ def covariate_representation(
     Raises
     ------
     ValueError
-        If there is no such covariate, or several and ``key`` does not say which; or if the
-        covariate's space has one dimension.
+        If there is no such covariate (one of a single category is not modelled), or several and
+        ``key`` does not say which; or if the covariate's space has one dimension.
 
     Examples
     --------
@@ -163,6 +163,11 @@ def covariate_representation(
     'dimension 1'
     """
     names = model.module.covariates
+    if not names:
+        raise ValueError(
+            "The model has no covariate to draw: none of several categories was registered as "
+            "`batch_key` or in `categorical_covariate_keys`."
+        )
     if key is None and len(names) == 1:
         key = names[0]
     if key is None:
