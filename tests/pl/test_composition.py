@@ -86,3 +86,12 @@ def test_errors(multiome, mosaic):
         pl.composition(multiome, normalize="cells")
     with pytest.raises(ValueError, match="nothing to draw"):
         pl.composition(pd.DataFrame(np.zeros((2, 2))))
+
+
+@pytest.mark.parametrize("name", ["T", "CD14+ classical monocyte, interferon-stimulated"])
+def test_new_figure_has_room_for_names_and_for_the_colour_bar(name):
+    ax = pl.composition(pd.DataFrame([[3]], columns=[name]))
+    ax.figure.draw_without_rendering()
+    label = ax.figure.axes[1].yaxis.label.get_window_extent()
+    assert ax.figure.bbox.y0 <= label.y0 and label.y1 <= ax.figure.bbox.y1
+    assert ax.get_window_extent().height > 1.5 * ax.figure.dpi

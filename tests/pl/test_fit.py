@@ -1,5 +1,7 @@
 """Observed against predicted counts of features."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,15 @@ def test_errors(multiome, mosaic):
     lacking = ~mosaic.adata.obs_names.isin(mosaic.adata["adt"].obs_names)
     with pytest.raises(ValueError, match="'adt' was not measured"):
         pl.counts_vs_predicted(mosaic, "adt", indices=lacking)
+
+
+def test_ticks_within_a_decade_do_not_overlap(multiome, monkeypatch):
+    shares = np.geomspace(0.2, 1, 50)
+    monkeypatch.setattr(_fit, "_averages", lambda *_: (shares, shares))
+    ax = pl.counts_vs_predicted(multiome, statistic="detected")
+    ax.figure.draw_without_rendering()
+    ticks = [*ax.xaxis.get_major_ticks(), *ax.xaxis.get_minor_ticks()]
+    boxes = [t.label1.get_window_extent() for t in ticks if t.label1.get_text()]
+    boxes = sorted((b for b in boxes if b.width), key=lambda b: b.x0)
+    assert len(boxes) > 3
+    assert all(a.x1 <= b.x0 for a, b in pairwise(boxes))

@@ -102,3 +102,12 @@ def test_errors(changes):
         pl.perturbation(changes, value="lfc_sd")
     with pytest.raises(ValueError, match="`n_features` must be an integer of at least 1"):
         pl.perturbation(changes, n_features=0)
+
+
+def test_new_figure_has_room_for_names_and_for_the_colour_bar(changes):
+    table = {"knock-down of a gene with a long name": changes}
+    ax = pl.perturbation(table, features="LYZ", value="z_score")
+    ax.figure.draw_without_rendering()
+    label = ax.figure.axes[1].yaxis.label.get_window_extent()
+    assert ax.figure.bbox.y0 <= label.y0 and label.y1 <= ax.figure.bbox.y1
+    assert ax.get_window_extent().height > 1.2 * ax.figure.dpi

@@ -14,7 +14,7 @@ from mudata import MuData
 from multiDGD.model import MultiDGD
 
 from ._cells import as_categories, obs_column
-from ._figure import finish, panel
+from ._figure import finish, panel, upright_height
 
 _NUMBER_INCHES = 0.5
 _UNITS = {
@@ -91,7 +91,9 @@ def composition(
     elif normalize == "label":
         values = values.div(values.sum(axis=0), axis=1)
     n_rows, n_columns = values.shape
-    ax = panel(ax, (2.6 + 0.26 * n_columns, 1.8 + 0.24 * n_rows))
+    # However few the rows are, the label of the colour bar has to fit beside them.
+    height = 1.3 + upright_height(values.columns) + max(0.24 * n_rows, 2.2)
+    ax = panel(ax, (2.6 + 0.26 * n_columns, height))
     image = ax.imshow(
         values, cmap=cmap, aspect="auto", vmin=0, vmax=1 if normalize else None, origin="upper"
     )

@@ -99,6 +99,8 @@ def counts_vs_predicted(
     ax.set_xlabel(f"observed {_LABELS[statistic]}")
     ax.set_ylabel(f"predicted {_LABELS[statistic]}")
     ax.set_aspect("equal", adjustable="datalim")
+    # Within a decade there are several of them, which in full size would overlap.
+    ax.tick_params(which="minor", labelsize="x-small")
     finish(ax, show, save)
     return ax
 

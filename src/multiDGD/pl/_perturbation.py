@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from multiDGD._checks import positive_int
 
-from ._figure import finish, not_found, panel, require_columns
+from ._figure import finish, not_found, panel, require_columns, upright_height
 
 _MADE_BY = "`model.perturb(...)`"
 _VALUES = {"lfc": "log2 fold change", "z_score": "z-score against controls"}
@@ -99,7 +99,9 @@ def perturbation(
     values = values.loc[rows, columns]
     p_values = tall.pivot(index=["modality", "feature"], columns="column", values="p_value")
     marked = p_values.loc[rows, columns].to_numpy() <= alpha
-    ax = panel(ax, (3.4 + 0.35 * len(columns), 1.2 + 0.2 * len(rows)))
+    # However few the rows are, the label of the colour bar has to fit beside them.
+    height = 0.7 + upright_height(columns) + max(0.2 * len(rows), 1.8)
+    ax = panel(ax, (3.4 + 0.35 * len(columns), height))
     limit = float(np.nanquantile(np.abs(values.to_numpy()), _SATURATED)) or 1.0
     image = ax.imshow(values, cmap=cmap, vmin=-limit, vmax=limit, aspect="auto")
     y, x = np.nonzero(marked)
