@@ -76,7 +76,8 @@ class TestUserErrors:
         assert message in fails("fit", *argv, "--out", tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
-    def test_files(self, fails, tmp_path, multiome):
+    def test_files(self, fails, tmp_path, multiome, joint, h5mu):
+        tenx = write_10x(tmp_path / "whole.h5", joint, csr_matrix(joint.layers["counts"]))
         self.check(fails, tmp_path, "no such file", tmp_path / "missing.h5mu")
         for name, message in (
             ("cells.csv", "expected a file ending in"),
@@ -91,6 +92,13 @@ class TestUserErrors:
         whole = (tmp_path / "whole.h5ad").read_bytes()
         (tmp_path / "cut.h5ad").write_bytes(whole[: len(whole) // 2])
         self.check(fails, tmp_path, "cannot read", tmp_path / "cut.h5ad")
+        for name, whole in (("cut.h5mu", h5mu), ("cut.h5", tenx)):
+            (tmp_path / name).write_bytes(whole.read_bytes()[:5000])
+            self.check(fails, tmp_path, "cannot read", tmp_path / name)
+        with h5py.File(tmp_path / "newer.h5ad", "w") as file:
+            ad.io.write_elem(file, "/", multiome["rna"])
+            file["obs"].attrs["encoding-version"] = "9.9.9"
+        self.check(fails, tmp_path, "cannot read", tmp_path / "newer.h5ad")
         with h5py.File(tmp_path / "other.h5mu", "w") as file:
             file["something"] = np.zeros(3)
         self.check(fails, tmp_path, "not a .h5mu file", tmp_path / "other.h5mu")
@@ -110,7 +118,12 @@ class TestUserErrors:
 
     def test_folder_that_is_a_file(self, fails, tmp_path, h5mu):
         (tmp_path / "taken").write_text("")
-        assert "cannot make the folder" in fails("fit", h5mu, "--out", tmp_path / "taken")
+        assert "cannot write to the folder" in fails("fit", h5mu, "--out", tmp_path / "taken")
+
+    @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a read-only file system")
+    def test_folder_that_cannot_be_written_to(self, fails, h5mu):
+        # Told before the training, not after it.
+        assert "cannot write to the folder /proc" in fails("fit", h5mu, "--out", "/proc")
 
     @pytest.mark.parametrize("name", ["multiDGD", "scvi.multiDGD"])
     def test_logging_is_left_as_it_was(self, run, name):
@@ -214,6 +227,20 @@ class TestFit:
         assert code == 0
         assert "No scores by barcode" in err
         assert "kNN" not in out
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit(1)])
+def test_interrupted(run, tmp_path, h5mu, monkeypatch, stop):
+    def interrupted(*_, **__):
+        raise stop
+
+    monkeypatch.setattr("scanpy.tl.umap", interrupted)
+    code, _, err = run("fit", h5mu, "--max-epochs", 1, "--out", tmp_path)
+    assert code == 130
+    assert err.strip().splitlines()[-1] == "multidgd: interrupted"
+    # What was trained until then is there.
+    code, out, _ = run("info", tmp_path)
+    assert code == 0 and "80 (72 training, 8 validation)" in out
 
 
 def test_demo(run, tmp_path):

@@ -43,7 +43,7 @@ def run_demo(args: argparse.Namespace) -> None:
     model = MultiDGD(data)
     print(summarize(data, None, None), flush=True)
 
-    print(train(model, args.max_epochs), flush=True)
+    print(train(model, args.max_epochs, args.out), flush=True)
     latent = embed(model, data, args.seed)
     scores = score(latent, data.obs["cell_type"], data.obs["batch"])
     for name, means in truth.items():

@@ -51,7 +51,7 @@ def run_fit(args: argparse.Namespace) -> None:
     make_folder(args.out)
     print(summarize(data, modality_key, args.layer), flush=True)
 
-    print(train(model, args.max_epochs), flush=True)
+    print(train(model, args.max_epochs, args.out), flush=True)
     latent = embed(model, data, args.seed)
     types, batch = (
         None if key is None else pd.Series(data.obs[key]) for key in (score_key, args.batch_key)

@@ -15,8 +15,6 @@ from scipy.sparse import issparse
 from ._errors import UserError, blame_user
 
 _10X_MODALITY_KEY = "feature_types"
-# What the readers raise for files of another layout, or cut off.
-_READ_ERRORS = (OSError, KeyError, ValueError, TypeError, AttributeError)
 
 
 def read_data(path: Path, modality_key: str | None = None) -> AnnData | mudata.MuData:
@@ -51,19 +49,12 @@ def read_data(path: Path, modality_key: str | None = None) -> AnnData | mudata.M
         raise UserError(f"cannot read {path}: expected a file ending in .h5mu, .h5ad or .h5")
     if not h5py.is_hdf5(path):
         raise UserError(f"cannot read {path}: it is not an HDF5 file")
-    if path.suffix == ".h5mu":
-        if modality_key is not None:
-            raise UserError("--modality-key is for .h5ad and .h5; .h5mu has modalities of its own")
-        with h5py.File(path) as file:
-            # mudata reads any other file without complaint, as a MuData of nothing.
-            if "mod" not in file:
-                raise UserError(f"cannot read {path}: it is not a .h5mu file (no modalities)")
-        with blame_user(*_READ_ERRORS, doing=f"cannot read {path}: "):
-            return mudata.read_h5mu(path)
-    if path.suffix == ".h5ad":
-        with blame_user(*_READ_ERRORS, doing=f"cannot read {path}: "):
-            return read_h5ad(path)
-    return _read_10x(path)
+    if path.suffix == ".h5mu" and modality_key is not None:
+        raise UserError("--modality-key is for .h5ad and .h5; .h5mu has modalities of its own")
+    read = {".h5mu": _read_h5mu, ".h5ad": read_h5ad, ".h5": _read_10x}[path.suffix]
+    # Readers raise all kinds for files that are cut off, broken or of a version to come.
+    with blame_user(Exception, doing=f"cannot read {path}: "):
+        return read(path)
 
 
 def modality_key_of(data: AnnData | mudata.MuData, path: Path, given: str | None) -> str | None:
@@ -118,16 +109,23 @@ def summarize(data: AnnData | mudata.MuData, modality_key: str | None, layer: st
     return "\n".join(lines)
 
 
+def _read_h5mu(path: Path) -> mudata.MuData:
+    with h5py.File(path) as file:
+        # mudata reads any other file without complaint, as a MuData of nothing.
+        if "mod" not in file:
+            raise ValueError("it is not a .h5mu file (no modalities)")
+    return mudata.read_h5mu(path)
+
+
 def _read_10x(path: Path) -> AnnData:
     """All feature types of a Cell Ranger file."""
     with h5py.File(path) as file:
         matrix = file.get("matrix")
         if not isinstance(matrix, h5py.Group) or "features" not in matrix:
-            raise UserError(f"cannot read {path}: a .h5 file must be Cell Ranger's (version 3 on)")
+            raise ValueError("a .h5 file must be Cell Ranger's (version 3 on)")
     with warnings.catch_warnings():
         # Genes sharing a symbol are in every such file; they are made unique right here.
         warnings.filterwarnings("ignore", message="Variable names are not unique")
-        with blame_user(*_READ_ERRORS, doing=f"cannot read {path}: "):
-            data = sc.read_10x_h5(path, gex_only=False)
+        data = sc.read_10x_h5(path, gex_only=False)
     data.var_names_make_unique()
     return data

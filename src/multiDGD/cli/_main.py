@@ -14,6 +14,8 @@ from ._parser import build_parser
 
 # That of the commands, and that of the model, which users of scvi-tools listen to.
 _LOGGERS = ("multiDGD", "scvi.multiDGD")
+# As shells have it: 128 and the number of the signal.
+_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 on success, 1 where a file, a name or a value is wrong, 2 where the arguments cannot be
-        understood.
+        understood, 130 where it was interrupted.
 
     Examples
     --------
@@ -49,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"multidgd: error: {error}", file=sys.stderr)
         return 1
+    except (KeyboardInterrupt, SystemExit):  # the latter is what lightning makes of the former
+        print("multidgd: interrupted", file=sys.stderr)
+        return _INTERRUPTED
     return 0
 
 

@@ -26,8 +26,8 @@ examples:
       features whose share of the counts differs between groups of cells
 
 Each command has its own --help. Results are printed to standard output, progress and errors to
-standard error. The exit code is 0 on success, 1 where a file, a name or a value is wrong and 2
-where the arguments cannot be understood.
+standard error. The exit code is 0 on success, 1 where a file, a name or a value is wrong, 2 where
+the arguments cannot be understood and 130 where the command was interrupted.
 """
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_MODEL = "model"
 _MAX_LEGEND_ENTRIES = 40
 # As scanpy breaks its legends.
 _ENTRIES_PER_COLUMN = 14
@@ -42,16 +44,21 @@ def make_folder(path: Path) -> None:
     Raises
     ------
     UserError
-        If it cannot be made.
+        If it cannot be made, or is there but cannot be written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
+        # Modes do not tell: disks may be read-only or full.
+        with TemporaryFile(dir=path):
+            pass
     except OSError as error:
-        raise UserError(f"cannot make the folder {path}: {error.strerror}") from error
+        raise UserError(f"cannot write to the folder {path}: {error.strerror}") from error
 
 
-def train(model: MultiDGD, max_epochs: int | None) -> str:
-    """Train with a progress bar on standard error.
+def train(model: MultiDGD, max_epochs: int | None, folder: Path) -> str:
+    """Train with a progress bar on standard error, and save the model to ``folder / "model"``.
+
+    It is saved at once: nothing that fails or is interrupted later costs the training.
 
     Returns
     -------
@@ -63,6 +70,7 @@ def train(model: MultiDGD, max_epochs: int | None) -> str:
     with redirect_stdout(sys.stderr):
         model.train(max_epochs=max_epochs)
     seconds = time.perf_counter() - start
+    model.save(str(folder / _MODEL), overwrite=True)
     return f"trained {count_epochs(model)} epochs in {seconds:.0f} s"
 
 
@@ -157,34 +165,33 @@ def table(scores: dict[str, float]) -> str:
 def write(
     model: MultiDGD, data: AnnData | MuData, folder: Path, colors: Sequence[str]
 ) -> dict[str, Path]:
-    """Write figures, data and model.
+    """Write figures and data beside the model.
 
     Parameters
     ----------
     model, data
         As :func:`embed` left them.
     folder
-        An existing folder; files of an earlier run are replaced.
+        Where :func:`train` saved the model; files of an earlier run are replaced.
     colors
         Columns of obs to colour the UMAP by.
 
     Returns
     -------
     dict
-        What was written, by what it is.
+        What is there now, by what it is.
     """
     is_anndata = isinstance(data, AnnData)
     written = {
         "embedding": folder / ("embedding.h5ad" if is_anndata else "embedding.h5mu"),
         "history": folder / "history.png",
         "UMAP": folder / "umap.png",
-        "model": folder / "model",
+        "model": folder / _MODEL,
     }
     pl.history(model, save=written["history"])
     _draw_umap(data, written["UMAP"], colors)
     plt.close("all")
     data.write(written["embedding"])
-    model.save(str(written["model"]), overwrite=True)
     return written
 
 
