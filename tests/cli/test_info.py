@@ -60,6 +60,15 @@ class TestModel:
         assert "covariate age continuous" in lines
         assert "likelihood bernoulli" in next(x for x in lines if x.startswith("modality atac"))
 
+    def test_without_a_history(self, run, fitted, tmp_path):
+        # As models of the first implementation are.
+        model = MultiDGD.load(str(fitted / "model"), adata=False)
+        model.history_ = {}
+        model.save(str(tmp_path / "model"))
+        code, out, _ = run("info", tmp_path)
+        assert code == 0
+        assert "epochs            not known" in out
+
 
 class TestFile:
     def described(self, run, data, path):

@@ -338,6 +338,10 @@ class TestErrors:
         file.write_text('{"modalities": ["GEX"]}')
         with pytest.raises(ValueError, match="json has no 'n_features_per_modality'"):
             MultiDGD.load_legacy(folder, adata=cells)
+        for other in ({"modalities": ["GEX"]}, {"n_hidden_modality": None}):
+            folder = changed(hyperparameters=other)
+            with pytest.raises(ValueError, match="json is not a file of the first multiDGD"):
+                MultiDGD.load_legacy(folder, adata=cells)
         file.write_text("[1]")
         with pytest.raises(ValueError, match="holds no hyperparameters: found a list"):
             MultiDGD.load_legacy(folder, adata=cells)
@@ -360,6 +364,12 @@ class TestErrors:
             MultiDGD.load_legacy(folder, adata=cells)
         folder = changed({"trained_status": torch.tensor([False])})
         with pytest.raises(ValueError, match="saved before it was trained"):
+            MultiDGD.load_legacy(folder, adata=cells)
+
+    def test_split_that_is_no_table(self, changed, cells):
+        folder = changed()
+        (folder / "_obs.csv").write_text("")
+        with pytest.raises(ValueError, match=r"_obs.csv is not a table"):
             MultiDGD.load_legacy(folder, adata=cells)
 
     def test_no_data(self, folder):

@@ -43,7 +43,8 @@ def describe_model(model: MultiDGD) -> str:
             f"{type(model).__name__}, saved with scvi-tools {model.registry_['scvi_version']}",
         ),
         ("cells", _cells(model)),
-        ("epochs", f"{count_epochs(model)}"),
+        # Models of the first implementation come without a history.
+        ("epochs", f"{count_epochs(model) or 'not known'}"),
         ("representation", f"{module.n_latent} dimensions"),
         (
             "mixture",

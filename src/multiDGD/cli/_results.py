@@ -75,8 +75,9 @@ def train(model: MultiDGD, max_epochs: int | None, folder: Path) -> str:
 
 
 def count_epochs(model: MultiDGD) -> int:
-    """Epochs of the last training, by the model's history."""
-    return max(len(table) for name, table in model.history.items() if "step" not in name)
+    """Epochs of the last training, by the model's history; 0 where it has none."""
+    logged = (len(table) for name, table in model.history.items() if "step" not in name)
+    return max(logged, default=0)
 
 
 def embed(model: MultiDGD, data: AnnData | MuData, seed: int) -> NDArray[np.float32]:

@@ -133,6 +133,10 @@ def read_checkpoint(folder: str | Path, name: str) -> LegacyCheckpoint:
         raise ValueError(
             f"{name}_hyperparameters.json has no {error}: it is not a file of the first multiDGD."
         ) from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name}_hyperparameters.json is not a file of the first multiDGD: {error}."
+        ) from error
     for key, only in {"decoder_width": 1, "scaling": "sum"}.items():
         if given.get(key, only) != only:
             raise ValueError(
@@ -159,12 +163,15 @@ def read_split(folder: str | Path) -> pd.Series | None:
     Raises
     ------
     ValueError
-        If the file has no such column.
+        If the file is no table or has no such column.
     """
     file = Path(folder) / "_obs.csv"
     if not file.is_file():
         return None
-    table = pd.read_csv(file, dtype=str)
+    try:
+        table = pd.read_csv(file, dtype=str)
+    except ValueError as error:
+        raise ValueError(f"{file} is not a table: {error}.") from error
     if SPLIT_KEY not in table:
         raise ValueError(f"{file} has no column {SPLIT_KEY!r}: it is not of the first multiDGD.")
     return table.set_index(table.columns[0])[SPLIT_KEY]

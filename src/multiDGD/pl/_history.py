@@ -66,7 +66,8 @@ def history(
     Raises
     ------
     ValueError
-        If the model has not been trained, nothing was logged by epoch, a key is not in the
+        If the model has no history (it was not trained, or opened by
+        :meth:`multiDGD.MultiDGD.load_legacy`), nothing was logged by epoch, a key is not in the
         history, or ``ax`` has not one axes for each term.
 
     Examples
@@ -78,7 +79,9 @@ def history(
     """
     logged = model if isinstance(model, Mapping) else model.history
     if not logged:
-        raise ValueError("The model has no history: train it first.")
+        raise ValueError(
+            "The model has no history: train it first (those of `load_legacy` have none)."
+        )
     terms = _by_term(logged)
     names = _select(terms, keys)
     best = _best_epoch(terms, names)
