@@ -77,6 +77,16 @@ def sha256(file):
     return f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
 
 
+def test_folder_below_home(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))  # on Windows
+    monkeypatch.chdir(tmp_path)
+    found = datasets.human_bonemarrow("~/data", progressbar=False)
+    assert found.n_obs == 30
+    assert (tmp_path / "home" / "data" / "human_bonemarrow.h5ad.zip").is_file()
+    assert not (tmp_path / "~").exists()
+
+
 def test_everything_is_asked_of_figshare():
     assert FIGSHARE == "https://ndownloader.figshare.com/files"
 

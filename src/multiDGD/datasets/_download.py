@@ -44,7 +44,8 @@ def fetch(
     ValueError
         If it has another checksum, or holds something else.
     """
-    folder = Path(sc.settings.datasetdir if folder is None else folder)
+    # pooch expands it too: both must mean the same folder.
+    folder = Path(sc.settings.datasetdir if folder is None else folder).expanduser()
     if (folder / name).is_file():
         return folder / name
     try:
