@@ -31,6 +31,18 @@ def test_patterns_of_a_mosaic(pbmc_cite_mosaic):
     assert names == ["rna\n500 features", "adt\n224 features"]
 
 
+def test_counts_in_a_layer():
+    mdata = toy_mudata()
+    for part in mdata.mod.values():
+        counts = part.X.toarray()
+        counts[:10] = 0
+        part.layers["counts"] = counts
+        part.X = None
+    ax = pl.modalities(mdata)
+    assert n_cells(ax) == ["30 cells", "10 cells"]
+    assert tiles(ax) == [[True, True], [False, False]]
+
+
 def test_by_group(pbmc_cite_mosaic):
     mdata = pbmc_cite_mosaic
     ax = pl.modalities(mdata, "batch")

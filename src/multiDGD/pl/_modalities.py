@@ -99,7 +99,10 @@ def _presence(mdata: MuData) -> dict[str, np.ndarray]:
     """Mask of the cells that have counts in each modality."""
     found = {}
     for name, part in mdata.mod.items():
-        has_counts = np.asarray((part.X != 0).sum(axis=1)).ravel() > 0
+        # Counts may be in a layer, and nothing in X.
+        matrices = (x for x in (part.X, *part.layers.values()) if x is not None)
+        counts = next(matrices, np.zeros(part.shape))
+        has_counts = np.asarray((counts != 0).sum(axis=1)).ravel() > 0
         found[name] = mdata.obs_names.isin(part.obs_names[has_counts])
     return found
 
