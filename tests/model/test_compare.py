@@ -93,7 +93,6 @@ def test_errors():
         MultiDGD.compare_likelihoods(mdata, {"rna": ["nb"]}, held_out=1.0)
 
 
-@pytest.mark.slow
 def test_a_seed_that_was_not_there_is_not_left_behind():
     scvi.settings.seed = None
     adata = toy_adata()
@@ -103,6 +102,7 @@ def test_a_seed_that_was_not_there_is_not_left_behind():
     assert scvi.settings.seed is None
 
 
+@pytest.mark.slow
 def test_background_fits_proteins(bmmc_cite):
     MultiDGD.setup_mudata(bmmc_cite, batch_key="batch")
     table = MultiDGD.compare_likelihoods(

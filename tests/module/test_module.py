@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from multiDGD.module import MultiDGDModule
+from multiDGD.module import MultiDGDModule, unimodal
 from multiDGD.nn import Counts
 
 
@@ -146,3 +146,17 @@ def test_without_labels_the_mixture_is_not_supervised():
     before = module(batch)[2].loss
     batch["labels"] = torch.zeros(6, dtype=torch.int64)
     torch.testing.assert_close(module(batch)[2].loss, before)
+
+
+def test_a_stand_in_shares_all_but_its_likelihoods():
+    plain = MultiDGDModule(1, {"rna": 3, "adt": 4}, n_latent=2, n_components=2)
+    assert unimodal(plain) is plain
+    module = MultiDGDModule(
+        1, {"rna": 3, "adt": 4}, n_latent=2, n_components=2, likelihoods={"adt": "protein"}
+    )
+    found = unimodal(module)
+    assert module.likelihood("adt").name == "protein"
+    assert [found.likelihood(m).name for m in found.modalities] == ["nb", "nb"]
+    assert found.likelihood("rna") is module.likelihood("rna")
+    assert found.decoder is module.decoder
+    assert found.mixture is module.mixture

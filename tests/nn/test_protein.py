@@ -202,3 +202,24 @@ def test_background_is_found_again():
     r = likelihood.log_r_background.exp(), likelihood.log_r_foreground.exp()
     assert r[0].tolist() == pytest.approx([1, 1], abs=0.4)
     assert r[1].tolist() == pytest.approx([30, 30], rel=0.3)
+
+
+def test_stand_in_scatters_less_and_has_one_optimum(protein):
+    found = protein.unimodal()
+    r = torch.stack([protein.log_r_background, protein.log_r_foreground]).exp()
+    torch.testing.assert_close(found.dispersion, r.amax(0).clamp(min=1.1).detach())
+    assert not any(p.requires_grad for p in found.parameters())
+    log_mean = torch.linspace(-3, 8, 200, dtype=torch.float64)[:, None].expand(-1, 5)
+    for count in (0.0, 3.0, 400.0):
+        value = found.log_prob_zero(log_mean.exp())
+        if count:
+            x, columns = torch.tensor(count).double().expand(1000), torch.arange(1000) % 5
+            value = value + found.log_ratio_to_zero(x, log_mean.reshape(-1), columns).view(200, 5)
+        rises = (value.diff(dim=0) > 0).int()
+        assert (rises.diff(dim=0) <= 0).all()
+
+
+def test_other_likelihoods_need_no_stand_in():
+    for name in ("nb", "poisson", "bernoulli"):
+        likelihood = get_likelihood(name)(2)
+        assert likelihood.unimodal() is likelihood

@@ -348,3 +348,32 @@ def test_real_cells_by_one_descent_and_by_many(bmmc_multiome):
     torch.testing.assert_close(
         infer_representations(model.module, backwards).flip(0), found, atol=1e-4, rtol=1e-4
     )
+
+
+def test_proteins_are_not_left_in_local_optima(monkeypatch):
+    """A count far from its mean may be taken for the other component's outlier, and pull nowhere."""
+    torch.manual_seed(0)
+    module = MultiDGDModule(
+        1,
+        {"rna": 30, "adt": 10},
+        n_latent=3,
+        n_components=2,
+        likelihoods={"rna": "poisson", "adt": "protein"},
+        covariates={"batch": 2},
+        n_continuous=1,
+        decoder_kwargs={"n_units": 16},
+    ).eval()
+    with torch.no_grad():
+        module.mixture.initialize(2 * torch.randn(2, 3), torch.full((2, 3), 4.0))
+        module.decoder.head("adt").output.weight.normal_(0, 2)
+        protein = module.likelihood("adt")
+        protein.initialize(torch.full((10,), 200.0))
+        for log_r in (protein.log_r_background, protein.log_r_foreground):
+            log_r.fill_(6)
+    batch, truth = draw(module, 200, library=2000)
+    found = cell_losses(module, batch, infer_representations(module, [batch]))[0]
+    monkeypatch.setattr(_map, "unimodal", lambda module: module)
+    alone = cell_losses(module, batch, infer_representations(module, [batch]))[0]
+    assert (found <= alone + 1e-3).all()
+    above = [(x > cell_losses(module, batch, truth)[0]).double().mean() for x in (found, alone)]
+    assert above[0] < 0.8 * above[1]

@@ -36,10 +36,10 @@ def infer_representations(
 
     Every cell starts at the component of the mixture that explains its counts best, with the
     mean of its category in every covariate, and goes down from there by quasi-Newton steps until
-    the next would gain less than ``tolerance``. Where a likelihood has local optima of its own,
-    such as the protein mixture, a descent by its :meth:`~multiDGD.nn.Likelihood.unimodal` stand-in
-    comes first. What is found for a cell depends neither on the other cells nor on the minibatch it
-    comes in.
+    the next would gain less than ``tolerance``. Where a likelihood has local optima of its own, as
+    the protein mixture has, a second descent begins where one by its stand-in ended
+    (:meth:`Likelihood.unimodal <multiDGD.nn.Likelihood.unimodal>`). What is found for a cell depends
+    neither on the other cells nor on the minibatch it comes in.
 
     Parameters
     ----------
@@ -58,8 +58,7 @@ def infer_representations(
     max_steps
         Most evaluations of a cell's posterior, not counting that at the start.
     n_starts
-        Components to start from, best first, of which the lowest end is kept; time is in
-        proportion.
+        Components to start from, best first. The lowest end is kept; time is in proportion.
 
     Returns
     -------
@@ -89,9 +88,11 @@ def infer_representations(
             at_once = max(len(b["cells"]) for b in pool)
             how = batch, at_once, tolerance, max_steps
             if start is None:
-                starts = ranked_candidates(guide, batch, n_starts, of_guide)
+                starts = ranked_candidates(module, batch, n_starts, curvature)
                 if guide is not module:
-                    starts, _ = _descend(guide, of_guide, starts, *how)
+                    guided = ranked_candidates(guide, batch, n_starts, of_guide)
+                    guided, _ = _descend(guide, of_guide, guided, *how)
+                    starts = torch.cat([starts, guided], dim=1)
             else:
                 starts = start[n_done : n_done + n, None].to(module.mixture.mean)
                 if len(starts) != n:

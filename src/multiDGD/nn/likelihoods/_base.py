@@ -125,10 +125,9 @@ class Likelihood(nn.Module, ABC):
         return mean_nf
 
     def unimodal(self) -> Likelihood:
-        """A likelihood without local optima of the mean, for the first descent of new cells.
+        """A stand-in without local optima of the mean, to find starts for new cells by.
 
-        What it finds is where the descent by this likelihood begins. Unless a subclass says
-        otherwise this likelihood itself, and there is no descent before.
+        Unless a subclass says otherwise this likelihood itself, which needs no other.
         """
         return self
 
