@@ -15,6 +15,8 @@ from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_multiome
+from multiDGD.latent import GaussianMixture
+from multiDGD.model._known_cells import KnownCells
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
@@ -328,3 +330,22 @@ def test_a_covariate_that_is_called_component():
 def test_totals_are_numbers(model, value):
     with pytest.raises(ValueError, match="`library_size` must be a"):
         model.sample(3, library_size=value)
+
+
+def test_places_are_spread_as_cells_are():
+    rng = np.random.default_rng(0)
+    covariance = np.array([[1.0, 0.9], [0.9, 1.0]])
+    z_nl = np.zeros((4000, 2), np.float32)
+    z_nl[:2000] = rng.multivariate_normal([0, 0], covariance, 2000)
+    z_nl[2000:] = rng.multivariate_normal([40, 0], 4 * np.eye(2), 2000)
+    nothing = np.zeros((4000, 0))
+    known = KnownCells(z_nl, nothing, np.full(4000, -1), nothing.astype(int), nothing)
+    mixture = GaussianMixture(3, 2, mean_init=(2.0, 5.0))
+    mixture.initialize(
+        torch.tensor([[0.0, 0.0], [40.0, 0.0], [-90.0, 0.0]]), torch.full((3, 2), 0.25)
+    )
+    with torch.no_grad():
+        found = known.spread(mixture).numpy()
+    np.testing.assert_allclose(found[0], covariance, atol=0.1)
+    np.testing.assert_allclose(found[1], 4 * np.eye(2), atol=0.3)
+    np.testing.assert_allclose(found[2], 0.25 * np.eye(2), atol=1e-3)

@@ -62,7 +62,9 @@ class GenerationMixin(ExpressionMixin):
     ) -> AnnData | MuData:
         """Draw new cells with counts of every modality.
 
-        A component is drawn by its weight and a representation from it. What is not given, the
+        A component is drawn by its weight, and a representation as its training cells are spread
+        around its mean (with the component's own variances in the weight of 5 cells). What is not
+        given, the
         categories of covariates, continuous covariates and the total counts of all modalities
         together, is that of a training cell of the same component, so that depths are those of
         the type and the place, and remain correlated. Counts follow from the likelihoods, given
@@ -151,7 +153,7 @@ class GenerationMixin(ExpressionMixin):
         u: list[Tensor] | None = None
         labels = np.full(n, -1)
         if candidates is None:
-            component, z_nl = _draw(mixture, components, n)
+            component, z_nl = _draw(mixture, components, known, n)
             owner = self._owner(known)
             donors = known.of_components(component.cpu().numpy(), owner, z_nl, among, generator)
             if isinstance(mixture, GaussianMixtureSupervised):
@@ -291,12 +293,15 @@ class GenerationMixin(ExpressionMixin):
         return np.flatnonzero(mask)
 
 
-def _draw(mixture: Any, components: np.ndarray, n: int) -> tuple[Tensor, Tensor]:
+def _draw(
+    mixture: Any, components: np.ndarray, known: KnownCells, n: int
+) -> tuple[Tensor, Tensor]:
     """Component and place of each new cell."""
     weight = mixture.mixture_probs() * torch.from_numpy(components).to(mixture.mean)
     component = torch.multinomial(weight, n, replacement=True)
-    mean = mixture.mean[component]
-    return component, mean + torch.randn_like(mean) * mixture.stddev[component]
+    factor_kll = torch.linalg.cholesky(known.spread(mixture))
+    step = torch.randn(n, mixture.dim, 1).to(mixture.mean)
+    return component, mixture.mean[component] + (factor_kll[component] @ step).squeeze(-1)
 
 
 def _code(argument: str, wanted: str, names: Sequence[str] | np.ndarray) -> int:

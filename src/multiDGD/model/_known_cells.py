@@ -10,7 +10,11 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from multiDGD.latent import GaussianMixture
+
 _N_NEIGHBOURS = 10
+# Cells' worth of belief in the component's own variances.
+_PSEUDO_CELLS = 5.0
 _CHUNK = 1_024
 
 
@@ -50,6 +54,30 @@ class KnownCells:
         for column, code in categories.items():
             mask &= self.covariates[:, column] == code
         return mask if mask.any() else np.ones_like(mask)
+
+    def spread(self, mixture: GaussianMixture) -> Tensor:
+        """Covariance of the known cells around each component's mean, shape ``(K, L, L)``.
+
+        A component is independent in its dimensions, and as wide as its prior and the paths of
+        training have made it; its cells are neither.
+
+        Parameters
+        ----------
+        mixture
+            That over z.
+        """
+        z_nl = torch.from_numpy(self.representation[:, : mixture.dim]).to(mixture.mean)
+        found = []
+        for mean, stddev, p in zip(
+            mixture.mean,
+            mixture.stddev,
+            mixture.component_log_prob(z_nl).softmax(1).T,
+            strict=True,
+        ):
+            away = z_nl - mean
+            own = _PSEUDO_CELLS * torch.diag(stddev.expand(mixture.dim).square())
+            found.append((away.T @ (p[:, None] * away) + own) / (p.sum() + _PSEUDO_CELLS))
+        return torch.stack(found)
 
     def of_components(
         self,
