@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import functools
 import gc
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from _kernels import bare_products, dense_log_prob, random_counts
 from _memory import above_data
 from _quality_time import finals, time_to
 from _simulated import many, read, wide
+from _speed_pages import write, write_pages
 from _steps import block, epoch, multidgd, multivi, stepper, totalvi
 from _timing import Row, Seconds, alternate, table, timed
 from threadpoolctl import threadpool_limits
@@ -38,7 +38,6 @@ from multiDGD.nn import NegativeBinomial, Workspace
 RESULTS = Path(__file__).parent / "results"
 FASTEST = "bf16-mixed"
 SNARESEQ = "snareseq_mouse_cortex"
-TAKEN_ON = "<!-- speed.py writes the paragraph below -->"
 #: Every part of a step: representations learn from the first epoch on.
 WHOLE_STEP = {"plan_kwargs": {"hold": 0.0}}
 
@@ -318,49 +317,6 @@ CASES: dict[str, Callable[[Options], Iterator[Row]]] = {
 }
 
 
-def write(path: Path, new: list[Row]) -> list[Row]:
-    """Add rows to the file, in place of earlier ones of the same name; returns all."""
-    old = json.loads(path.read_text()) if path.exists() else []
-    kept = {row["case"]: Row.from_json(row) for row in old} | {row.case: row for row in new}
-    order = list(CASES)
-    rows = sorted(kept.values(), key=lambda row: order.index(row.case.split()[0]))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([row.as_json() for row in rows], indent=1) + "\n")
-    return rows
-
-
-def page(rows: list[Row]) -> str:
-    """The table as a Markdown file, and where its rows were taken."""
-    return (
-        "# Speed\n\nWritten by `python benchmarks/speed.py --out benchmarks/results/speed.json`; "
-        "README.md explains the\nrows. Medians, wall time first and processor time in brackets; "
-        "ratios with the least and largest\nof the repeats.\n\n"
-        f"{table(rows)}\n\n## Taken on\n\n{taken_on(rows)}\n"
-    )
-
-
-def taken_on(rows: list[Row]) -> str:
-    """A line for each machine, with its rows and the load while they were taken."""
-    lines = []
-    for machine in dict.fromkeys(row.machine for row in rows):
-        mine = [row for row in rows if row.machine == machine]
-        loads = [row.load for row in mine]
-        cases = ", ".join(dict.fromkeys(row.case.split()[0] for row in mine))
-        lines.append(f"- {machine}; load {min(loads):g} to {max(loads):g}: {cases}")
-    return "\n".join(lines)
-
-
-def write_pages(out: Path, rows: list[Row]) -> None:
-    """The table beside the folder of ``out``, and the machine in the README there."""
-    out.parent.with_name(f"{out.stem}.md").write_text(page(rows))
-    readme = out.parent.with_name("README.md")
-    if readme.exists():
-        head, marker, tail = readme.read_text().partition(TAKEN_ON)
-        if marker:
-            _, _, after = tail.split("\n\n", 2)
-            readme.write_text(f"{head}{marker}\n\n{taken_on(rows)}\n\n{after}")
-
-
 def main() -> None:
     """Parse the command line, run, print the table."""
     parser = argparse.ArgumentParser(
@@ -400,7 +356,7 @@ def main() -> None:
                 rows.append(row)
                 print(" | ".join(row.cells()), flush=True)
             if args.out is not None:
-                write_pages(args.out, write(args.out, rows))
+                write_pages(args.out, write(args.out, rows, list(CASES)))
             gc.collect()
     print(f"\n{table(rows)}\n")
 

@@ -1,69 +1,16 @@
 """Models of the first implementation, against what it said itself."""
 
-import json
 import logging
-import os
-import shutil
 
-import anndata as ad
 import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.toy import toy_mudata
+from tests.model.legacy.conftest import PARTS, joint
 
 from multiDGD import MultiDGD
 from multiDGD.model._legacy_checkpoint import read_checkpoint
-
-PARTS = {"train": slice(0, 400), "validation": slice(400, 450), "test": slice(450, 500)}
-
-
-@pytest.fixture(scope="session")
-def folder(data_dir):
-    found = data_dir / "legacy_checkpoint"
-    if not found.is_dir():
-        pytest.skip(f"no legacy_checkpoint in {data_dir}")
-    return found
-
-
-@pytest.fixture(scope="session")
-def expected(folder):
-    return dict(np.load(folder / "expected.npz"))
-
-
-@pytest.fixture(scope="session")
-def state(folder):
-    return torch.load(folder / "dgd.pt", weights_only=True)
-
-
-@pytest.fixture
-def cells(bmmc_multiome):
-    return bmmc_multiome
-
-
-@pytest.fixture(scope="module")
-def model(folder, _read):
-    return MultiDGD.load_legacy(folder, "dgd", adata=_read("bmmc_multiome.h5mu"))
-
-
-@pytest.fixture
-def changed(folder, tmp_path, state):
-    """Write a copy of the checkpoint in which something is other."""
-
-    def change(tensors=None, without=(), hyperparameters=None, obs=None):
-        for file in ("dgd.pt", "dgd_hyperparameters.json", "_obs.csv"):
-            shutil.copyfile(folder / file, tmp_path / file)
-        kept = {k: v for k, v in {**state, **(tensors or {})}.items() if k not in without}
-        torch.save(kept, tmp_path / "dgd.pt")
-        if hyperparameters:
-            file = tmp_path / "dgd_hyperparameters.json"
-            file.write_text(json.dumps({**json.loads(file.read_text()), **hyperparameters}))
-        if obs is not None:
-            obs.to_csv(tmp_path / "_obs.csv")
-        return tmp_path
-
-    return change
 
 
 def decoded(state, head, z, u):
@@ -76,14 +23,6 @@ def decoded(state, head, z, u):
         x = np.maximum(x, 0) if i < 4 else x
     x = np.exp(x - x.max(1, keepdims=True))
     return x / x.sum(1, keepdims=True)
-
-
-def joint(mdata, names=("GEX", "ATAC"), key="modality"):
-    """The same cells as one AnnData, as the first implementation sets one up."""
-    found = ad.concat(mdata.mod.values(), axis=1)
-    found.var[key] = np.repeat(names, [part.n_vars for part in mdata.mod.values()])
-    found.obs["covariate_batch"] = mdata.obs["batch"].astype(str).to_numpy()
-    return found
 
 
 def assert_as_expected(model, expected, modalities=("rna", "atac"), at=slice(0, 400)):
@@ -294,151 +233,6 @@ class TestEverythingOfOurs:
         before = model.get_reconstruction_error()["reconstruction_loss"]
         model.train(max_epochs=3, enable_progress_bar=False, accelerator="cpu")
         assert model.get_reconstruction_error()["reconstruction_loss"] < before
-
-
-class TestErrors:
-    def test_missing_files(self, changed, cells, tmp_path):
-        folder = changed()
-        with pytest.raises(FileNotFoundError, match=r"no file 'other_hyper.*found there: \['dgd"):
-            MultiDGD.load_legacy(folder, "other", adata=cells)
-        (folder / "dgd.pt").unlink()
-        with pytest.raises(FileNotFoundError, match=r"no file 'dgd.pt' in .*dgd_hyperparameters"):
-            MultiDGD.load_legacy(folder, "dgd", adata=cells)
-
-    def test_other_files(self, changed, cells, model):
-        folder = changed()
-        (folder / "dgd.pt").write_text("nothing")
-        with pytest.raises(ValueError, match=r"dgd.pt is not a state dict of the first multiDGD"):
-            MultiDGD.load_legacy(folder, adata=cells)
-        model.save(folder / "ours")
-        shutil.copyfile(folder / "ours" / "model.pt", folder / "dgd.pt")
-        with pytest.raises(ValueError, match=r"not a state dict .*`MultiDGD.load` reads models"):
-            MultiDGD.load_legacy(folder, adata=cells)
-        torch.save({"weight": torch.zeros(3)}, folder / "dgd.pt")
-        with pytest.raises(ValueError, match=r"has no 'gmm.mean' and 'representation.z'"):
-            MultiDGD.load_legacy(folder, adata=cells)
-
-    def test_nothing_in_a_file_is_run(self, changed, cells):
-        folder = changed()
-        witness = folder / "witness"
-        evil = {"gmm.mean": _Runs(str(witness)), "representation.z": torch.zeros(1)}
-        torch.save(evil, folder / "dgd.pt")
-        with pytest.raises(ValueError, match="not a state dict"):
-            MultiDGD.load_legacy(folder, adata=cells)
-        assert not witness.exists()
-
-    def test_hyperparameters(self, changed, cells):
-        folder = changed(hyperparameters={"decoder_width": 2})
-        with pytest.raises(ValueError, match="decoder_width 2 cannot be represented"):
-            MultiDGD.load_legacy(folder, adata=cells)
-        folder = changed(hyperparameters={"correction_variable": ["covariate_a", "covariate_b"]})
-        with pytest.raises(ValueError, match="names 2 covariates"):
-            MultiDGD.load_legacy(folder, adata=cells)
-        file = folder / "dgd_hyperparameters.json"
-        file.write_text('{"modalities": ["GEX"]}')
-        with pytest.raises(ValueError, match="json has no 'n_features_per_modality'"):
-            MultiDGD.load_legacy(folder, adata=cells)
-        for other in ({"modalities": ["GEX"]}, {"n_hidden_modality": None}):
-            folder = changed(hyperparameters=other)
-            with pytest.raises(ValueError, match="json is not a file of the first multiDGD"):
-                MultiDGD.load_legacy(folder, adata=cells)
-        file.write_text("[1]")
-        with pytest.raises(ValueError, match="holds no hyperparameters: found a list"):
-            MultiDGD.load_legacy(folder, adata=cells)
-        file.write_text("{")
-        with pytest.raises(ValueError, match="is not a JSON file"):
-            MultiDGD.load_legacy(folder, adata=cells)
-
-    def test_parameters(self, changed, cells):
-        folder = changed({"decoder.attention": torch.zeros(1)})
-        with pytest.raises(ValueError, match=r"holds 1 entries .* \['decoder.attention'\]"):
-            MultiDGD.load_legacy(folder, adata=cells)
-        folder = changed(without=["decoder.out_modules.1.fc.4.bias"])
-        with pytest.raises(ValueError, match=r"decoder.heads.1.output.bias is missing"):
-            MultiDGD.load_legacy(folder, adata=cells)
-        folder = changed(hyperparameters={"n_units": 64})
-        with pytest.raises(ValueError, match=r"has shape \(100, 22\) and not \(64, 22\)"):
-            MultiDGD.load_legacy(folder, adata=cells)
-        folder = changed(hyperparameters={"n_hidden": 1})
-        with pytest.raises(ValueError, match=r"decoder.trunk.2.weight has no place"):
-            MultiDGD.load_legacy(folder, adata=cells)
-        folder = changed({"trained_status": torch.tensor([False])})
-        with pytest.raises(ValueError, match="saved before it was trained"):
-            MultiDGD.load_legacy(folder, adata=cells)
-
-    def test_split_that_is_no_table(self, changed, cells):
-        folder = changed()
-        (folder / "_obs.csv").write_text("")
-        with pytest.raises(ValueError, match=r"_obs.csv is not a table"):
-            MultiDGD.load_legacy(folder, adata=cells)
-
-    def test_no_data(self, folder):
-        with pytest.raises(ValueError, match="`adata` must be the AnnData or MuData of training"):
-            MultiDGD.load_legacy(folder, adata=None)
-
-    def test_other_features(self, folder, cells):
-        fewer = md.MuData({"rna": cells["rna"][:, :-1].copy(), "atac": cells["atac"].copy()})
-        fewer.obs["batch"] = cells.obs["batch"]
-        with pytest.raises(ValueError, match=r"600 features of 'GEX', `adata` has 599 in 'rna'"):
-            MultiDGD.load_legacy(folder, adata=fewer)
-
-    def test_other_modalities(self, folder, cells):
-        lone = md.MuData({"rna": cells["rna"].copy()})
-        lone.obs["batch"] = cells.obs["batch"]
-        message = r"modalities \['GEX', 'ATAC'\], `adata` has \['rna'\]"
-        with pytest.raises(ValueError, match=message):
-            MultiDGD.load_legacy(folder, adata=lone)
-        flat = joint(cells, key="kind")
-        with pytest.raises(ValueError, match=r"no column of `var` that names the modalities"):
-            MultiDGD.load_legacy(folder, adata=flat)
-
-    def test_other_cells(self, folder, changed, cells):
-        toy = toy_mudata(30, (600, 600))
-        with pytest.raises(ValueError, match=r"none of the 400 cells .*AAACCAACATTAAGCT.*'cell0'"):
-            MultiDGD.load_legacy(folder, adata=toy)
-        table = pd.read_csv(folder / "_obs.csv", index_col=0)
-        with pytest.raises(ValueError, match=r"has 400 train cells, 'train_val_test' names 390"):
-            MultiDGD.load_legacy(changed(obs=table[10:]), adata=cells)
-        with pytest.raises(ValueError, match=r"_obs.csv has no column 'train_val_test'"):
-            folder = changed(obs=table.drop(columns="train_val_test"))
-            MultiDGD.load_legacy(folder, adata=cells)
-
-    def test_other_covariates(self, folder, cells):
-        other = cells.copy()
-        del other.obs["batch"]
-        with pytest.raises(ValueError, match="neither 'batch' nor 'covariate_batch'"):
-            MultiDGD.load_legacy(folder, adata=other)
-        MultiDGD.setup_mudata(other)
-        with pytest.raises(
-            ValueError, match=r"covariates \['batch'\], `adata` is set up with \[\]"
-        ):
-            MultiDGD.load_legacy(folder, adata=other)
-        other = cells.copy()
-        batch = other.obs["batch"].astype(str)
-        batch.iloc[-3:] = "s4d9"
-        other.obs["batch"] = batch
-        with pytest.raises(ValueError, match=r"not trained on: \['s4d9'\]"):
-            MultiDGD.load_legacy(folder, adata=other)
-        other = cells[(cells.obs["batch"] == "s1d1").to_numpy()].copy()
-        with pytest.raises(ValueError, match=r"2 categories of 'batch', .* have \['s1d1'\]"):
-            MultiDGD.load_legacy(folder, adata=other)
-
-    def test_a_covariate_of_one_category(self, changed, cells, state):
-        parts = ("mean", "neglogvar", "weight")
-        folder = changed({f"correction_gmm.{p}": state[f"correction_gmm.{p}"][:1] for p in parts})
-        cells.obs["batch"] = "the one"
-        with pytest.raises(ValueError, match="one category of 'batch'.* cannot be represented"):
-            MultiDGD.load_legacy(folder, adata=cells)
-
-
-class _Runs:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
 
 
 def test_reading_needs_no_data(folder):

@@ -1,0 +1,43 @@
+"""A reference, and cells that it has not seen."""
+
+import logging
+
+import mudata as md
+import pytest
+import scvi
+from tests.model.fitting import fitted, renamed
+from tests.toy import toy_mudata
+
+
+def query_mudata(mdata, modalities=None, prefix="new"):
+    """The same cells under other names, with their columns of ``obs`` in the MuData alone."""
+    mdata = mdata.copy()
+    parts = {m: renamed(mdata.mod[m], prefix) for m in modalities or mdata.mod}
+    for part in parts.values():
+        part.obs = part.obs[[]]
+    found = md.MuData(parts)
+    for column in ("batch", "label", "site", "age"):
+        found.obs[column] = mdata.obs[column].to_numpy()
+    return found
+
+
+@pytest.fixture
+def said():
+    """What scvi-tools' logger and its children say."""
+    records = []
+    handler = logging.Handler()
+    handler.emit = lambda record: records.append((record.levelname, record.getMessage()))
+    logger = logging.getLogger("scvi")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield records
+    logger.removeHandler(handler)
+    logger.setLevel(before)
+
+
+@pytest.fixture(scope="session")
+def reference():
+    scvi.settings.seed = 0
+    setup = {"batch_key": "batch", "labels_key": "label", "categorical_covariate_keys": ["site"]}
+    return fitted(toy_mudata(60), train={"max_epochs": 20}, **setup)

@@ -1,0 +1,111 @@
+"""Models that are saved and loaded."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scvi.train import SaveCheckpoint
+from tests.model.fitting import TRAIN, fitted, renamed_mudata
+from tests.toy import toy_mudata
+
+from multiDGD import MultiDGD
+
+
+@pytest.mark.parametrize("with_data", [True, False])
+def test_save_and_load(tmp_path, with_data):
+    mdata = toy_mudata()
+    model = fitted(mdata, labels_key="label", batch_key="batch", continuous_covariate_keys=["age"])
+    query = renamed_mudata(mdata, "new")
+    model.save(tmp_path / "model")
+    loaded = MultiDGD.load(tmp_path / "model", adata=mdata if with_data else False)
+    np.testing.assert_array_equal(
+        loaded.get_latent_representation(), model.get_latent_representation()
+    )
+    np.testing.assert_array_equal(
+        loaded.get_covariate_representation("batch"), model.get_covariate_representation("batch")
+    )
+    np.testing.assert_array_equal(loaded.predict(None if with_data else mdata), model.predict())
+    np.testing.assert_allclose(
+        loaded.get_latent_representation(query), model.get_latent_representation(query), atol=1e-4
+    )
+    pd.testing.assert_frame_equal(
+        loaded.get_normalized_expression(mdata, modality="atac"),
+        model.get_normalized_expression(mdata, modality="atac"),
+    )
+    assert loaded.summary.n_features == {"rna": 12, "atac": 15}
+    assert loaded.history is not None
+
+
+def test_load_with_other_cells(tmp_path):
+    mdata = toy_mudata()
+    model = fitted(mdata, batch_key="batch")
+    model.save(tmp_path / "model", save_anndata=True)
+    part = mdata[10:20].copy()
+    loaded = MultiDGD.load(tmp_path / "model", adata=part)
+    np.testing.assert_array_equal(
+        loaded.get_latent_representation(), model.get_latent_representation()[10:20]
+    )
+    again = MultiDGD.load(tmp_path / "model")
+    assert again.adata.n_obs == 40
+
+
+def test_training_goes_on_with_other_cells(tmp_path):
+    mdata = toy_mudata()
+    model = fitted(mdata, batch_key="batch")
+    model.save(tmp_path / "model")
+    rates = dict.fromkeys(("lr", "lr_representation", "lr_mixture", "weight_precision"), 0.0)
+    order = np.random.default_rng(0).permutation(40)
+    for cells in (order, order[:25]):
+        loaded = MultiDGD.load(tmp_path / "model", adata=mdata[cells].copy())
+        loaded.train(**{**TRAIN, "train_size": 1.0, "plan_kwargs": rates})
+        np.testing.assert_array_equal(
+            loaded.get_latent_representation(), model.get_latent_representation()[cells]
+        )
+
+
+def test_loading_without_data_still_needs_it_to_decode(tmp_path):
+    model = fitted(toy_mudata())
+    model.save(tmp_path / "model")
+    loaded = MultiDGD.load(tmp_path / "model", adata=False)
+    with pytest.raises(ValueError, match="`adata` is needed"):
+        loaded.get_normalized_expression()
+    with pytest.raises(ValueError, match="load it with `adata`"):
+        loaded.train()
+    loaded.save(tmp_path / "again")
+    again = MultiDGD.load(tmp_path / "again", adata=False)
+    np.testing.assert_array_equal(
+        again.get_latent_representation(), model.get_latent_representation()
+    )
+
+
+@pytest.mark.parametrize("with_data", [True, False])
+def test_untrained_model_is_saved_and_trained_later(tmp_path, with_data):
+    mdata = toy_mudata()
+    MultiDGD.setup_mudata(mdata)
+    MultiDGD(mdata, n_latent=3).save(tmp_path / "model")
+    model = MultiDGD.load(tmp_path / "model", adata=mdata if with_data else False)
+    assert not model.is_trained_
+    with pytest.raises(RuntimeError, match="not trained"):
+        model.get_latent_representation(mdata)
+    if with_data:
+        model.train(max_epochs=1, enable_progress_bar=False, accelerator="cpu")
+        assert model.get_latent_representation().shape == (40, 3)
+
+
+def test_checkpoints_can_be_loaded(tmp_path):
+    mdata = toy_mudata()
+    callback = SaveCheckpoint(dirpath=str(tmp_path), monitor="validation_loss")
+    model = fitted(mdata, train={"callbacks": [callback], "check_val_every_n_epoch": 1})
+    loaded = MultiDGD.load(callback.best_model_path, adata=mdata)
+    assert loaded.get_latent_representation().shape == (40, 3)
+    assert model.is_trained
+
+
+def test_a_modality_that_no_file_can_hold(tmp_path):
+    mdata = toy_mudata(names=("rna/spliced", "atac"))
+    model = fitted(mdata)
+    with pytest.raises(ValueError, match="`save_anndata`: .*modality 'rna/spliced'"):
+        model.save(tmp_path / "both", save_anndata=True)
+    assert not (tmp_path / "both").exists()
+    model.save(tmp_path / "model")
+    again = MultiDGD.load(tmp_path / "model", adata=mdata)
+    assert (again.get_latent_representation() == model.get_latent_representation()).all()
