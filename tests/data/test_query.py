@@ -8,8 +8,13 @@ import pytest
 from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
-from multiDGD.data import check_features, observed_features, summarize_registry
-from multiDGD.data._categories import find_categories, present_categories
+from multiDGD.data import (
+    check_features,
+    find_categories,
+    observed_features,
+    summarize_registry,
+)
+from multiDGD.data._categories import present_categories
 
 FEATURES = {"rna": np.array(["a", "b", "c", "d"]), "atac": np.array(["x", "y"])}
 

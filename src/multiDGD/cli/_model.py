@@ -13,8 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from multiDGD import MultiDGD
-from multiDGD.data import observed_features
-from multiDGD.data._categories import find_categories
+from multiDGD.data import find_categories, observed_features
 
 from ._errors import UserError, blame_user
 from ._io import read_data

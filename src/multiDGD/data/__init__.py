@@ -1,5 +1,7 @@
 """From AnnData and MuData to minibatches of sparse counts."""
 
+from ._categories import find_categories
+from ._checks import check_names
 from ._dataset import CellDataset
 from ._fields import CountsField, LabelsField, ModalityField, MuDataCountsField, MuDataLabelsField
 from ._identity import CellIndex, fingerprints
@@ -21,6 +23,8 @@ __all__ = [
     "MuDataLabelsField",
     "anndata_fields",
     "check_features",
+    "check_names",
+    "find_categories",
     "fingerprints",
     "logger",
     "mudata_fields",

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 from scvi import settings
 
+from multiDGD._names import nearest_columns
 from multiDGD.nn import Counts
 
 from ._log import logger
 from ._reader import CountReader
 
-# Of large counts half are even, and of small ones fewer, unless they are made of pairs.
+# About half of all large counts are even and fewer of the small ones (most are 1). Reads come in
+# pairs, which makes nearly all of theirs even.
 _EVEN = 0.7
 
 
@@ -34,10 +35,10 @@ def check_column(table: pd.DataFrame, key: str, argument: str, where: str) -> No
         Naming ``argument``, the column and the nearest names.
     """
     if key not in table.columns:
-        # Those of the setup are there too, but no user has put them there.
-        columns = [str(c) for c in table.columns if not str(c).startswith("_scvi_")]
-        near = get_close_matches(str(key), columns, n=3, cutoff=0.4) or columns[:5]
-        raise ValueError(f"`{argument}`: {key!r} is not a column of {where}. Nearest: {near}.")
+        raise ValueError(
+            f"`{argument}`: {key!r} is not a column of {where}. Nearest: "
+            f"{nearest_columns(key, table)}."
+        )
     missing = int(table[key].isna().sum())
     if missing:
         raise ValueError(
@@ -85,6 +86,13 @@ def check_discrete(table: pd.DataFrame, key: str, argument: str) -> None:
 
 def check_names(names: pd.Index, what: str) -> None:
     """Raise if names are not unique.
+
+    Parameters
+    ----------
+    names
+        Of cells or of features.
+    what
+        What the message calls them.
 
     Raises
     ------
@@ -141,7 +149,7 @@ def check_counts(x: object, where: str) -> None:
 
 
 def log_reads(counts: Mapping[str, Counts]) -> None:
-    """Say which modalities hold reads, of which each fragment gives two.
+    """Warn of modalities that seem to count reads, of which each fragment gives two.
 
     Parameters
     ----------

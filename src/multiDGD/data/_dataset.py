@@ -47,17 +47,18 @@ class CellDataset(Dataset):
         self._sources = manager.sources
         registered = manager.data_registry
 
-        def column(key: str, n_columns: int, dtype: type) -> np.ndarray:
+        def columns(key: str, dtype: type) -> np.ndarray:
+            """What is registered under a key, shape ``(n_obs, columns)``, none if nothing is."""
             if key not in registered:
-                return np.zeros((n_obs, n_columns), dtype=dtype)
+                return np.zeros((n_obs, 0), dtype=dtype)
             return np.asarray(manager.get_from_registry(key)).astype(dtype).reshape(n_obs, -1)
 
-        batch = column(REGISTRY_KEYS.BATCH_KEY, 0, np.int64)
-        others = column(REGISTRY_KEYS.CAT_COVS_KEY, 0, np.int64)
+        batch = columns(REGISTRY_KEYS.BATCH_KEY, np.int64)
+        others = columns(REGISTRY_KEYS.CAT_COVS_KEY, np.int64)
         self.covariates = np.concatenate([batch, others], axis=1)
-        self.continuous = column(REGISTRY_KEYS.CONT_COVS_KEY, 0, np.float32)
+        self.continuous = columns(REGISTRY_KEYS.CONT_COVS_KEY, np.float32)
         self.labels = (
-            column(REGISTRY_KEYS.LABELS_KEY, 1, np.int64).ravel()
+            columns(REGISTRY_KEYS.LABELS_KEY, np.int64).ravel()
             if REGISTRY_KEYS.LABELS_KEY in registered
             else np.full(n_obs, -1)
         )

@@ -54,6 +54,7 @@ class CellManager(AnnDataManager):
         empty = np.flatnonzero(self.libraries.sum(1) == 0)
         if len(empty):
             names = adata.obs_names[empty]
+            # A manager with an object counts as registered.
             self.adata = None
             raise ValueError(
                 f"{len(empty)} cells have no counts in any modality: {listed(names)}. "
@@ -181,7 +182,8 @@ class CellManager(AnnDataManager):
         """What :func:`multiDGD.data.fingerprints` says of the registered cells.
 
         Taken once: cells stay themselves when their counts are transformed afterwards. Where cells
-        were taken out or put in another order since, it is another array.
+        were taken out or put in another order since, this is another array, which tells callers
+        that what they kept of the cells is out of date.
         """
         names = self.adata.obs_names
         if self._fingerprints is not None and not self._fingerprints[0].equals(names):
@@ -195,7 +197,15 @@ class CellManager(AnnDataManager):
     def batches(
         self, indices: Sequence[int] | np.ndarray | None = None, batch_size: int = 4096
     ) -> Iterator[dict[str, Any]]:
-        """Walk through cells in order, without workers or shuffling."""
+        """Walk through cells in order, without workers or shuffling.
+
+        Parameters
+        ----------
+        indices
+            Positions or mask of the cells, all by default.
+        batch_size
+            Cells in a minibatch.
+        """
         dataset = self.create_torch_dataset(indices)
         for start in range(0, len(dataset), batch_size):
             yield dataset[slice(start, start + batch_size)]

@@ -62,8 +62,8 @@ def check_features(adata: AnnData | MuData, features: Mapping[str, np.ndarray]) 
     Raises
     ------
     ValueError
-        If no feature matches, in all or (MuData) in a modality that is there, with how many
-        matched and some of either side.
+        If no feature matches, or (MuData) none of a modality that is there. The message has some
+        names of both sides.
     """
     observed = observed_features(adata, features)
     n_all = sum(map(len, features.values()))
@@ -153,14 +153,14 @@ def log_features(adata: AnnData | MuData, features: Mapping[str, np.ndarray]) ->
                 len(names),
                 modality,
             )
-    known = pd.Index(np.concatenate(list(features.values())))
     if isinstance(adata, MuData):
-        extra = {m: len(c) - len(observed.get(m, ())) for m, c in columns.items()}
+        extra = {repr(m): len(c) - len(observed.get(m, ())) for m, c in columns.items()}
         ignored = [m for m in adata.mod if m not in features]
         if ignored:
             logger.info("Modalities %s are not in the model and are ignored.", ignored)
     else:
-        extra = {"object": int((~adata.var_names.isin(known)).sum())}
+        known = np.concatenate(list(features.values()))
+        extra = {"the object": int((~adata.var_names.isin(known)).sum())}
     for where, number in extra.items():
         if number:
-            logger.info("%d features of %r are not in the model and are ignored.", number, where)
+            logger.info("%d features of %s are not in the model and are ignored.", number, where)

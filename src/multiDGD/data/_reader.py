@@ -32,7 +32,7 @@ class CountReader:
                 x = x.copy()
                 x.sum_duplicates()
         self._x = x
-        self._in_memory = sparse.issparse(x) or isinstance(x, np.ndarray)
+        self._is_loaded = sparse.issparse(x) or isinstance(x, np.ndarray)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -40,7 +40,7 @@ class CountReader:
         return self._x.shape
 
     @property
-    def in_memory(self) -> sparse.csr_matrix | None:
+    def csr(self) -> sparse.csr_matrix | None:
         """The matrix itself, if it is sparse and in memory."""
         return self._x if sparse.issparse(self._x) else None
 
@@ -50,9 +50,13 @@ class CountReader:
         Parameters
         ----------
         index
-            Positions, in any order.
+            Positions, in any order and with repeats.
+
+        Returns
+        -------
+        Shape ``(len(index), features)``.
         """
-        if self._in_memory:
+        if self._is_loaded:
             return sparse.csr_matrix(self._x[index])
         # Files are read in ascending order and without repeats.
         unique, inverse = np.unique(index, return_inverse=True)
@@ -69,7 +73,9 @@ class CountReader:
 
 
 def same_matrix(one: Any, other: Any) -> bool:
-    """Whether two are one: AnnData makes another object each time it is asked for one on disk.
+    """Whether two matrices are one and the same, in memory or on disk.
+
+    `is` does not tell on disk, where AnnData makes another object each time it is asked.
 
     Parameters
     ----------

@@ -71,10 +71,11 @@ def _obs_fields(
         check_discrete(obs, key, "categorical_covariate_keys")
     fields: list[AnnDataField] = []
     if labels_key is not None:
-        if not is_query and labels_key not in obs.columns:
-            check_column(obs, labels_key, "labels_key", "`obs`")
         if labels_key in obs.columns:
+            # Entries may be missing: those cells are unlabelled.
             check_discrete(obs, labels_key, "labels_key")
+        elif not is_query:
+            check_column(obs, labels_key, "labels_key", "`obs`")
         fields.append(kind.labels(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category))
     if batch_key is not None:
         check_column(obs, batch_key, "batch_key", "`obs`")

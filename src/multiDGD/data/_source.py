@@ -73,7 +73,7 @@ class CountSource:
     def whole(self) -> sparse.csr_matrix | None:
         """The matrix itself where it is CSR in memory, of one modality, with a row a cell."""
         if self._same_columns and self._row_of_cell is None:
-            return self._reader.in_memory
+            return self._reader.csr
         return None
 
     def fetch(self, cells: np.ndarray) -> dict[str, Counts]:

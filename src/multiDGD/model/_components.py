@@ -10,6 +10,7 @@ from mudata import MuData
 from scvi import settings
 from torch import Tensor
 
+from multiDGD._names import nearest_columns
 from multiDGD.data import CellManager
 from multiDGD.init import choose_n_components
 from multiDGD.latent import GaussianMixtureSupervised
@@ -94,10 +95,13 @@ class ComponentMixin(LatentMixin):
         return table
 
     def _labels_of(self, data: AnnData | MuData | None, label_key: str | None) -> pd.Series | None:
+        """Labels of cells, missing where unknown; `None` where there is no column of them."""
         key = label_key or self.registry_["setup_args"].get("labels_key")
         if label_key is not None and (data is None or label_key not in data.obs):
-            columns = [] if data is None else list(data.obs)
-            raise ValueError(f"`label_key`: {label_key!r} is no column of `obs`: {columns}.")
+            near = [] if data is None else nearest_columns(label_key, data.obs)
+            raise ValueError(
+                f"`label_key`: {label_key!r} is no column of `obs`. Nearest names: {near}."
+            )
         if key is None or data is None or key not in data.obs:
             return None
         labels = data.obs[key].astype(object)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from multiDGD._names import nearest
-from multiDGD.data._categories import find_categories
+from multiDGD._names import nearest, nearest_columns
+from multiDGD.data import find_categories
 
 _REST = "Rest"
 
@@ -128,10 +128,8 @@ def column_of(obs: pd.DataFrame, argument: str, name: str) -> pd.Series:
     if not isinstance(name, str):
         raise ValueError(f"`{argument}` must be the name of a column, found {name!r}.")
     if name not in obs:
-        # Those of the setup are in `obs` too, but no user has put them there.
-        known = [c for c in obs.columns if not str(c).startswith("_scvi_")]
         raise KeyError(
-            f"`{argument}`: {name!r} is not in obs. Nearest names: {nearest(name, known)}."
+            f"`{argument}`: {name!r} is not in obs. Nearest names: {nearest_columns(name, obs)}."
         )
     return obs[name]
 
