@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
-from lightning.fabric.utilities import move_data_to_device
 from mudata import MuData
 from scipy import sparse
 from scvi import settings
@@ -20,6 +19,9 @@ from ._cells import CellsMixin
 
 # Reads counts above 1 as 1, so that its likelihood is of something else.
 _BINARY = "bernoulli"
+_Data = TypeVar("_Data", AnnData, MuData)
+# As the setup takes them: one of an AnnData, by modality of a MuData.
+_Layers = str | Mapping[str, str | None] | None
 
 
 class ComparisonMixin(CellsMixin):
@@ -122,6 +124,7 @@ class ComparisonMixin(CellsMixin):
             for modality, names in likelihoods.items():
                 for name in names:
                     chosen = {**base, modality: name}
+                    # The first likelihoods of all modalities together are fitted once.
                     key = tuple(chosen.values())
                     if key not in fits:
                         settings.seed = seed
@@ -133,19 +136,15 @@ class ComparisonMixin(CellsMixin):
                     rows.append((modality, name, fits[key]))
         finally:
             settings.seed = before
-        return _table(rows, {m: fits[_key(base, m, n[0])] for m, n in likelihoods.items()})
+        return _table(rows, fits[tuple(base.values())])
 
     @torch.inference_mode()
-    def _held_out(self: Self, place: AnnData | MuData, score: AnnData | MuData) -> pd.DataFrame:
+    def _held_out(self, place: AnnData | MuData, score: AnnData | MuData) -> pd.DataFrame:
         """Log-likelihood of each cell, by modality, of counts and of detection."""
-        _, w = self._representation(self._manager_of(place), None, None)
+        cells, w = self._representation(self._manager_of(place), None, None)
         module = self.module
         found: dict[tuple[str, str], list[torch.Tensor]] = {}
-        first = 0
-        for batch in self._manager_of(score).batches(batch_size=512):
-            batch = move_data_to_device(batch, module.device)
-            rows = w[first : first + len(batch["cells"])].to(module.device)
-            first += len(rows)
+        for batch, rows in self._with_rows(self._manager_of(score), cells, w, 512):
             for modality, logits in module.generative(rows, batch["continuous"])["logits"].items():
                 counts, likelihood = batch["counts"][modality], module.likelihood(modality)
                 measured = counts.library > 0
@@ -182,20 +181,19 @@ def _base(
     return base
 
 
-def _key(base: Mapping[str, str], modality: str, name: str) -> tuple[str, ...]:
-    return tuple({**base, modality: name}.values())
+def _table(rows: list[tuple[str, str, pd.DataFrame]], first: pd.DataFrame) -> pd.DataFrame:
+    """Means and standard errors of scores, and of their difference from ``first``.
 
-
-def _table(
-    rows: list[tuple[str, str, pd.DataFrame]], first: Mapping[str, pd.DataFrame]
-) -> pd.DataFrame:
+    ``rows`` has the scores by modality and likelihood; ``first`` those with the first likelihood
+    of every modality.
+    """
     records = []
     for modality, name, scores in rows:
         detection = scores[modality, "detection"].to_numpy()
         counts = scores[modality, "counts"].to_numpy()
         if name == _BINARY:
             counts = np.full_like(counts, np.nan)
-        paired = counts - first[modality][modality, "counts"].to_numpy()
+        paired = counts - first[modality, "counts"].to_numpy()
         record: dict[str, Any] = {"modality": modality, "likelihood": name}
         for column, values in (
             ("log_likelihood", counts),
@@ -210,7 +208,7 @@ def _table(
     return pd.DataFrame(records)
 
 
-def _stranger(data: Any) -> Any:
+def _stranger(data: _Data) -> _Data:
     """Forget that a copy was registered, or it would be taken for the original."""
     for key in [k for k in data.uns if k.startswith("_scvi")]:
         del data.uns[key]
@@ -218,12 +216,13 @@ def _stranger(data: Any) -> Any:
 
 
 def _parts(
-    data: AnnData | MuData, layers: Any, modalities: list[str]
-) -> list[tuple[AnnData, Any]]:
+    data: AnnData | MuData, layers: _Layers, modalities: list[str]
+) -> list[tuple[AnnData, str | None]]:
     """Each matrix of counts: the object and the layer that hold it."""
     if isinstance(data, MuData):
-        return [(data.mod[m], (layers or {}).get(m)) for m in modalities]
-    return [(data, layers)]
+        by_modality = layers if isinstance(layers, Mapping) else {}
+        return [(data.mod[m], by_modality.get(m)) for m in modalities]
+    return [(data, cast("str | None", layers))]
 
 
 def _counts(part: AnnData, layer: str | None) -> sparse.csr_matrix:
@@ -231,8 +230,8 @@ def _counts(part: AnnData, layer: str | None) -> sparse.csr_matrix:
 
 
 def _halves(
-    data: AnnData | MuData, layers: Any, modalities: list[str], generator: np.random.Generator
-) -> tuple[Any, Any]:
+    data: _Data, layers: _Layers, modalities: list[str], generator: np.random.Generator
+) -> tuple[_Data, _Data]:
     """Two copies that share the molecules of every cell at random."""
     halves = data.copy(), data.copy()
     pairs = zip(*(_parts(x, layers, modalities) for x in halves), strict=True)
@@ -249,7 +248,7 @@ def _halves(
     return halves
 
 
-def _with_counts(data: AnnData | MuData, layers: Any, modalities: list[str]) -> np.ndarray:
+def _with_counts(data: AnnData | MuData, layers: _Layers, modalities: list[str]) -> np.ndarray:
     """Mask of the cells that have counts in any modality."""
     total = pd.Series(0.0, index=data.obs_names)
     for part, layer in _parts(data, layers, modalities):
