@@ -47,8 +47,8 @@ class AnnotationMixin(LatentMixin):
         >>> model.annotate()  # doctest: +SKIP
         >>> sc.pp.neighbors(mdata, use_rep="X_multidgd")  # doctest: +SKIP
         """
-        # Those of a model without data are registered when it is first asked about them.
-        data = self._manager_of(adata).adata if adata is None else adata
+        # The manager is asked because it says what is wrong with a model that has no cells.
+        data = self._manager_of(None).adata if adata is None else adata
         if data.is_view:
             raise ValueError("`adata` is a view: what is written into it is lost. Copy it first.")
         data.obsm[f"X_{prefix}"] = self.get_latent_representation(adata)

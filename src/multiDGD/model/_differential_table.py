@@ -73,6 +73,11 @@ def probabilities(
         Of the two groups.
     question
         What is asked.
+
+    Returns
+    -------
+    A row for each feature, in the likelihood's order, with the columns that
+    :meth:`multiDGD.MultiDGD.differential_expression` describes.
     """
     is_change = question.mode == "change"
     found = changes.summary(question.delta if is_change else 0.0, question.levels)
@@ -85,7 +90,7 @@ def probabilities(
         yes, no = up + none / 2, down + none / 2
         columns = {"proba_m1": yes, "proba_m2": no}
         lfdr = none + np.minimum(up, down)
-    # Sums of many small numbers, which 1 is not exactly.
+    # They sum to 1 but for rounding, which may leave them a little below 0 or above 1.
     columns = {name: np.clip(values, 0, 1) for name, values in columns.items()}
     columns["bayes_factor"] = np.log(np.clip(yes, _EPS, 1)) - np.log(np.clip(no, _EPS, 1))
     for group, (rate, _, _) in enumerate(rates, 1):
@@ -102,12 +107,16 @@ def probabilities(
 
 
 def surest_first(table: pd.DataFrame) -> np.ndarray:
-    """Order of the features by the odds, and by size where these are beyond telling.
+    """Order of the features: by the odds, and where these are at their limits by size.
 
     Parameters
     ----------
     table
-        What is known of the fold changes.
+        What :func:`probabilities` has returned.
+
+    Returns
+    -------
+    Positions, shape ``(f,)``.
     """
     if "lfc_mean" not in table:
         return np.lexsort([-table[["scale1", "scale2"]].max(axis=1), -table["bayes_factor"].abs()])

@@ -43,7 +43,7 @@ class KnownCells:
     continuous: np.ndarray
 
     def within(self, categories: Mapping[int, int]) -> np.ndarray:
-        """Mask of the cells in given categories; all where there are none.
+        """Mask of the cells in given categories; of all cells if none is in all of them.
 
         Parameters
         ----------
@@ -163,7 +163,8 @@ class KnownCells:
         donors
             The known cell of each, shape ``(n,)``.
         among
-            Mask of the cells to choose from where a donor lacks a modality.
+            Mask of the cells to choose from where a donor lacks a modality; where none of these
+            has all modalities, any cell that has the modality will do.
         generator
             Which draws them.
 

@@ -31,6 +31,7 @@ class LatentMixin(PosteriorMixin):
         indices: Sequence[int] | None,
         batch_size: int | None = None,
     ) -> tuple[pd.Index, Tensor]:
+        """Names of the asked cells and their rows, from the table alone in a model without data."""
         if adata is None and self.adata is None and self.is_trained_:
             table = self.module.representations.z.detach().cpu()
             at = as_positions(indices, len(table))
@@ -132,6 +133,10 @@ class LatentMixin(PosteriorMixin):
         ------
         ValueError
             If there is no such covariate, or several and ``key`` does not say which.
+
+        Examples
+        --------
+        >>> u = model.get_covariate_representation("donor")  # doctest: +SKIP
         """
         names = self.module.covariates
         if key is None and len(names) == 1:
@@ -162,6 +167,10 @@ class LatentMixin(PosteriorMixin):
         Returns
         -------
         Shape ``(n_cells,)``, whole numbers; or ``(n_cells, n_components)``, rows that sum to 1.
+
+        Examples
+        --------
+        >>> component = model.get_cluster_assignments()  # doctest: +SKIP
         """
         _, w = self._rows(adata, indices)
         z_nl = w[:, : self.module.n_latent].to(self.module.device)
@@ -182,10 +191,11 @@ class LatentMixin(PosteriorMixin):
         class: what each class says of the counts is therefore averaged over all places where the
         cell may lie (by a normal approximation; see
         :func:`multiDGD.train.component_log_evidence`). Classes are as wide along each dimension as
-        their components, and share the correlation that all labelled training cells have around
-        theirs. Where at least 20 labelled cells were held
-        out from training, which never shows their labels to the model, probabilities are tempered
-        and mixed with a small share of equal ones until they explain these labels best.
+        their components; the correlation between dimensions is one for all classes, learned from
+        the labelled training cells. Where at least 20 labelled cells were held out from training,
+        which never shows their labels to the model, probabilities are calibrated on them: a
+        temperature and a small share of wrong labels are chosen such that these labels are
+        explained best.
 
         Parameters
         ----------
@@ -205,6 +215,11 @@ class LatentMixin(PosteriorMixin):
         ValueError
             If the mixture is not supervised, or the model was loaded without data and ``adata``
             is not given.
+
+        Examples
+        --------
+        >>> adata.obs["predicted"] = model.predict()  # doctest: +SKIP
+        >>> is_sure = model.predict(soft=True).max(axis=1) > 0.9  # doctest: +SKIP
         """
         mixture = self.module.mixture
         if not isinstance(mixture, GaussianMixtureSupervised):

@@ -17,7 +17,7 @@ def given_seed() -> int:
 
 @contextmanager
 def own_stream(device: torch.device, seed: int) -> Iterator[None]:
-    """Let torch's global generators start from a seed, and go on afterwards as if nothing was.
+    """Let torch's global generators start from a seed, and restore their state afterwards.
 
     Parameters
     ----------
