@@ -13,7 +13,9 @@ def test_feature_lists():
     assert list(table.columns) == ["atac4", "atac1"]
     whole = model.get_normalized_expression(modality="atac")
     pd.testing.assert_frame_equal(table, whole[["atac4", "atac1"]])
-    with pytest.raises(ValueError, match=r"'atac99'.*Nearest names: \['atac9'"):
+    with pytest.raises(
+        ValueError, match=r"`gene_list`: 1 features .*'atac99'.*Nearest names: \['atac9'"
+    ):
         model.get_normalized_expression(modality="atac", gene_list=["atac1", "atac99"])
     with pytest.raises(ValueError, match="`modality`.*'prot'"):
         model.get_normalized_expression(modality="prot")

@@ -18,6 +18,7 @@ from multiDGD.module import Restriction
 from multiDGD.nn import Likelihood
 from multiDGD.train import FoldChanges, RateSums, rate_sums
 
+from ._decoding import DecodingMixin
 from ._differential_table import (
     Question,
     accessibility,
@@ -25,14 +26,13 @@ from ._differential_table import (
     raw_statistics,
     surest_first,
 )
-from ._expression import ExpressionMixin
 from ._groups import Comparison, column_of, read_groups
 
 _MIN_CELLS = 3
 _MIN_SAMPLES = 2
 
 
-class DifferentialMixin(ExpressionMixin):
+class DifferentialMixin(DecodingMixin):
     """Comparison of groups of cells, feature by feature."""
 
     def differential_expression(
@@ -240,7 +240,7 @@ class DifferentialMixin(ExpressionMixin):
         """Share of the counts of some cells that falls to the features that were measured."""
         place = self.module.modalities.index(modality)
         own_n = manager.libraries[mask, place]
-        whole_n = self._whole_libraries(manager, mask.tolist(), batch_size)[:, place]
+        whole_n = self._whole_libraries(manager, mask, batch_size)[:, place]
         measured = own_n > 0
         return float((own_n[measured] / whole_n[measured]).mean()) if measured.any() else 1.0
 
@@ -277,8 +277,8 @@ class DifferentialMixin(ExpressionMixin):
         seen = Restriction(self.module, manager.observed)
         weight = None if weights is None else torch.from_numpy(_weights(obs, weights)[cells])
 
-        def sums(conditions: Callable[[Tensor], list[Tensor]] | None) -> RateSums:
-            decoded = self._decoded(manager, cells.tolist(), batch_size)
+        def sums(in_batches: Callable[[Tensor], list[Tensor]] | None) -> RateSums:
+            decoded = self._decoded(manager, cells, batch_size)
             return rate_sums(
                 seen.module,
                 ((seen.batch(b), w) for b, w in track(decoded, "Comparing", disable=silent)),
@@ -286,19 +286,23 @@ class DifferentialMixin(ExpressionMixin):
                 torch.from_numpy(row),
                 len(there),
                 weight,
-                conditions,
+                in_batches,
             )
 
-        conditions: list[Callable[[Tensor], list[Tensor]] | None] = [None]
+        in_batches1, in_batches2 = (None, None)
         if batches is not None:
-            asked = batches[:1] if batches[0] == batches[1] else batches
-            conditions = [self._in_batches(b) for b in asked]
-        found = [sums(condition) for condition in conditions]
-        both = found[0], found[-1]
+            in_batches1, in_batches2 = map(self._in_batches, batches)
+        first = sums(in_batches1)
+        is_same = batches is None or batches[0] == batches[1]
+        second = first if is_same else sums(in_batches2)
         category, sample = np.divmod(there, n_samples)
         likelihood = seen.module.likelihood(modality)
         return [
-            (comparison, *_compare(comparison, both, category, sample, question), likelihood)
+            (
+                comparison,
+                *_compare(comparison, (first, second), category, sample, question),
+                likelihood,
+            )
             for comparison in comparisons
         ]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,132 +15,14 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
-from multiDGD._checks import positive, positive_int
-from multiDGD._names import nearest
-from multiDGD.data import CellManager
-from multiDGD.data._categories import find_categories
 from multiDGD.module import Restriction
 from multiDGD.nn import Likelihood
-from multiDGD.train import category_means
 
-from ._cells import as_positions
-from ._posterior import PosteriorMixin
-from ._wide import allocate
+from ._decoding import DecodingMixin
 
 
-class ExpressionMixin(PosteriorMixin):
+class ExpressionMixin(DecodingMixin):
     """Decoded values of cells."""
-
-    library_medians_: dict[str, float]
-
-    def _modality(self, modality: str | None) -> str:
-        known = self.module.modalities
-        if modality is None:
-            return known[0]
-        if modality not in known:
-            raise ValueError(f"`modality` must be one of {known}, found {modality!r}.")
-        return modality
-
-    def _features(self, modality: str, wanted: Sequence[str] | None) -> np.ndarray:
-        names = pd.Index(self.summary.features[modality])
-        if wanted is None:
-            return np.arange(len(names))
-        if isinstance(wanted, str):
-            raise ValueError(f"A list of features is needed, found the string {wanted!r}.")
-        at = names.get_indexer(pd.Index(wanted))
-        if (at < 0).any():
-            unknown = [str(w) for w, i in zip(wanted, at, strict=True) if i < 0]
-            near = nearest(unknown[0], names)
-            raise ValueError(
-                f"{len(unknown)} features are not in modality {modality!r}, such as "
-                f"{unknown[0]!r}. Nearest names: {near}."
-            )
-        return at
-
-    def _table(
-        self,
-        array_nf: np.ndarray,
-        manager: CellManager,
-        indices: Sequence[int] | None,
-        modality: str,
-        features: np.ndarray,
-    ) -> pd.DataFrame:
-        """Values of the asked cells and features, with their names."""
-        names = manager.adata.obs_names[as_positions(indices, manager.adata.n_obs)]
-        columns = self.summary.features[modality][features]
-        return pd.DataFrame(array_nf, index=names, columns=columns)
-
-    def _in_batches(
-        self, categories: str | int | Sequence[str | int] | None
-    ) -> Callable[[Tensor], list[Tensor]]:
-        """Rows of cells in each of some categories of the ``batch_key``, by default of all."""
-        if categories is None:
-            key = self.batch_key
-            categories = [] if key is None else list(self.summary.covariates.get(key, []))
-        # One category may be a number, as columns of numbers have it.
-        names: list[Any] = [categories]
-        if pd.api.types.is_list_like(categories):
-            names = list(cast(Sequence[Any], categories))
-        empty = torch.zeros(0, self.module.n_representation, device=self.module.device)
-        # What is not there is to be said before any work.
-        for name in names or [""]:
-            self._as_batch(empty, name)
-        return lambda w: [self._as_batch(w, name) for name in names]
-
-    def _as_batch(self, w: Tensor, transform_batch: str | int | None) -> Tensor:
-        if transform_batch is None:
-            return w
-        if pd.api.types.is_list_like(transform_batch):
-            raise ValueError(
-                f"`transform_batch` must be one category here, found {transform_batch!r}."
-            )
-        key = self.batch_key
-        if key is None or key not in self.module.covariates:
-            raise ValueError(
-                "To decode cells in other batches needs a `batch_key` with several categories."
-            )
-        categories = self.summary.covariates[key]
-        code, unknown = find_categories(pd.Series([transform_batch], dtype=object), categories)
-        if len(unknown):
-            raise ValueError(
-                f"`transform_batch`: {transform_batch!r} is not one of {categories.tolist()}."
-            )
-        codes = torch.full((1, len(self.summary.covariates)), -1, device=w.device)
-        codes[:, 0] = int(code[0])
-        u = category_means(self.module, codes)
-        first = self.module.n_latent
-        last = first + self.module.n_covariate_latent
-        w = w.clone()
-        w[:, first:last] = u[:, : self.module.n_covariate_latent]
-        return w
-
-    def _require_background(self, modality: str) -> None:
-        likelihood = self.module.likelihood(modality)
-        if not likelihood.has_background:
-            raise ValueError(
-                f"`modality`: {modality!r} has the likelihood {likelihood.name!r}, which knows no "
-                f"background. Make the model with `likelihoods={{{modality!r}: 'protein'}}`."
-            )
-
-    def _depths(self, library_nm: np.ndarray, modality: str) -> Tensor:
-        """Libraries of one modality; the training cells' median where there is none."""
-        own_n = library_nm[:, self.module.modalities.index(modality)]
-        depth_n = np.where(own_n > 0, own_n, self.library_medians_[modality])
-        return torch.from_numpy(depth_n.astype(np.float32))
-
-    def _library_sizes(
-        self,
-        manager: CellManager,
-        indices: Sequence[int] | None,
-        modality: str,
-        library_size: float | Literal["latent"],
-        batch_size: int | None,
-    ) -> Tensor:
-        """Totals that the values of the asked cells sum to, shape ``(n,)``."""
-        if isinstance(library_size, str) and library_size == "latent":
-            return self._depths(self._whole_libraries(manager, indices, batch_size), modality)
-        size = positive("library_size", library_size)
-        return torch.full((len(as_positions(indices, manager.adata.n_obs)),), size)
 
     @torch.inference_mode()
     def get_normalized_expression(
@@ -203,6 +85,10 @@ class ExpressionMixin(PosteriorMixin):
         ValueError
             If modality, features or category are not there, ``n_samples`` is below 1, or the
             result is larger than the machine's memory.
+
+        Examples
+        --------
+        >>> shares = model.get_normalized_expression(gene_list=["CD4", "CD8A"])  # doctest: +SKIP
         """
         modality = self._modality(modality)
         if include_protein_background:
@@ -214,16 +100,16 @@ class ExpressionMixin(PosteriorMixin):
         return self._decoded_table(
             value,
             modality,
-            self._features(modality, gene_list),
-            adata,
-            indices,
-            library_size,
-            transform_batch,
-            n_samples,
-            return_mean,
-            batch_size,
-            return_numpy,
-            out,
+            self._features(modality, "gene_list", gene_list),
+            adata=adata,
+            indices=indices,
+            library_size=library_size,
+            transform_batch=transform_batch,
+            n_samples=n_samples,
+            return_mean=return_mean,
+            batch_size=batch_size,
+            return_numpy=return_numpy,
+            out=out,
         )
 
     @torch.inference_mode()
@@ -263,76 +149,33 @@ class ExpressionMixin(PosteriorMixin):
 
         Returns
         -------
-        Shape ``(n_cells, n_regions)``, between 0 and 1.
+        Shape ``(n_cells, n_regions)``, between 0 and 1; ``(n_samples, n_cells, n_regions)`` for
+        all draws.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`get_normalized_expression`.
+
+        Examples
+        --------
+        >>> is_open = model.get_accessibility_estimates(modality="atac")  # doctest: +SKIP
         """
         modality = self._modality(modality or self.module.modalities[-1])
         return self._decoded_table(
             lambda likelihood, mean_nf, cells: -torch.expm1(likelihood.log_prob_zero(mean_nf)),
             modality,
-            self._features(modality, region_list),
-            adata,
-            indices,
-            self.library_medians_[modality] if library_size is None else library_size,
-            transform_batch,
-            n_samples,
-            return_mean,
-            batch_size,
-            return_numpy,
-            out,
+            self._features(modality, "region_list", region_list),
+            adata=adata,
+            indices=indices,
+            library_size=self.library_medians_[modality] if library_size is None else library_size,
+            transform_batch=transform_batch,
+            n_samples=n_samples,
+            return_mean=return_mean,
+            batch_size=batch_size,
+            return_numpy=return_numpy,
+            out=out,
         )
-
-    def _decoded_table(
-        self,
-        value: Callable[[Likelihood, Tensor, slice], Tensor],
-        modality: str,
-        features: np.ndarray,
-        adata: AnnData | MuData | None,
-        indices: Sequence[int] | None,
-        library_size: float | Literal["latent"],
-        transform_batch: str | int | Sequence[str | int] | None,
-        n_samples: int | None,
-        return_mean: bool,
-        batch_size: int | None,
-        return_numpy: bool,
-        out: str | Path | None,
-    ) -> pd.DataFrame | np.ndarray:
-        """A function of the decoded means of one modality, for some of its features.
-
-        It is given the likelihood, the means of a few cells and which of the asked ones they are.
-        """
-        if n_samples is not None:
-            positive_int("n_samples", n_samples)
-        manager = self._manager_of(adata)
-        library_n = self._library_sizes(manager, indices, modality, library_size, batch_size)
-        module, likelihood = self.module, self.module.likelihood(modality)
-        at = torch.from_numpy(features).to(module.device)
-        in_batches = _own if transform_batch is None else self._in_batches(transform_batch)
-        n_draws = n_samples or 1
-        keeps_draws = n_samples is not None and not return_mean
-        found = allocate((n_draws if keeps_draws else 1, len(library_n), len(features)), out)
-        draws = self._draws(manager, indices, modality, n_samples, batch_size)
-        for draw, (inputs, output) in enumerate(draws):
-            first = 0
-            for w, continuous, _ in inputs:
-                here = slice(first, first + len(w))
-                first = here.stop
-                library = library_n[here].to(w)
-                values = []
-                for row in in_batches(w):
-                    latent = module.decoder_input(row, continuous)
-                    logits = output(module.decoder.hidden(latent, [modality])[modality])
-                    mean = likelihood.mean(logits, library)
-                    values.append(value(likelihood, mean, here)[:, at])
-                part = torch.stack(values).mean(0).cpu().numpy()
-                if keeps_draws:
-                    found[draw, here] = part
-                else:
-                    found[0, here] += part / n_draws
-        if keeps_draws:
-            return found
-        if return_numpy or out is not None:
-            return found[0]
-        return self._table(found[0], manager, indices, modality, features)
 
     @torch.inference_mode()
     def get_reconstruction_error(
@@ -354,6 +197,11 @@ class ExpressionMixin(PosteriorMixin):
         -------
         ``"reconstruction_loss"``, the sum over modalities, and
         ``"reconstruction_loss_<modality>"``, the mean over the cells that have counts in it.
+
+        Examples
+        --------
+        >>> error = model.get_reconstruction_error()  # doctest: +SKIP
+        >>> error["reconstruction_loss_rna"]  # doctest: +SKIP
         """
         sums: dict[str, float] = defaultdict(float)
         n_measured: dict[str, int] = defaultdict(int)
@@ -384,8 +232,3 @@ def _foreground(depth_n: Tensor, likelihood: Likelihood, mean_nf: Tensor, cells:
     total_n = mean_nf.sum(1).clamp(min=torch.finfo(mean_nf.dtype).tiny)
     scale_n1 = (depth_n[cells].to(mean_nf) / total_n)[:, None]
     return likelihood.foreground_mean(mean_nf * scale_n1) / scale_n1
-
-
-def _own(w: Tensor) -> list[Tensor]:
-    """The batches that cells have."""
-    return [w]

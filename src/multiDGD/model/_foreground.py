@@ -15,10 +15,10 @@ from torch import Tensor
 from multiDGD.nn import Likelihood
 
 from ._cells import as_positions
-from ._expression import ExpressionMixin
+from ._decoding import DecodingMixin
 
 
-class ForegroundMixin(ExpressionMixin):
+class ForegroundMixin(DecodingMixin):
     """Background and foreground, where the likelihood tells them apart."""
 
     @torch.inference_mode()
@@ -90,17 +90,19 @@ class ForegroundMixin(ExpressionMixin):
         (100, 20)
         """
         modality = self._modality_with_background(modality)
-        features = self._features(modality, protein_list)
+        features = self._features(modality, "protein_list", protein_list)
         manager = self._manager_of(adata)
         cells = as_positions(indices, manager.adata.n_obs)
-        depth_n = self._depths(manager.libraries[cells], modality)
-        counts = manager.matrix(modality)[cells]
-        is_measured_n1 = torch.from_numpy(np.asarray(counts.sum(1)) > 0)
+        library_nm = manager.libraries[cells]
+        depth_n = self._depths(library_nm, modality)
+        counts = manager.matrix(modality)
+        place = self.module.modalities.index(modality)
+        is_measured_n1 = torch.from_numpy(library_nm[:, [place]] > 0)
         is_observed_f = torch.zeros(counts.shape[1], dtype=torch.bool)
         is_observed_f[manager.observed.get(modality, [])] = True
 
         def value(likelihood: Likelihood, share_nf: Tensor, here: slice) -> Tensor:
-            x_nf = torch.from_numpy(counts[here].toarray()).to(share_nf)
+            x_nf = torch.from_numpy(counts[cells[here]].toarray()).to(share_nf)
             seen_f, seen_n1 = is_observed_f.to(x_nf.device), is_measured_n1[here].to(x_nf.device)
             # A library is the total of the features that were measured.
             of_seen_n1 = (share_nf * seen_f).sum(1, keepdim=True).where(seen_n1, 1)
@@ -115,15 +117,15 @@ class ForegroundMixin(ExpressionMixin):
             value,
             modality,
             features,
-            adata,
-            indices,
-            1,
-            transform_batch,
-            n_samples,
-            return_mean,
-            batch_size,
-            return_numpy,
-            out,
+            adata=adata,
+            indices=indices,
+            library_size=1,
+            transform_batch=transform_batch,
+            n_samples=n_samples,
+            return_mean=return_mean,
+            batch_size=batch_size,
+            return_numpy=return_numpy,
+            out=out,
         )
 
     def _modality_with_background(self, modality: str | None) -> str:

@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi import settings
 from torch import Tensor
 
 from multiDGD._checks import positive_int
@@ -19,15 +18,15 @@ from multiDGD.train import associations, published_step
 
 from ._cells import as_positions
 from ._controls import empirical_p_values, matched_controls
-from ._expression import ExpressionMixin
-from ._random import some_cells
+from ._decoding import DecodingMixin
+from ._random import given_seed, some_cells
 
 _POSITION = ["chrom", "start", "end"]
 # As in "chr1:100-200" or "chr1-100-200".
 _NAME = r"^(?P<chrom>\w+)[:-](?P<start>\d+)-(?P<end>\d+)$"
 
 
-class GeneToPeakMixin(ExpressionMixin):
+class GeneToPeakMixin(DecodingMixin):
     """Links between features of two modalities."""
 
     def gene2peak(
@@ -157,14 +156,14 @@ class GeneToPeakMixin(ExpressionMixin):
         if method not in ("association", "published"):
             raise ValueError(f"`method` must be 'association' or 'published', found {method!r}.")
         positive_int("n_controls", n_controls)
+        argument = "gene" if is_gene else "peak"
         if not isinstance(feature, str):
-            argument = "gene" if is_gene else "peak"
             raise ValueError(f"`{argument}` must be the name of one, found {feature!r}.")
-        at = self._features(source, [feature])
+        at = self._features(source, argument, [feature])
         manager = self._manager_of(adata)
-        rng = np.random.default_rng(settings.seed)
+        rng = np.random.default_rng(given_seed())
         cells = draw_cells(as_positions(indices, manager.adata.n_obs), n_cells, rng)
-        batches = list(self._decoded(manager, cells.tolist(), batch_size))
+        batches = list(self._decoded(manager, cells, batch_size))
         controls = matched_controls(self._mean_shares(batches, source), at, n_controls, rng)
         sources = torch.from_numpy(np.concatenate([at, controls[:, 0]]))
         if method == "association":
@@ -191,6 +190,7 @@ class GeneToPeakMixin(ExpressionMixin):
 
     @torch.inference_mode()
     def _mean_shares(self, batches: Sequence[tuple[dict[str, Any], Tensor]], m: str) -> np.ndarray:
+        """Decoded share of each feature of a modality, mean over cells, shape ``(f,)``."""
         total = torch.zeros(self.module.likelihood(m).n_features)
         for batch, w in batches:
             logits = self.module.generative(w, batch["continuous"], [m])["logits"][m]
@@ -217,6 +217,7 @@ class GeneToPeakMixin(ExpressionMixin):
         source: str,
         target: str,
     ) -> Iterator[Tensor]:
+        """Changes of the targets' shares in the cells of each minibatch that have the feature."""
         for batch, w in batches:
             counts = batch["counts"][source]
             expressing = counts.rows[counts.columns == feature]
@@ -249,7 +250,7 @@ def draw_cells(cells: np.ndarray, n_cells: int | None, rng: np.random.Generator)
 def _positions(
     manager: CellManager, modalities: Sequence[str], given: pd.DataFrame | None
 ) -> pd.DataFrame:
-    """Positions of the features that have one: given, in ``.var``, or told by their names."""
+    """Positions of the features that have one: as given, else in ``.var``, else by their names."""
     adata = manager.adata
     parts = []
     if given is not None:
@@ -275,6 +276,7 @@ def _positions(
 def _distances(
     known: pd.DataFrame, feature: str, names: np.ndarray, feature_is_gene: bool
 ) -> pd.DataFrame:
+    """Positions of features, and their distance from one: start of the gene to middle of the peak."""
     found = known.reindex(names)
     own = known.loc[feature]
     middle = (found["start"] + found["end"]) / 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -16,11 +15,12 @@ from torch import Tensor
 
 from multiDGD._checks import positive, positive_int
 from multiDGD._names import nearest
-from multiDGD.latent import GaussianMixtureSupervised
+from multiDGD.latent import GaussianMixture, GaussianMixtureSupervised
 
 from ._assemble import as_anndata, as_mudata
-from ._expression import ExpressionMixin
+from ._decoding import DecodingMixin
 from ._known_cells import KnownCells
+from ._plain import as_plain
 from ._random import given_seed, own_stream, some_cells
 
 _BATCH = 256
@@ -28,7 +28,7 @@ _BATCH = 256
 _MAX_CELLS = 5_000
 
 
-class GenerationMixin(ExpressionMixin):
+class GenerationMixin(DecodingMixin):
     """Synthetic cells."""
 
     known_cells_: dict[str, np.ndarray] | None
@@ -38,15 +38,14 @@ class GenerationMixin(ExpressionMixin):
         manager = self.adata_manager
         dataset = manager.create_torch_dataset()
         cells = some_cells(self.train_indices_, _MAX_CELLS)
-        found = KnownCells(
+        known = KnownCells(
             representation=self.module.representations.z.detach().cpu().numpy()[cells],
             library=manager.libraries[cells],
             labels=dataset.labels[cells],
             covariates=dataset.covariates[cells],
             continuous=dataset.continuous[cells],
         )
-        # Saved models hold plain values, which no version of this package needs to be there for.
-        self.known_cells_ = asdict(found)
+        self.known_cells_ = as_plain(known)
 
     @torch.inference_mode()
     def sample(
@@ -147,6 +146,7 @@ class GenerationMixin(ExpressionMixin):
         libraries: dict[str, float],
         seed: int,
     ) -> AnnData | MuData:
+        """New cells, all arguments checked: from the mixture, or from ``candidates`` if given."""
         generator = np.random.default_rng(seed)
         module, mixture = self.module, self.module.mixture
         among = known.within(categories)
@@ -259,6 +259,7 @@ class GenerationMixin(ExpressionMixin):
     def _given_libraries(
         self, library_size: float | Mapping[str, float] | None
     ) -> dict[str, float]:
+        """The given total counts by modality, none by default."""
         if library_size is None:
             return {}
         if not isinstance(library_size, Mapping):
@@ -294,18 +295,18 @@ class GenerationMixin(ExpressionMixin):
 
 
 def _draw(
-    mixture: Any, components: np.ndarray, known: KnownCells, n: int
+    mixture: GaussianMixture, components: np.ndarray, known: KnownCells, n: int
 ) -> tuple[Tensor, Tensor]:
-    """Component and place of each new cell."""
+    """Component and place of each of n new cells; ``components`` is a mask of those wanted."""
     weight = mixture.mixture_probs() * torch.from_numpy(components).to(mixture.mean)
     component = torch.multinomial(weight, n, replacement=True)
-    factor_kll = torch.linalg.cholesky(known.spread(mixture))
-    step = torch.randn(n, mixture.dim, 1).to(mixture.mean)
-    return component, mixture.mean[component] + (factor_kll[component] @ step).squeeze(-1)
+    mean = mixture.mean[component]
+    factor_nll = torch.linalg.cholesky(known.spread(mixture))[component]
+    return component, mean + (factor_nll @ torch.randn_like(mean)[..., None]).squeeze(-1)
 
 
 def _code(argument: str, wanted: str, names: Sequence[str] | np.ndarray) -> int:
-    """Position of a name."""
+    """Position of a name, which may be given as text."""
     known = [str(x) for x in names]
     if str(wanted) not in known:
         near = nearest(wanted, known)

@@ -17,6 +17,7 @@ from multiDGD.data import CellManager
 
 from ._depth import DepthModel
 from ._imputer import ImputerMixin, log_normal
+from ._place_regression import PlaceRegression
 from ._posterior import DecoderInput
 from ._random import given_seed, own_stream
 
@@ -100,11 +101,11 @@ class ImputationMixin(ImputerMixin):
             raise ValueError("`key_added` needs one table of all cells: leave out `indices`.")
         manager = self._manager_of(adata)
         modality = self._lacking(manager) if modality is None else self._modality(modality)
-        features = self._features(modality, feature_list)
+        features = self._features(modality, "feature_list", feature_list)
         likelihood = self.module.likelihood(modality)
         module = self.module
         is_drawn = n_samples is not None
-        cells, w = self._representation(manager, indices, batch_size)
+        _, w = self._representation(manager, indices, batch_size)
         library_nm = self._whole_libraries(manager, indices, batch_size)
         lacks_n = torch.from_numpy(library_nm[:, module.modalities.index(modality)] == 0)
         regression = self._regression(modality)
@@ -131,11 +132,7 @@ class ImputationMixin(ImputerMixin):
                         log1p[lacks] = regression.mended(x_np, log1p, average)[lacks]
                     mean = log1p.expm1()
                     if is_drawn:
-                        mean = log_normal(mean, spread_n[here].to(mean).square()[:, None])
-                        if regression is not None:
-                            variance = torch.zeros_like(mean)
-                            variance[:, regression.features] = regression.scatter
-                            mean[lacks] = log_normal(mean, variance)[lacks]
+                        mean = _scattered(mean, spread_n[here].to(mean), lacks, regression)
                     if library_size is not None:
                         mean = mean * (library_size / mean.sum(1, keepdim=True))
                     values = likelihood.sample(mean) if is_drawn else mean
@@ -166,7 +163,7 @@ class ImputationMixin(ImputerMixin):
     def _depth(
         self,
         library_nm: np.ndarray,
-        w: torch.Tensor,
+        w: Tensor,
         modality: str,
         library_size: float | None,
     ) -> tuple[Tensor, Tensor]:
@@ -180,3 +177,19 @@ class ImputationMixin(ImputerMixin):
             raise ValueError("`library_size` is needed: the model does not know any.")
         library_n, spread_n = DepthModel(**depth_model).predict(z_nl, library_nm, modality)
         return torch.from_numpy(library_n), torch.from_numpy(spread_n)
+
+
+def _scattered(
+    mean_nf: Tensor, spread_n: Tensor, lacks_n: Tensor, regression: PlaceRegression | None
+) -> Tensor:
+    """Means with a draw of what is not known of them beside place and decoder.
+
+    That is the library, whose logarithm has the deviation ``spread_n``, and in cells that lack the
+    modality what cells at one place scatter.
+    """
+    mean_nf = log_normal(mean_nf, spread_n.square()[:, None])
+    if regression is not None:
+        variance_nf = torch.zeros_like(mean_nf)
+        variance_nf[:, regression.features] = regression.scatter
+        mean_nf[lacks_n] = log_normal(mean_nf, variance_nf)[lacks_n]
+    return mean_nf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from multiDGD.train import category_means
 
+from ._decoding import DecodingMixin
 from ._depth import DepthModel
-from ._expression import ExpressionMixin
 from ._place_regression import PlaceRegression, SomeCells, fit_place_regression
+from ._plain import as_plain, with_tensors
 from ._posterior import DecoderInput
 from ._random import own_stream, some_cells
 
@@ -30,7 +31,7 @@ _MIN_COUNT = 1.0
 _N_PAIRS = 2
 
 
-class ImputerMixin(ExpressionMixin):
+class ImputerMixin(DecodingMixin):
     """Libraries, and what the decoder misses where cells are placed without a modality."""
 
     depth_model_: dict[str, Any] | None
@@ -43,8 +44,7 @@ class ImputerMixin(ExpressionMixin):
         z_nl = self.module.representations.z.detach().cpu().numpy()[cells, : self.module.n_latent]
         library_nm = manager.libraries[cells]
         found = DepthModel.fit(z_nl, library_nm, self.module.modalities)
-        # Saved models hold plain values, which no version of this package needs to be there for.
-        self.depth_model_ = asdict(found)
+        self.depth_model_ = as_plain(found)
         self.imputers_ = {}
         for modality in self.module.modalities:
             self._learn_to_impute(modality)
@@ -93,8 +93,8 @@ class ImputerMixin(ExpressionMixin):
             scatter = self._scatter(modality, regression, new_cells)
             regression = replace(regression, scatter=scatter)
         self.imputers_[modality] = {
-            "depth": asdict(depth),
-            "regression": None if regression is None else regression.plain(),
+            "depth": as_plain(depth),
+            "regression": None if regression is None else as_plain(regression),
         }
 
     def _some(self, modality: str, features: Tensor, placed: _Placed) -> Iterator[SomeCells]:
@@ -109,7 +109,8 @@ class ImputerMixin(ExpressionMixin):
         Counts that are like draws are as far from a draw as two draws are from each other.
         """
         likelihood, at = self.module.likelihood(modality), regression.features
-        regression = PlaceRegression.from_plain(regression.plain(), self.module.device)
+        on_device = with_tensors(as_plain(regression), self.module.device)
+        regression = PlaceRegression(**on_device)
         found = torch.zeros(len(at))
         with own_stream(self.module.device, 0):
             for batch, here, decoded, average in self._minibatches(modality, placed):
@@ -174,7 +175,7 @@ class ImputerMixin(ExpressionMixin):
         imputer = self.imputers_.get(modality)
         if imputer is None or imputer["regression"] is None:
             return None
-        return PlaceRegression.from_plain(imputer["regression"], self.module.device)
+        return PlaceRegression(**with_tensors(imputer["regression"], self.module.device))
 
 
 class _Placed(NamedTuple):
@@ -207,12 +208,23 @@ class _Placed(NamedTuple):
 
 
 def log_normal(mean: Tensor, variance: Tensor) -> Tensor:
-    """Draws around means, whose logarithms have a variance; the same for what that is the same for."""
+    """Log-normal draws with given means and given variances of the logarithm.
+
+    One normal number is drawn for each entry of ``variance``, which is broadcast against ``mean``:
+    what shares a variance shares its draw.
+
+    Parameters
+    ----------
+    mean
+        Shape ``(n, f)``.
+    variance
+        Shape ``(n, f)``, or ``(n, 1)`` to draw once for all features of a cell.
+    """
     return mean * (variance.sqrt() * torch.randn_like(variance) - variance / 2).exp()
 
 
 def _spread(x_np: Tensor, n_latent: int) -> Tensor:
-    """Standard deviations of what is known: one for all of z, and one of each log library."""
+    """Standard deviations of places, shape ``(p,)``: one for all of z, one for each log library."""
     known = ~x_np.isnan()
     deviation = torch.where(known, x_np - x_np.nanmean(0), 0.0)
     variance = deviation.square().sum(0) / known.sum(0).clamp(min=1)

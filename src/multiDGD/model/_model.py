@@ -22,6 +22,7 @@ from ._calibration import CalibrationMixin
 from ._compare import ComparisonMixin
 from ._components import ComponentMixin, count_components
 from ._differential import DifferentialMixin
+from ._expression import ExpressionMixin
 from ._foreground import ForegroundMixin
 from ._generate import GenerationMixin
 from ._impute import ImputationMixin
@@ -42,6 +43,7 @@ class MultiDGD(
     QueryMixin,
     CalibrationMixin,
     GenerationMixin,
+    ExpressionMixin,
     ForegroundMixin,
     PredictiveMixin,
     ComponentMixin,
@@ -214,6 +216,7 @@ class MultiDGD(
         self.is_started_ = False
         self.new_categories_: dict[str, list[str]] | None = None
         self._inferred = WeakKeyDictionary()
+        self._index = None
         kind = "supervised" if is_supervised else "unsupervised"
         features = ", ".join(f"{m} {n}" for m, n in summary.n_features.items())
         self._model_summary_string = (
@@ -221,8 +224,16 @@ class MultiDGD(
             f"{kind}; covariates {self.module.covariates + list(summary.continuous)}"
         )
 
-    def get_var_names(self, legacy_mudata_format: bool = False) -> Any:
-        """Feature names: an array for AnnData, by modality for MuData."""
+    def get_var_names(
+        self, legacy_mudata_format: bool = False
+    ) -> np.ndarray | dict[str, np.ndarray]:
+        """Feature names: an array for AnnData, arrays by modality for MuData.
+
+        Parameters
+        ----------
+        legacy_mudata_format
+            Return one array for a MuData too, of all modalities together.
+        """
         if self.adata is not None:
             return super().get_var_names(legacy_mudata_format=legacy_mudata_format)
         features = self.summary.features

@@ -14,11 +14,13 @@ from scvi import settings
 from torch import Tensor
 
 from multiDGD._checks import positive_int
+from multiDGD._names import nearest_columns
 from multiDGD.train import Laplace, Shift, log_mean_variances
 
 from ._cells import as_positions
 from ._controls import empirical_p_values, matched_controls
 from ._gene2peak import GeneToPeakMixin, draw_cells
+from ._random import given_seed
 
 #: Factor on a feature's mean in each kind of perturbation.
 FOLDS = {"knock-out": 0.01, "knock-down": 0.5, "overexpress": 2.0}
@@ -104,7 +106,8 @@ class PerturbationMixin(GeneToPeakMixin):
         True
         """
         modality = self._modality(modality)
-        at = self._features(modality, [features] if isinstance(features, str) else features)
+        wanted = [features] if isinstance(features, str) else features
+        at = self._features(modality, "features", wanted)
         if not len(at):
             raise ValueError("`features` must name at least one feature, found none.")
         n_others = self.summary.n_features[modality] - len(np.unique(at))
@@ -119,12 +122,12 @@ class PerturbationMixin(GeneToPeakMixin):
             if positive_int(argument, value) < 2:
                 raise ValueError(f"`{argument}` must be at least 2, found {value}.")
         manager = self._manager_of(adata)
-        rng = np.random.default_rng(settings.seed)
+        rng = np.random.default_rng(given_seed())
         cells = as_positions(indices, manager.adata.n_obs)
         tables = []
         for group, members in _groups(manager.adata.obs, groupby, cells).items():
             drawn = draw_cells(members, n_cells, rng)
-            found = list(self._posteriors(manager, drawn.tolist(), batch_size))
+            found = list(self._posteriors(manager, drawn, batch_size))
             batches = [(batch, posterior.mean) for batch, posterior in found]
             controls = matched_controls(self._mean_shares(batches, modality), at, n_controls, rng)
             sets = np.concatenate([at[None], controls])
@@ -156,7 +159,11 @@ class PerturbationMixin(GeneToPeakMixin):
         change_kq: Tensor,
         n_samples: int,
     ) -> pd.DataFrame:
-        """Mean log2 fold changes over cells: of the features, of each control, of each draw."""
+        """The table of :meth:`perturb` for one group of cells.
+
+        ``sets`` holds the features in its first row and controls in the others, shape ``(k, q)``;
+        ``change_kq`` what is added to the log mean of each.
+        """
         module = self.module
         generator = torch.Generator().manual_seed(settings.seed or 0)
         total = {
@@ -211,10 +218,14 @@ def _fold(direction: str, fold: float | None) -> float:
 
 
 def _groups(obs: pd.DataFrame, groupby: str | None, cells: np.ndarray) -> dict[str, np.ndarray]:
+    """Those of the cells in each category of a column, which all need not have."""
     if groupby is None:
         return {"all": cells}
     if groupby not in obs:
-        raise ValueError(f"`groupby`: no column {groupby!r} in `.obs`. There are: {list(obs)}.")
+        raise ValueError(
+            f"`groupby`: no column {groupby!r} in `.obs`. Nearest names: "
+            f"{nearest_columns(groupby, obs)}."
+        )
     column = obs[groupby].iloc[cells]
     labels = column.astype(str).to_numpy()
     return {g: cells[labels == g] for g in np.unique(labels[column.notna().to_numpy()])}

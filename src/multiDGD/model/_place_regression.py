@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -87,16 +87,6 @@ class PlaceRegression:
     share: float
     scatter: Tensor
 
-    @classmethod
-    def from_plain(cls, plain: dict[str, Any], device: torch.device) -> PlaceRegression:
-        """What :meth:`plain` was made of, on a device."""
-        tensors = {k: torch.from_numpy(v).to(device) for k, v in plain.items() if np.ndim(v)}
-        return cls(**{**plain, **tensors})
-
-    def plain(self) -> dict[str, Any]:
-        """As arrays and a number, which no version of this package needs to be there for."""
-        return {k: v.numpy() if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-
     def log1p_mean(self, x_np: Tensor, decoded_nf: Tensor, average_nf: Tensor) -> Tensor:
         """Logarithm of 1 + mean counts of the mended features, shape ``(n, f)``.
 
@@ -114,7 +104,15 @@ class PlaceRegression:
         return (self.factor * mixed.expm1()).log1p()
 
     def mended(self, x_np: Tensor, decoded_nf: Tensor, average_nf: Tensor) -> Tensor:
-        """The same for all features of the modality, of which the others stay as decoded."""
+        """:meth:`log1p_mean` within all features of the modality, of which the others stay as decoded.
+
+        Parameters
+        ----------
+        x_np
+            Places, shape ``(n, p)``.
+        decoded_nf, average_nf
+            As in :class:`SomeCells`, for all features of the modality.
+        """
         found, at = decoded_nf.clone(), self.features
         found[:, at] = self.log1p_mean(x_np, decoded_nf[:, at], average_nf[:, at])
         return found

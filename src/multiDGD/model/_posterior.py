@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -23,6 +22,7 @@ from multiDGD.train import (
 )
 
 from ._cells import CellsMixin, as_positions
+from ._plain import as_plain, with_tensors
 from ._random import given_seed, some_cells
 
 # An unpenalised weight of a unit that no cell uses would be anything.
@@ -42,11 +42,10 @@ class PosteriorMixin(CellsMixin):
         super()._on_trained()
         n_cells = len(self.train_indices_)
         cells = some_cells(self.train_indices_, _MAX_CELLS)
-        decoded = self._decoded(self.adata_manager, cells.tolist(), None)
+        decoded = self._decoded(self.adata_manager, cells, None)
         precision = max(self.weight_precision_, _MIN_WEIGHT_PRECISION)
         found = output_posteriors(self.module, decoded, precision, n_cells)
-        # Saved models hold plain values, which no version of this package needs to be there for.
-        self.output_posteriors_ = {m: _plain(asdict(p)) for m, p in found.items()}
+        self.output_posteriors_ = {m: as_plain(p) for m, p in found.items()}
 
     def _output_posterior(self, modality: str) -> OutputPosterior:
         """Posterior of one modality's output layer, on the module's device."""
@@ -55,10 +54,8 @@ class PosteriorMixin(CellsMixin):
                 "The model was trained by a version that did not note how sure its decoder is: "
                 "train it again."
             )
-        weight = self.module.decoder.head(modality).output.weight
         found = self.output_posteriors_[modality]
-        moved = {k: torch.from_numpy(v).to(weight) for k, v in found.items() if np.ndim(v)}
-        return OutputPosterior(**{**found, **moved})
+        return OutputPosterior(**with_tensors(found, self.module.device))
 
     # Slopes of the decoder's units are found by gradients, which whoever asks may have turned off.
     @torch.inference_mode(False)
@@ -66,7 +63,7 @@ class PosteriorMixin(CellsMixin):
     def _posteriors(
         self,
         manager: CellManager,
-        indices: Sequence[int] | None,
+        indices: Sequence[int] | np.ndarray | None,
         batch_size: int | None,
     ) -> Iterator[tuple[dict[str, Any], Laplace]]:
         """Minibatches of the asked cells with the posteriors of their rows, on the device."""
@@ -133,9 +130,9 @@ class PosteriorMixin(CellsMixin):
         n_samples: int | None,
         batch_size: int | None,
     ) -> Iterator[tuple[Iterable[DecoderInput], nn.Linear]]:
-        """What to decode and by which output layer: the estimate, or draws from the posterior.
+        """What to decode, in minibatches, and by which output layer.
 
-        Draws depend on ``scvi.settings.seed``. Those of the layer are the same whatever cells are
+        That is once the estimate, or each of ``n_samples`` draws from the posterior. Draws depend on ``scvi.settings.seed``. Those of the layer are the same whatever cells are
         asked about, so that cells can be compared.
         """
         head = self.module.decoder.head(modality).output
@@ -160,7 +157,17 @@ class PosteriorMixin(CellsMixin):
 
 
 class DecoderInput(NamedTuple):
-    """What the decoder is given of some cells, and their libraries in one modality."""
+    """What the decoder is given of n cells, and their libraries in one modality.
+
+    Attributes
+    ----------
+    w
+        Rows, shape ``(n, n_representation)``.
+    continuous
+        Continuous covariates, shape ``(n, n_continuous)``.
+    library
+        Total counts, shape ``(n,)``.
+    """
 
     w: Tensor
     continuous: Tensor
@@ -175,7 +182,3 @@ def _generator(*key: int) -> torch.Generator:
     """A stream of its own for each key."""
     seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(seed >> np.uint64(1)))
-
-
-def _plain(found: dict[str, Any]) -> dict[str, Any]:
-    return {k: v.cpu().numpy() if isinstance(v, Tensor) else v for k, v in found.items()}

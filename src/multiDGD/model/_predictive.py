@@ -17,12 +17,11 @@ from multiDGD._names import nearest
 from multiDGD.data import CellManager
 from multiDGD.module import Restriction
 
-from ._expression import ExpressionMixin
-from ._posterior import PosteriorMixin
+from ._decoding import DecodingMixin
 from ._random import given_seed, own_stream
 
 
-class PredictiveMixin(ExpressionMixin, PosteriorMixin):
+class PredictiveMixin(DecodingMixin):
     """Posterior predictive samples, with which :mod:`scvi.criticism` works."""
 
     @torch.inference_mode(False)
@@ -112,8 +111,8 @@ class PredictiveMixin(ExpressionMixin, PosteriorMixin):
         seen = {m: self.summary.features[m][at] for m, at in manager.observed.items()}
         data = manager.adata
         if wanted is not None:
-            known = np.concatenate(list(seen.values())).astype(str)
-            unknown = [str(w) for w in wanted if str(w) not in set(known)]
+            known = set(np.concatenate(list(seen.values())).astype(str))
+            unknown = [str(w) for w in wanted if str(w) not in known]
             if unknown:
                 near = nearest(unknown[0], known)
                 raise ValueError(f"`gene_list`: no feature {unknown[0]!r}. Nearest names: {near}.")

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from multiDGD.train import Laplace, OutputPosterior, hidden_jacobians, log_mean_jacobian
 
-from ._expression import ExpressionMixin
+from ._decoding import DecodingMixin
 
 
-class UncertaintyMixin(ExpressionMixin):
+class UncertaintyMixin(DecodingMixin):
     """Credible intervals of decoded values."""
 
     @torch.inference_mode(False)
@@ -71,7 +71,7 @@ class UncertaintyMixin(ExpressionMixin):
         if not 0 < level < 1:
             raise ValueError(f"`level` must lie between 0 and 1, found {level}.")
         modality = self._modality(modality)
-        features = self._features(modality, gene_list)
+        features = self._features(modality, "gene_list", gene_list)
         layer = self._output_posterior(modality)
         quantile = NormalDist().inv_cdf(0.5 + level / 2)
         manager = self._manager_of(adata)
