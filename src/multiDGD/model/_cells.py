@@ -29,6 +29,7 @@ class CellsMixin(BaseModelClass):
     cell_fingerprints_: np.ndarray
     new_categories_: dict[str, list[str]] | None
     _inferred: WeakKeyDictionary[CellManager, tuple[np.ndarray, Tensor]]
+    _index: tuple[np.ndarray, CellIndex] | None
 
     @property
     def summary(self) -> DataSummary:
@@ -70,14 +71,26 @@ class CellsMixin(BaseModelClass):
 
     def _known_rows(self, manager: CellManager, cells: np.ndarray) -> np.ndarray:
         """Row of the table of each cell that the model was trained on, -1 for others."""
-        index = CellIndex(self.cell_names_, self.cell_fingerprints_)
-        return index.find(manager.adata.obs_names[cells], manager.fingerprints[cells])
+        # To make the index of many cells takes longer than most questions.
+        if self._index is None or self._index[0] is not self.cell_names_:
+            index = CellIndex(self.cell_names_, self.cell_fingerprints_)
+            self._index = self.cell_names_, index
+        found = self._index[1]
+        return found.find(manager.adata.obs_names[cells], manager.fingerprints[cells])
+
+    def _note_cells(self) -> None:
+        """Note by what the cells of the table, which are those at hand, can be recognised."""
+        self.cell_names_ = np.asarray(self.adata.obs_names, dtype=str)
+        self.cell_fingerprints_ = self.adata_manager.fingerprints
 
     # Whoever asks may have turned gradients off, without which nothing can be found.
     @torch.inference_mode(False)
     @torch.enable_grad()
     def _representation(
-        self, manager: CellManager, indices: Sequence[int] | None, batch_size: int | None
+        self,
+        manager: CellManager,
+        indices: Sequence[int] | np.ndarray | None,
+        batch_size: int | None,
     ) -> tuple[np.ndarray, Tensor]:
         """Positions of the asked cells and their rows, on the CPU."""
         n_obs = manager.adata.n_obs
@@ -109,6 +122,7 @@ class CellsMixin(BaseModelClass):
         """Learn what else there is to learn from the training cells; for parts to extend."""
 
     def _place_query(self, max_epochs: int | None, batch_size: int) -> None:
+        """What training is for a model of new cells; in :class:`QueryMixin`."""
         raise NotImplementedError
 
     def _infer(
@@ -124,10 +138,18 @@ class CellsMixin(BaseModelClass):
         batches = manager.batches(cells, _size(batch_size))
         return infer_representations(seen.module, map(seen.batch, batches), **how)
 
+    def _infer_rows(self, cells: np.ndarray, **how: Any) -> None:
+        """Give cells of the table the representation that any new cell gets."""
+        if len(cells):
+            found = self._infer(self.adata_manager, cells, **how)
+            table = self.module.representations.z
+            with torch.no_grad():
+                table[torch.from_numpy(cells).to(table.device)] = found.to(table.device)
+
     def _decoded(
         self,
         manager: CellManager,
-        indices: Sequence[int] | None,
+        indices: Sequence[int] | np.ndarray | None,
         batch_size: int | None,
     ) -> Iterator[tuple[dict[str, Any], Tensor]]:
         """Minibatches of the asked cells, each with its rows, on the module's device."""
@@ -136,15 +158,20 @@ class CellsMixin(BaseModelClass):
 
     @torch.no_grad()
     def _whole_libraries(
-        self, manager: CellManager, indices: Sequence[int] | None, batch_size: int | None
+        self,
+        manager: CellManager,
+        indices: Sequence[int] | np.ndarray | None,
+        batch_size: int | None,
     ) -> np.ndarray:
         """Libraries of the asked cells, as if all features had been measured in them."""
         module = self.module
         library_nm = manager.libraries[as_positions(indices, manager.adata.n_obs)].copy()
         n_features = self.summary.n_features
         incomplete = {m: at for m, at in manager.observed.items() if len(at) < n_features[m]}
+        if not incomplete:
+            return library_nm
         first = 0
-        for batch, w in self._decoded(manager, indices, batch_size) if incomplete else ():
+        for batch, w in self._decoded(manager, indices, batch_size):
             here = slice(first, first + len(w))
             first = here.stop
             logits = module.generative(w, batch["continuous"], list(incomplete))["logits"]
@@ -169,8 +196,17 @@ def _size(batch_size: int | None) -> int:
     return settings.batch_size if batch_size is None else positive_int("batch_size", batch_size)
 
 
-def as_positions(indices: Sequence[int] | Sequence[bool] | None, n_obs: int) -> np.ndarray:
-    """Positions of the cells that a user asked for.
+def as_positions(
+    indices: Sequence[int] | Sequence[bool] | np.ndarray | None, n_obs: int
+) -> np.ndarray:
+    """Positions of the cells that a user asked for, shape ``(n,)``.
+
+    Parameters
+    ----------
+    indices
+        Positions, which may count from the end, or a mask; all cells if `None`.
+    n_obs
+        Number of cells that there are.
 
     Raises
     ------

@@ -103,8 +103,7 @@ class LegacyMixin(TrainingMixin):
         check_state(checkpoint.file, state, self.module.state_dict())
         self.module.load_state_dict(state, strict=False)
         self.module.eval()
-        self.cell_names_ = np.asarray(self.adata.obs_names, dtype=str)
-        self.cell_fingerprints_ = self.adata_manager.fingerprints
+        self._note_cells()
         others = np.ones(self.adata.n_obs, dtype=bool)
         table = self.module.representations.z
         for part, w in checkpoint.representations.items():

@@ -8,14 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-import torch
 from anndata import AnnData
 from lightning.fabric.utilities import move_data_to_device
 from mudata import MuData
 from scvi import settings
 
-from multiDGD.data import check_features, logger
-from multiDGD.data._checks import check_names
+from multiDGD.data import check_features, check_names, logger
 from multiDGD.module import Restriction, add_categories
 from multiDGD.train import learn_categories
 
@@ -276,12 +274,8 @@ class QueryMixin(CellsMixin):
         losses = learn_categories(seen.module, batches, new, n_epochs=max_epochs)
         self._inferred.clear()
         n_obs = manager.adata.n_obs
-        found = self._infer(manager, np.arange(n_obs))
-        table = self.module.representations.z
-        with torch.no_grad():
-            table.copy_(found)
-        self.cell_names_ = np.asarray(manager.adata.obs_names, dtype=str)
-        self.cell_fingerprints_ = manager.fingerprints
+        self._infer_rows(np.arange(n_obs))
+        self._note_cells()
         self.train_indices_ = np.arange(n_obs)
         self.validation_indices_ = self.test_indices_ = np.arange(0)
         per_cell = pd.DataFrame({"train_loss": np.array(losses) / max(len(chosen), 1)})

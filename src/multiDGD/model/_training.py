@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from scipy import sparse
 from scvi import settings
 from scvi.train import TrainRunner
 
@@ -93,6 +95,11 @@ class TrainingMixin(CellsMixin):
         ------
         ValueError
             If an argument cannot be used, before any training.
+
+        Examples
+        --------
+        >>> model.train()  # doctest: +SKIP
+        >>> model.train(max_epochs=100, plan_kwargs={"lr": 1e-3})  # doctest: +SKIP
         """
         if self.adata is None:
             raise ValueError("The model was loaded without data: load it with `adata` to train.")
@@ -121,8 +128,7 @@ class TrainingMixin(CellsMixin):
             self._start("spectral" if start is None else start, splitter.train_idx)
         else:
             self._take_over()
-        self.cell_names_ = np.asarray(self.adata.obs_names, dtype=str)
-        self.cell_fingerprints_ = self.adata_manager.fingerprints
+        self._note_cells()
 
         plan = MultiDGDTrainingPlan(self.module, **(plan_kwargs or {}))
         if max_epochs is None:
@@ -174,14 +180,6 @@ class TrainingMixin(CellsMixin):
         self._infer_rows(np.flatnonzero(~is_train & lacks), n_starts=3)
         self._infer_rows(np.flatnonzero(is_train & lacks), n_starts=3, use_labels=True)
 
-    def _infer_rows(self, cells: np.ndarray, **how: Any) -> None:
-        """Give cells the representation that any new cell gets."""
-        if len(cells):
-            found = self._infer(self.adata_manager, cells, **how)
-            table = self.module.representations.z
-            with torch.no_grad():
-                table[torch.from_numpy(cells).to(table.device)] = found.to(table.device)
-
     def _take_over(self) -> None:
         """Give the table a row for each cell at hand, which need not be those of before."""
         _, w = self._representation(self.adata_manager, None, None)
@@ -190,6 +188,7 @@ class TrainingMixin(CellsMixin):
             self.module.representations.z.copy_(w)
 
     def _start(self, start: str | np.ndarray, train_cells: np.ndarray) -> None:
+        """Learn scales of the training cells, then put cells and mixtures where training begins."""
         manager: CellManager = self.adata_manager
         dataset = manager.create_torch_dataset()
         supervised = isinstance(self.module.mixture, GaussianMixtureSupervised)
@@ -202,39 +201,46 @@ class TrainingMixin(CellsMixin):
             )
         }
         self._standardize(dataset, train_cells)
-        n_cells, n_latent = len(dataset), self.module.n_latent
         if isinstance(start, str) and start == "zero":
             start_from_zero(self.module)
-            self.is_started_ = True
-            return
-        counts = {m: manager.matrix(m) for m in self.module.modalities}
+        else:
+            counts = {m: manager.matrix(m) for m in self.module.modalities}
+            start_from_embedding(
+                self.module,
+                self._embedding(start, counts, train_cells),
+                counts,
+                train_cells=train_cells,
+                labels=dataset.labels,
+                covariates=dataset.covariates,
+                seed=settings.seed or 0,
+            )
+        self.is_started_ = True
+
+    def _embedding(
+        self,
+        start: str | np.ndarray,
+        counts: Mapping[str, sparse.csr_matrix],
+        train_cells: np.ndarray,
+    ) -> np.ndarray:
+        """Where representations start: at the spectral embedding, or where the user says."""
+        shape = (self.adata_manager.adata.n_obs, self.module.n_latent)
         if isinstance(start, str):
             if start != "spectral":
                 raise ValueError(
                     f"`start` must be 'spectral', 'zero' or an array, found {start!r}."
                 )
-            fit_cells = np.zeros(n_cells, dtype=bool)
+            fit_cells = np.zeros(shape[0], dtype=bool)
             fit_cells[train_cells] = True
-            embedding = embed_cells(manager, counts, n_latent, fit_cells)
-        else:
-            embedding = np.asarray(start)
-            if embedding.shape != (n_cells, n_latent) or not np.isfinite(embedding).all():
-                raise ValueError(
-                    f"`start` must be finite and of shape {(n_cells, n_latent)}, found "
-                    f"{embedding.shape}."
-                )
-        start_from_embedding(
-            self.module,
-            embedding,
-            counts,
-            train_cells=train_cells,
-            labels=dataset.labels,
-            covariates=dataset.covariates,
-            seed=settings.seed or 0,
-        )
-        self.is_started_ = True
+            return embed_cells(self.adata_manager, counts, shape[1], fit_cells)
+        embedding = np.asarray(start)
+        if embedding.shape != shape or not np.isfinite(embedding).all():
+            raise ValueError(
+                f"`start` must be finite and of shape {shape}, found {embedding.shape}."
+            )
+        return embedding
 
     def _standardize(self, dataset: CellDataset, train_cells: np.ndarray) -> None:
+        """Note mean and scale of the training cells' continuous covariates."""
         values = torch.from_numpy(dataset.continuous[train_cells])
         if values.shape[1]:
             scale = values.std(0, correction=0)
