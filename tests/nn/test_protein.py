@@ -223,3 +223,13 @@ def test_other_likelihoods_need_no_stand_in():
     for name in ("nb", "poisson", "bernoulli"):
         likelihood = get_likelihood(name)(2)
         assert likelihood.unimodal() is likelihood
+
+
+def test_elasticities_are_derivatives_of_the_log_means(protein):
+    log_mean = (
+        torch.linspace(-4, 9, 60, dtype=torch.float64)[:, None].repeat(1, 5).requires_grad_()
+    )
+    at = protein._at(log_mean)
+    for component in (0, 1):
+        (slope,) = torch.autograd.grad(at.log_mean[component].sum(), log_mean, retain_graph=True)
+        torch.testing.assert_close(at.elasticity[component], slope)
