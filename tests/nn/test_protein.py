@@ -39,7 +39,7 @@ def scipy_pmf(protein, x, mean):
 
 
 def as_soft_as_can_be(protein):
-    """Sharpness 1, at which the formulas are totalVI's."""
+    """Sharpness 1, at which shares and means are simple fractions."""
     protein.logit_sharpness.data.fill_(-torch.inf)
     return protein
 

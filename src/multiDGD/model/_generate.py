@@ -63,11 +63,10 @@ class GenerationMixin(DecodingMixin):
 
         A component is drawn by its weight, and a representation as its training cells are spread
         around its mean (with the component's own variances in the weight of 5 cells). What is not
-        given, the
-        categories of covariates, continuous covariates and the total counts of all modalities
-        together, is that of a training cell of the same component, so that depths are those of
-        the type and the place, and remain correlated. Counts follow from the likelihoods, given
-        that they add up to these totals (within 2 %, where 50 draws find such a cell).
+        given, the categories of covariates, continuous covariates and the total counts of all
+        modalities together, is that of a training cell of the same component, so that depths are
+        those of the type and the place, and remain correlated. Counts follow from the likelihoods,
+        given that they add up to these totals (within 2 %, where 50 draws find such a cell).
 
         Parameters
         ----------

@@ -132,8 +132,9 @@ class PosteriorMixin(CellsMixin):
     ) -> Iterator[tuple[Iterable[DecoderInput], nn.Linear]]:
         """What to decode, in minibatches, and by which output layer.
 
-        That is once the estimate, or each of ``n_samples`` draws from the posterior. Draws depend on ``scvi.settings.seed``. Those of the layer are the same whatever cells are
-        asked about, so that cells can be compared.
+        That is once the estimate, or each of ``n_samples`` draws from the posterior. Draws depend
+        on ``scvi.settings.seed``. Those of the layer are the same whatever cells are asked about, so
+        that cells can be compared.
         """
         head = self.module.decoder.head(modality).output
         if n_samples is None:
