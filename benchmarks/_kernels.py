@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from _timing import device
 from torch import Tensor, nn
 
 from multiDGD.nn import Counts
@@ -14,7 +15,8 @@ def random_counts(n: int, f: int, density: float, seed: int = 0) -> Counts:
     """Counts of which this share is not zero, at random places."""
     generator = torch.Generator().manual_seed(seed)
     x = (torch.rand(n, f, generator=generator) < density).float()
-    return Counts.from_dense(x * torch.poisson(torch.full((n, f), 1.5), generator).clamp(min=1))
+    x *= torch.poisson(torch.full((n, f), 1.5), generator).clamp(min=1)
+    return Counts.from_dense(x.to(device()))
 
 
 def dense_log_prob(logits_nf: Tensor, x_nf: Tensor, library_n: Tensor, log_r_f: Tensor) -> Tensor:
@@ -41,8 +43,9 @@ def bare_products(decoder: nn.Module, n: int) -> Callable[[], None]:
     work = []
     for layer in decoder.modules():
         if isinstance(layer, nn.Linear):
-            weight = layer.weight.detach()
-            x, out = torch.randn(n, weight.shape[1]), torch.randn(n, weight.shape[0])
+            weight = layer.weight.detach().to(device())
+            x = torch.randn(n, weight.shape[1], device=device())
+            out = torch.randn(n, weight.shape[0], device=device())
             work.append((x, weight, out, torch.empty_like(x), torch.empty_like(weight)))
 
     def run() -> None:

@@ -20,10 +20,10 @@ def write(path: Path, new: list[Row], order: list[str]) -> list[Row]:
     return rows
 
 
-def page(rows: list[Row]) -> str:
+def page(rows: list[Row], stem: str) -> str:
     """The table as a Markdown file, and where its rows were taken."""
     return (
-        "# Speed\n\nWritten by `python benchmarks/speed.py --out benchmarks/results/speed.json`; "
+        f"# Speed\n\nWritten by `python benchmarks/speed.py --out benchmarks/results/{stem}.json`; "
         "README.md explains the\nrows. Medians, wall time first and processor time in brackets; "
         "ratios with the least and largest\nof the repeats.\n\n"
         f"{table(rows)}\n\n## Taken on\n\n{taken_on(rows)}\n"
@@ -43,9 +43,9 @@ def taken_on(rows: list[Row]) -> str:
 
 def write_pages(out: Path, rows: list[Row]) -> None:
     """The table beside the folder of ``out``, and the machine in the README there."""
-    out.parent.with_name(f"{out.stem}.md").write_text(page(rows))
+    out.parent.with_name(f"{out.stem}.md").write_text(page(rows, out.stem))
     readme = out.parent.with_name("README.md")
-    if readme.exists():
+    if readme.exists() and out.stem == "speed":
         head, marker, tail = readme.read_text().partition(TAKEN_ON)
         if marker:
             _, _, after = tail.split("\n\n", 2)

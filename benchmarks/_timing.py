@@ -22,7 +22,9 @@ class Seconds(NamedTuple):
 
     @classmethod
     def now(cls) -> Seconds:
-        """Both clocks."""
+        """Both clocks, when all that was asked of the device is done."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         return cls(time.perf_counter(), time.process_time())
 
     def since(self, start: Seconds) -> Seconds:
@@ -134,6 +136,11 @@ class Row:
         return cls(**kept)
 
 
+def device() -> torch.device:
+    """Where models train by default: on a CUDA device if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 HEAD = ["case", "work", "against", "ours", "other", "ratio, wall", "ratio, cpu", "asked", "note"]
 
 
@@ -144,7 +151,7 @@ def table(rows: list[Row]) -> str:
 
 
 def machine() -> str:
-    """Processor, cores, torch and its threads, in one line."""
+    """CUDA device if there is one, processor, cores, torch and its threads, in one line."""
     model = platform.processor() or platform.machine()
     flags = ""
     info = Path("/proc/cpuinfo")
@@ -159,7 +166,8 @@ def machine() -> str:
         flags = " with " + "/".join(
             f for f in ("avx512f", "avx512_bf16", "amx_bf16") if f in known
         )
+    accelerator = f"{torch.cuda.get_device_name()}; " if torch.cuda.is_available() else ""
     return (
-        f"{model}{flags}, {os.cpu_count()} cores, torch {torch.__version__}, "
+        f"{accelerator}{model}{flags}, {os.cpu_count()} cores, torch {torch.__version__}, "
         f"{torch.get_num_threads()} thread(s)"
     )

@@ -55,8 +55,9 @@ def main() -> None:
     )
     profiler = StepProfiler(3, options.steps)
     _steps.train(_steps.multidgd(data), profiler, precision=options.precision)
+    clock = "device" if torch.cuda.is_available() else "cpu"
     table = profiler.profiler.key_averages().table(
-        sort_by="self_cpu_time_total", row_limit=options.rows, max_name_column_width=50
+        sort_by=f"self_{clock}_time_total", row_limit=options.rows, max_name_column_width=50
     )
     print(table)
 

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import scvi
@@ -30,7 +31,7 @@ from _quality_time import finals, time_to
 from _simulated import many, read, wide
 from _speed_pages import write, write_pages
 from _steps import block, epoch, multidgd, multivi, stepper, totalvi
-from _timing import Row, Seconds, alternate, table, timed
+from _timing import Row, Seconds, alternate, device, table, timed
 from threadpoolctl import threadpool_limits
 
 from multiDGD.nn import NegativeBinomial, Workspace
@@ -126,8 +127,8 @@ def _likelihood(
     f = f // 40 if o.tiny else f
     counts = random_counts(128, f, density)
     x_nf = counts.to_dense()
-    nb = NegativeBinomial(f)
-    logits = torch.randn(128, f).requires_grad_()
+    nb = NegativeBinomial(f).to(device())
+    logits = torch.randn(128, f, device=device()).requires_grad_()
     workspace = Workspace()
 
     def ours() -> torch.Tensor:
@@ -166,6 +167,32 @@ def likelihood_wide(o: Options) -> Iterator[Row]:
 def likelihood_snareseq(o: Options) -> Iterator[Row]:
     """The same at 25,734 features and 0.4 %."""
     yield from _likelihood("likelihood-snareseq", 25_734, 0.004, None, o)
+
+
+def likelihood_vs_copy(o: Options) -> Iterator[Row]:
+    """NB likelihood and derivatives against reading the logits and writing as much once."""
+    f = 116_000 // (40 if o.tiny else 1)
+    counts = random_counts(128, f, 0.03)
+    nb = NegativeBinomial(f).to(device())
+    logits = torch.randn(128, f, device=device()).requires_grad_()
+    target, workspace = torch.empty_like(logits), Workspace()
+    found = alternate(
+        {
+            "ours": lambda: timed(lambda: nb.log_prob(logits, counts, workspace), 10),
+            "copy": lambda: timed(lambda: target.copy_(logits.detach()), 10),
+        },
+        o.repeats,
+    )
+    size = 2 * target.nbytes / median(s.wall for s in found["copy"]) / 1e9
+    yield Row(
+        "likelihood-vs-copy",
+        f"NB value and derivatives, 128 x {f:,} at 3 %",
+        "copy of as many logits",
+        found["ours"],
+        found["copy"],
+        at_most=True,
+        note=f"the copy moves {size:,.0f} GB/s",
+    )
 
 
 def step_vs_matmul(o: Options) -> Iterator[Row]:
@@ -307,6 +334,7 @@ CASES: dict[str, Callable[[Options], Iterator[Row]]] = {
         epoch_pbmc10k,
         likelihood_wide,
         likelihood_snareseq,
+        likelihood_vs_copy,
         time_to_quality,
         time_to_quality_snareseq,
         step_vs_matmul,

@@ -1,7 +1,7 @@
 """Distributions of counts given the decoder's logits, one to a file.
 
-Every module of this folder is imported and every :class:`Likelihood` in it is known by its
-``name``, so a new likelihood is a new file and nothing else.
+Every module of this folder whose name has no underscore in front is imported and every
+:class:`Likelihood` in it is known by its ``name``, so a new likelihood is a new file and nothing else.
 """
 
 import importlib
@@ -14,7 +14,8 @@ from .poisson import Poisson
 from .protein import Protein
 
 for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+    if not _module.name.startswith("_"):
+        importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
     "Bernoulli",

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from . import _fused
+from . import _device, _fused
 from ._base import Likelihood
 from ._gamma import log_rising, rising_slope
 from ._rows import Rows
@@ -108,9 +108,11 @@ class NegativeBinomialTerms(Terms):
         self._by_r = torch.zeros_like(self.scale_f)
 
     def evaluate(self, rows: Rows) -> None:
-        """In one compiled pass where there is one."""
+        """In one compiled pass, or a few kernels, where they are to be had."""
         if _fused.can_evaluate(rows):
             self._by_r += _fused.evaluate(rows, self.scale_f)
+        elif _device.can_evaluate(rows):
+            self._by_r += _device.evaluate(rows, self.scale_f, self.learned)
         else:
             super().evaluate(rows)
 

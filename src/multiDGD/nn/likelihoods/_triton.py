@@ -1,0 +1,240 @@
+"""What Triton compiles to kernels of a CUDA device for the negative binomial's rows.
+
+The mathematics is that of ``_compiled.py``, one program a row or a block where there one loop was.
+"""
+
+# mypy: ignore-errors
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ._rows import Rows
+
+_BLOCK = tl.constexpr(1024)
+_ROWS = tl.constexpr(16)
+# Below every logit, and finite: differences of two of them are 0.
+_LOWEST = tl.constexpr(-1e30)
+_TINY = tl.constexpr(1e-30)
+# Up to here a product costs less than logarithms of gamma functions.
+_PRODUCT = tl.constexpr(12)
+_LARGEST = tl.constexpr(1e38)
+_HALF_LOG_2_PI = tl.constexpr(0.9189385332046727)
+
+
+@triton.jit
+def _log1p(m):
+    u = 1.0 + m
+    return tl.where(u == 1.0, m, tl.log(u) * (m / (u - 1.0)))
+
+
+@triton.jit
+def _stirling(z):
+    """``log Gamma(z) - log(2 pi) / 2`` and its derivative, for z of 8 or more."""
+    w = 1 / (z * z)
+    value = (z - 0.5) * tl.log(z) - z + (1 / 12 - w * (1 / 360 - w / 1260)) / z
+    by_z = tl.log(z) - 0.5 / z - w * (1 / 12 - w * (1 / 120 - w / 252))
+    return value, by_z
+
+
+@triton.jit
+def _log_gamma(z):
+    product = z
+    by_z = 1 / z
+    for k in tl.static_range(1, 8):
+        product *= z + k
+        by_z += 1 / (z + k)
+    value, slope = _stirling(z + 8)
+    return value - tl.log(product), slope - by_z
+
+
+@triton.jit
+def _rising(x, r):
+    """``log [Gamma(x + r) / (Gamma(r) x!)]`` and its derivative by r."""
+    product = tl.full(x.shape, 1.0, tl.float32)
+    by_r = tl.zeros(x.shape, tl.float32)
+    for k in tl.static_range(_PRODUCT):
+        product *= tl.where(k < x, (r + k) / (k + 1), 1.0)
+        by_r += tl.where(k < x, 1 / (r + k), 0.0)
+    value = tl.log(product)
+    # Large dispersions may exceed what a product can hold.
+    is_far = (x > _PRODUCT) | (x != tl.floor(x)) | (product > _LARGEST)
+    if tl.max(is_far.to(tl.int32), 0) > 0:
+        x_64, r_64 = x.to(tl.float64), r.to(tl.float64)
+        above, by_above = _log_gamma(x_64 + r_64)
+        below, by_below = _log_gamma(r_64)
+        factorial, _ = _log_gamma(x_64 + 1)
+        far = above - below - factorial - _HALF_LOG_2_PI
+        value = tl.where(is_far, far.to(tl.float32), value)
+        by_r = tl.where(is_far, (by_above - by_below).to(tl.float32), by_r)
+    return value, by_r
+
+
+@triton.jit
+def _values(
+    logits,
+    shift,
+    scale,
+    library,
+    weight,
+    start,
+    columns,
+    values,
+    n_features,
+    value,
+    by_mean,
+    log_factor,
+    slope,
+    by_scale,
+    LEARNED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """One row: its value, what its gradient needs, and the non-zeros' slopes."""
+    row = tl.program_id(0)
+    logits += row.to(tl.int64) * n_features
+    lanes = tl.arange(0, BLOCK)
+    largest = tl.full((BLOCK,), _LOWEST, tl.float32)
+    total = tl.zeros((BLOCK,), tl.float32)
+    for first in range(0, n_features, BLOCK):
+        at = first + lanes
+        inside = at < n_features
+        x = tl.load(logits + at, mask=inside, other=_LOWEST).to(tl.float32)
+        x += tl.load(shift + at, mask=inside, other=0.0)
+        higher = tl.maximum(largest, x)
+        r = tl.load(scale + at, mask=inside, other=0.0)
+        total = total * tl.exp(largest - higher) + r * tl.exp(x - higher)
+        largest = higher
+    top = tl.max(largest, 0)
+    library_i = tl.load(library + row)
+    log_factor_i = tl.log(library_i / tl.sum(total * tl.exp(largest - top), 0)) - top
+
+    value_i = tl.zeros((BLOCK,), tl.float32)
+    by_mean_i = tl.zeros((BLOCK,), tl.float32)
+    for first in range(0, n_features, BLOCK):
+        at = first + lanes
+        inside = at < n_features
+        x = tl.load(logits + at, mask=inside, other=_LOWEST).to(tl.float32)
+        m = tl.exp(x + tl.load(shift + at, mask=inside, other=0.0) + log_factor_i)
+        r = tl.load(scale + at, mask=inside, other=0.0)
+        value_i -= r * _log1p(m)
+        by_mean_i += r * (m / (1 + m))
+
+    weight_i = tl.load(weight + row)
+    end = tl.load(start + row + 1)
+    for first in range(tl.load(start + row), end, BLOCK):
+        z = first + lanes
+        inside = z < end
+        j = tl.load(columns + z, mask=inside, other=0)
+        x = tl.load(values + z, mask=inside, other=0.0)
+        r = tl.load(scale + j, mask=inside, other=1.0)
+        log_ratio = tl.load(logits + j, mask=inside, other=0.0).to(tl.float32)
+        log_ratio += tl.load(shift + j, mask=inside, other=0.0) + log_factor_i
+        log_ratio = tl.where(inside, log_ratio, 0.0)
+        rising, by_r = _rising(x, r)
+        m = tl.exp(-tl.abs(log_ratio))
+        value_i += rising - x * (_log1p(m) - tl.minimum(log_ratio, 0.0))
+        slope_z = x * tl.where(log_ratio < 0, 1.0, m) / (1 + m)
+        by_mean_i -= slope_z
+        tl.store(slope + z, slope_z, mask=inside)
+        if LEARNED:
+            tl.atomic_add(by_scale + j, weight_i * (by_r - slope_z / r), mask=inside)
+    tl.store(value + row, tl.sum(value_i, 0))
+    tl.store(by_mean + row, tl.sum(by_mean_i, 0) / tl.maximum(library_i, _TINY))
+    tl.store(log_factor + row, log_factor_i)
+
+
+@triton.jit
+def _derivatives(
+    logits,
+    shift,
+    scale,
+    weight,
+    n_cells,
+    n_features,
+    by_mean,
+    log_factor,
+    by_scale,
+    gradient,
+    LEARNED: tl.constexpr,
+    WANTED: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """A block of features in some rows: what all counts would give if they were zero."""
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < n_features
+    shift_f = tl.load(shift + at, mask=inside, other=_LOWEST)
+    r = tl.load(scale + at, mask=inside, other=0.0)
+    total = tl.zeros((BLOCK,), tl.float32)
+    for k in range(ROWS):
+        row = tl.program_id(1).to(tl.int64) * ROWS + k
+        here = inside & (row < n_cells)
+        place = row * n_features + at
+        x = tl.load(logits + place, mask=here, other=0.0).to(tl.float32)
+        m = tl.exp(x + shift_f + tl.load(log_factor + row, mask=row < n_cells, other=_LOWEST))
+        share = m / (1 + m)
+        if LEARNED:
+            weight_i = tl.load(weight + row, mask=row < n_cells, other=0.0)
+            total += weight_i * (share - _log1p(m))
+        if WANTED:
+            by_mean_i = tl.load(by_mean + row, mask=row < n_cells, other=0.0)
+            tl.store(gradient + place, r * (m * by_mean_i - share), mask=here)
+    if LEARNED:
+        tl.atomic_add(by_scale + at, total, mask=inside)
+
+
+@triton.jit
+def _add(gradient, rows, columns, slope, n_nonzeros, n_features, BLOCK: tl.constexpr):
+    """The non-zeros' part of the gradient; no two of them share a place."""
+    z = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = z < n_nonzeros
+    place = tl.load(rows + z, mask=inside, other=0) * n_features
+    place += tl.load(columns + z, mask=inside, other=0)
+    x = tl.load(gradient + place, mask=inside, other=0.0).to(tl.float32)
+    tl.store(gradient + place, x + tl.load(slope + z, mask=inside, other=0.0), mask=inside)
+
+
+def fill(rows: Rows, scale_f: Tensor, start: Tensor, by_scale_f: Tensor, learned: bool) -> None:
+    """Fill what is wanted of a minibatch.
+
+    Parameters
+    ----------
+    rows
+        The minibatch, with the shift less ``log(scale_f)``; everything contiguous.
+    scale_f
+        The dispersions r, shape ``(f,)``.
+    start
+        First non-zero of each row and of one more, shape ``(n + 1,)``.
+    by_scale_f
+        Where the weighted derivatives by r are added, shape ``(f,)``.
+    learned
+        Whether they are wanted.
+    """
+    counts, logits, gradient = rows.counts, rows.logits_nf, rows.gradient_nf
+    n, f = logits.shape
+    n_nonzeros = len(rows.values)
+    by_mean, log_factor = rows.library_n.new_empty(2, n)
+    slope = rows.values.new_empty(n_nonzeros)
+    shift = rows.shift_f
+    _values[(n,)](
+        *(logits, shift, scale_f, rows.library_n, rows.weight_n, start, counts.columns),
+        *(rows.values, f, rows.value_n, by_mean, log_factor, slope, by_scale_f),
+        LEARNED=learned,
+        BLOCK=_BLOCK.value,
+    )
+    if gradient is None and not learned:
+        return
+    block = _BLOCK.value // 4
+    _derivatives[(triton.cdiv(f, block), triton.cdiv(n, _ROWS.value))](
+        *(logits, shift, scale_f, rows.weight_n, n, f, by_mean, log_factor, by_scale_f),
+        logits if gradient is None else gradient,
+        LEARNED=learned,
+        WANTED=gradient is not None,
+        ROWS=_ROWS.value,
+        BLOCK=block,
+    )
+    if gradient is not None and n_nonzeros:
+        _add[(triton.cdiv(n_nonzeros, _BLOCK.value),)](
+            *(gradient, counts.rows, counts.columns, slope, n_nonzeros, f), BLOCK=_BLOCK.value
+        )

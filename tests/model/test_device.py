@@ -1,0 +1,152 @@
+"""Models on a CUDA device: trained there, and asked there as on the CPU."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scvi
+from tests.model.fitting import fitted, renamed_mudata
+
+from multiDGD import MultiDGD
+from multiDGD.datasets import simulate_multiome
+
+pytestmark = pytest.mark.gpu
+
+GPU = {"accelerator": "gpu", "devices": 1}
+
+
+@pytest.fixture(scope="module")
+def simulation():
+    return simulate_multiome(300, n_genes=60, n_peaks=120, density=0.2, seed=0)
+
+
+@pytest.fixture(scope="module")
+def both(simulation, tmp_path_factory):
+    """One model, trained on the device, there and on the CPU; and cells it does not know."""
+    setup = {"labels_key": "cell_type", "batch_key": "batch"}
+    train = {"max_epochs": 30, "batch_size": 64, **GPU}
+    trained = fitted(simulation, {"n_latent": 8}, train, **setup)
+    assert trained.module.device.type == "cuda"
+    folder = tmp_path_factory.mktemp("model") / "saved"
+    trained.save(folder)
+    models = {
+        name: MultiDGD.load(folder, adata=simulation, accelerator=name) for name in ("gpu", "cpu")
+    }
+    assert models["gpu"].module.device.type == "cuda"
+    assert models["cpu"].module.device.type == "cpu"
+    return models, renamed_mudata(simulation[:50].copy(), "new")
+
+
+def numbers(found):
+    """Everything that is a number in an answer, as one array."""
+    if isinstance(found, pd.DataFrame):
+        return found.select_dtypes("number").to_numpy(dtype=float)
+    if isinstance(found, dict):
+        return np.concatenate([np.ravel(numbers(v)) for v in found.values()])
+    if isinstance(found, tuple):
+        return np.concatenate([np.ravel(numbers(v)) for v in found])
+    return np.asarray(found, dtype=float)
+
+
+ANSWERS = {
+    "places": lambda m, new: m.get_latent_representation(),
+    "places of new cells": lambda m, new: m.get_latent_representation(new),
+    "their uncertainty": lambda m, new: m.get_latent_representation(new, return_dist=True),
+    "covariates": lambda m, new: m.get_covariate_representation("batch", new),
+    "components": lambda m, new: m.get_cluster_assignments(new, soft=True),
+    "labels": lambda m, new: m.predict(new, soft=True),
+    "expression": lambda m, new: m.get_normalized_expression(new, modality="rna"),
+    "in another batch": lambda m, new: m.get_normalized_expression(
+        new, modality="atac", transform_batch="batch_1", library_size="latent"
+    ),
+    "accessibility": lambda m, new: m.get_accessibility_estimates(new, modality="atac"),
+    "errors": lambda m, new: m.get_reconstruction_error(new),
+    "imputed": lambda m, new: m.impute(new, modality="atac"),
+    "components' summary": lambda m, new: m.get_component_summary()[["weight", "n_cells"]],
+}
+
+
+@pytest.mark.parametrize("what", ANSWERS)
+def test_answers_do_not_depend_on_the_device(both, what):
+    models, new = both
+    found, expected = (numbers(ANSWERS[what](models[name], new)) for name in ("gpu", "cpu"))
+    assert np.isfinite(found).all()
+    # New cells are placed to within a tolerance, so what is said of them is not the same to all digits.
+    np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.02 * np.abs(expected).max())
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9999
+
+
+DRAWN = {
+    "intervals": lambda m, data: m.get_expression_interval(data[:20], modality="rna")[1],
+    "differences": lambda m, data: m.differential_expression(
+        modality="rna", groupby="cell_type", group1=data.obs["cell_type"].iloc[0]
+    )["lfc_mean"].sort_index(),
+    "perturbation": lambda m, data: m.perturb(
+        "gene_0", modality="rna", indices=range(20), n_controls=10
+    )["lfc"].sort_index(),
+    "links": lambda m, data: m.gene2peak("gene_0", n_controls=10)["association"].sort_index(),
+    "typicality": lambda m, data: m.get_typicality(as_quantile=False),
+    "drawn cells": lambda m, data: m.sample(400, seed=0)["rna"].X.mean(0),
+    "drawn counts": lambda m, data: (
+        m.posterior_predictive_sample(indices=range(40))["rna"].todense().mean(0)
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DRAWN)
+def test_what_is_drawn_is_alike(both, simulation, what):
+    models, _ = both
+    found, expected = (np.ravel(DRAWN[what](models[d], simulation)) for d in ("gpu", "cpu"))
+    assert np.isfinite(found).all()
+    assert np.corrcoef(found, expected)[0, 1] > 0.95
+
+
+def test_counts_kept_there_train_the_same_model(simulation):
+    tables = []
+    for keep_on_device in (False, True):
+        scvi.settings.seed = 0
+        model = fitted(simulation, train={"keep_on_device": keep_on_device, **GPU})
+        tables.append(model.get_latent_representation())
+    np.testing.assert_allclose(*tables, atol=1e-3)
+
+
+def test_training_ends_where_the_cpu_ends(bmmc_multiome):
+    """Same data, split and start: the losses of unseen cells agree."""
+    losses = {}
+    for accelerator in ("gpu", "cpu"):
+        scvi.settings.seed = 0
+        train = {"max_epochs": 20, "batch_size": 50, "accelerator": accelerator}
+        model = fitted(bmmc_multiome, {"n_latent": 20}, train, batch_key="batch")
+        losses[accelerator] = model.history["validation_loss"].iloc[-1, 0]
+    assert losses["gpu"] == pytest.approx(losses["cpu"], rel=0.005)
+
+
+@pytest.mark.parametrize("accelerator", ["gpu", "cpu"])
+def test_queries_of_a_new_batch(simulation, tmp_path, accelerator):
+    """Trained on either device, mapped on either."""
+    is_first = (simulation.obs["batch"] == "batch_0").to_numpy()
+    reference, query = simulation[is_first].copy(), simulation[~is_first].copy()
+    other = "cpu" if accelerator == "gpu" else "gpu"
+    reference.obs["site"] = ["a", "b"] * (reference.n_obs // 2) + ["a"] * (reference.n_obs % 2)
+    query.obs["site"] = "c"
+    model = fitted(
+        reference,
+        {"n_latent": 8},
+        {"max_epochs": 30, "batch_size": 64, "accelerator": accelerator},
+        labels_key="cell_type",
+        batch_key="site",
+    )
+    model.save(tmp_path / "reference")
+    mapped = MultiDGD.load_query_data(query, str(tmp_path / "reference"), accelerator=other)
+    mapped.train(max_epochs=5)
+    assert mapped.module.device.type == ("cuda" if other == "gpu" else "cpu")
+    truth = query.obs["cell_type"].to_numpy()
+    assert (mapped.predict() == truth).mean() > 0.9
+
+
+def test_mixed_precision_trains_there(simulation):
+    losses = {}
+    for precision in ("32-true", "bf16-mixed"):
+        scvi.settings.seed = 0
+        model = fitted(simulation, train={"max_epochs": 20, "precision": precision, **GPU})
+        losses[precision] = model.history["train_loss"].iloc[-1, 0]
+    assert losses["bf16-mixed"] == pytest.approx(losses["32-true"], rel=0.01)
