@@ -110,10 +110,12 @@ class GaussianMixtureSupervised(GaussianMixture):
         # Only the components of each point's own class: with thousands of classes (donors) the
         # full table of points and components would be mostly thrown away.
         class_n = label_n.clamp(min=0)
-        mean_nml = self._by_class(self.mean)[class_n]
-        neglogvar_nml = self._by_class(self.neglogvar)[class_n]
+        # Selected by `index_select`, whose derivative is a sum without sorting.
+        mean_nml = self._by_class(self.mean).index_select(0, class_n)
+        neglogvar_nml = self._by_class(self.neglogvar).index_select(0, class_n)
+        log_conditional_nm = self._log_conditional().index_select(0, class_n)
         log_normal_nm = log_normal(x_nl[:, None, :], mean_nml, neglogvar_nml)
-        log_density_n = (self._log_conditional()[class_n] + log_normal_nm).logsumexp(dim=1)
+        log_density_n = (log_conditional_nm + log_normal_nm).logsumexp(dim=1)
         if not bool(unlabeled_n.any()):
             return log_density_n
         return log_density_n.masked_scatter(unlabeled_n, super().log_density(x_nl[unlabeled_n]))

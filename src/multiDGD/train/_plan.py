@@ -115,7 +115,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.n_warmup_steps = n_warmup_steps
         self.hold = hold
         self.row_optimizer = RowAdam(module.representations.z, lr_representation, betas, eps)
-        self._sums: dict[str, dict[str, Any]] = {}
+        self._terms: dict[str, dict[str, list[Tensor]]] = {}
+        self._n_collected: dict[str, int] = defaultdict(int)
         self._visited: tuple[Tensor, Tensor] | None = None
 
     def configure_optimizers(self) -> dict[str, Any]:
@@ -220,22 +221,22 @@ class MultiDGDTrainingPlan(TrainingPlan):
             if not self.is_holding:
                 self.row_optimizer.step(cells, gradient, self.lr_factor_now)
 
-    @torch.no_grad()
     def _collect(self, output: LossOutput, mode: str) -> None:
-        sums = self._sums.setdefault(mode, defaultdict(float))
-        for terms in (output.reconstruction_loss, output.kl_local):
-            for name, value in terms.items():
-                sums[name] += value.detach().sum()
-        sums["reconstruction_loss"] += output.reconstruction_loss_sum.detach()
-        sums["kl_local"] += output.kl_local_sum.detach()
-        sums["n_cells"] += output.n_obs_minibatch
-        sums["kl_global"] = output.kl_global_sum.detach()
+        # Added up when the epoch ends: a device would start a kernel for every addition.
+        terms = self._terms.setdefault(mode, defaultdict(list))
+        for of_cells in (output.reconstruction_loss, output.kl_local):
+            for name, value_n in of_cells.items():
+                terms[name].append(value_n.detach())
+        terms["reconstruction_loss"].append(output.reconstruction_loss_sum.detach()[None])
+        terms["kl_local"].append(output.kl_local_sum.detach()[None])
+        terms["kl_global"] = [output.kl_global_sum.detach()[None]]
+        self._n_collected[mode] += output.n_obs_minibatch
 
     def _log_epoch(self, mode: str) -> None:
-        sums = self._sums.pop(mode, None)
-        if sums is None:
+        terms, n_cells = self._terms.pop(mode, None), self._n_collected.pop(mode, 0)
+        if terms is None:
             return
-        n_cells = sums.pop("n_cells")
+        sums = {name: torch.cat(values).sum() for name, values in terms.items()}
         prior = sums.pop("kl_global")
         means = {name: value / n_cells for name, value in sums.items()}
         loss = means["reconstruction_loss"] + means["kl_local"]

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from ._rows import Rows
 
-_BLOCK = tl.constexpr(1024)
-_ROWS = tl.constexpr(16)
+# What one program takes at once, and by how many warps: a row has to keep a multiprocessor busy.
+_ROW = {"BLOCK": 4096, "NONZEROS": 1024, "num_warps": 16}
+_TILE = {"ROWS": 16, "BLOCK": 256, "num_warps": 4}
+_ADD = {"BLOCK": 1024, "num_warps": 4}
 # Below every logit, and finite: differences of two of them are 0.
 _LOWEST = tl.constexpr(-1e30)
 _TINY = tl.constexpr(1e-30)
@@ -89,6 +91,7 @@ def _values(
     by_scale,
     LEARNED: tl.constexpr,
     BLOCK: tl.constexpr,
+    NONZEROS: tl.constexpr,
 ):
     """One row: its value, what its gradient needs, and the non-zeros' slopes."""
     row = tl.program_id(0)
@@ -120,10 +123,13 @@ def _values(
         value_i -= r * _log1p(m)
         by_mean_i += r * (m / (1 + m))
 
+    value_i = tl.sum(value_i, 0)
+    by_mean_i = tl.sum(by_mean_i, 0)
+
     weight_i = tl.load(weight + row)
     end = tl.load(start + row + 1)
-    for first in range(tl.load(start + row), end, BLOCK):
-        z = first + lanes
+    for first in range(tl.load(start + row), end, NONZEROS):
+        z = first + tl.arange(0, NONZEROS)
         inside = z < end
         j = tl.load(columns + z, mask=inside, other=0)
         x = tl.load(values + z, mask=inside, other=0.0)
@@ -133,14 +139,14 @@ def _values(
         log_ratio = tl.where(inside, log_ratio, 0.0)
         rising, by_r = _rising(x, r)
         m = tl.exp(-tl.abs(log_ratio))
-        value_i += rising - x * (_log1p(m) - tl.minimum(log_ratio, 0.0))
+        value_i += tl.sum(rising - x * (_log1p(m) - tl.minimum(log_ratio, 0.0)), 0)
         slope_z = x * tl.where(log_ratio < 0, 1.0, m) / (1 + m)
-        by_mean_i -= slope_z
+        by_mean_i -= tl.sum(slope_z, 0)
         tl.store(slope + z, slope_z, mask=inside)
         if LEARNED:
             tl.atomic_add(by_scale + j, weight_i * (by_r - slope_z / r), mask=inside)
-    tl.store(value + row, tl.sum(value_i, 0))
-    tl.store(by_mean + row, tl.sum(by_mean_i, 0) / tl.maximum(library_i, _TINY))
+    tl.store(value + row, value_i)
+    tl.store(by_mean + row, by_mean_i / tl.maximum(library_i, _TINY))
     tl.store(log_factor + row, log_factor_i)
 
 
@@ -221,20 +227,19 @@ def fill(rows: Rows, scale_f: Tensor, start: Tensor, by_scale_f: Tensor, learned
         *(logits, shift, scale_f, rows.library_n, rows.weight_n, start, counts.columns),
         *(rows.values, f, rows.value_n, by_mean, log_factor, slope, by_scale_f),
         LEARNED=learned,
-        BLOCK=_BLOCK.value,
+        **_ROW,
     )
     if gradient is None and not learned:
         return
-    block = _BLOCK.value // 4
-    _derivatives[(triton.cdiv(f, block), triton.cdiv(n, _ROWS.value))](
+    tiles = triton.cdiv(f, _TILE["BLOCK"]), triton.cdiv(n, _TILE["ROWS"])
+    _derivatives[tiles](
         *(logits, shift, scale_f, rows.weight_n, n, f, by_mean, log_factor, by_scale_f),
         logits if gradient is None else gradient,
         LEARNED=learned,
         WANTED=gradient is not None,
-        ROWS=_ROWS.value,
-        BLOCK=block,
+        **_TILE,
     )
     if gradient is not None and n_nonzeros:
-        _add[(triton.cdiv(n_nonzeros, _BLOCK.value),)](
-            *(gradient, counts.rows, counts.columns, slope, n_nonzeros, f), BLOCK=_BLOCK.value
+        _add[(triton.cdiv(n_nonzeros, _ADD["BLOCK"]),)](
+            *(gradient, counts.rows, counts.columns, slope, n_nonzeros, f), **_ADD
         )
