@@ -14,7 +14,7 @@ from ._rows import Rows
 
 # What one program takes at once, and by how many warps: a row has to keep a multiprocessor busy.
 _ROW = {"BLOCK": 4096, "NONZEROS": 1024, "num_warps": 16}
-_TILE = {"ROWS": 16, "BLOCK": 256, "num_warps": 4}
+_TILE = {"ROWS": 8, "BLOCK": 512, "num_warps": 4}
 _ADD = {"BLOCK": 1024, "num_warps": 4}
 # Below every logit, and finite: differences of two of them are 0.
 _LOWEST = tl.constexpr(-1e30)
