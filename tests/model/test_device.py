@@ -86,7 +86,7 @@ DRAWN = {
     "links": lambda m, data: m.gene2peak("gene_0", n_controls=10)["association"].sort_index(),
     "drawn cells": lambda m, data: m.sample(400, seed=0)["rna"].X.mean(0),
     "drawn counts": lambda m, data: (
-        m.posterior_predictive_sample(indices=range(40))["rna"].todense().mean(0)
+        m.posterior_predictive_sample(n_samples=20)["rna"].todense().mean((0, 2))
     ),
 }
 

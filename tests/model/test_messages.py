@@ -251,3 +251,23 @@ def test_counts_that_are_in_a_layer_only():
     with pytest.raises(ValueError, match=r"`X` is not there.*`layer`.*\['counts'\]"):
         MultiDGD.setup_anndata(adata)
     MultiDGD.setup_anndata(adata, layer="counts")
+
+
+@pytest.mark.parametrize("devices", [2, [0, 1], "0,1", "2"])
+def test_several_devices(devices):
+    """Which would each keep a table of their own."""
+    adata = numbered()
+    MultiDGD.setup_anndata(adata)
+    model = MultiDGD(adata, n_latent=3)
+    with pytest.raises(ValueError, match="`devices` must be one, found"):
+        model.train(accelerator="cpu", devices=devices)
+    assert not model.is_started_
+
+
+@pytest.mark.parametrize("devices", [1, "1", "auto"])
+def test_one_device(devices):
+    adata = numbered()
+    MultiDGD.setup_anndata(adata)
+    model = MultiDGD(adata, n_latent=3)
+    model.train(max_epochs=1, accelerator="cpu", devices=devices, enable_progress_bar=False)
+    assert model.is_trained

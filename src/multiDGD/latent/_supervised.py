@@ -113,9 +113,12 @@ class GaussianMixtureSupervised(GaussianMixture):
         # Selected by `index_select`, whose derivative is a sum without sorting.
         mean_nml = self._by_class(self.mean).index_select(0, class_n)
         neglogvar_nml = self._by_class(self.neglogvar).index_select(0, class_n)
-        log_conditional_nm = self._log_conditional().index_select(0, class_n)
-        log_normal_nm = log_normal(x_nl[:, None, :], mean_nml, neglogvar_nml)
-        log_density_n = (log_conditional_nm + log_normal_nm).logsumexp(dim=1)
+        log_density_nm = log_normal(x_nl[:, None, :], mean_nml, neglogvar_nml)
+        if self.Ncompperclass > 1:  # a class's only component has all of its probability
+            log_density_nm = log_density_nm + self._log_conditional().index_select(0, class_n)
+            log_density_n = log_density_nm.logsumexp(dim=1)
+        else:
+            log_density_n = log_density_nm.squeeze(1)
         if not bool(unlabeled_n.any()):
             return log_density_n
         return log_density_n.masked_scatter(unlabeled_n, super().log_density(x_nl[unlabeled_n]))

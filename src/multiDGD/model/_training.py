@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -65,7 +65,7 @@ class TrainingMixin(CellsMixin):
             Passes over the training cells. By default as many as make 1,500 steps with the
             default batch size, between 15 and 60.
         accelerator, devices
-            As :class:`lightning.pytorch.Trainer` takes them.
+            As :class:`lightning.pytorch.Trainer` takes them; one device.
         train_size
             Share of cells to train on, 0.9 by default.
         validation_size
@@ -106,6 +106,11 @@ class TrainingMixin(CellsMixin):
         positive_int("batch_size", batch_size)
         if max_epochs is not None:
             positive_int("max_epochs", max_epochs)
+        if _n_devices(devices) > 1:
+            raise ValueError(
+                f"`devices` must be one, found {devices!r}: every process would learn places of its "
+                "own. Pass `devices=1`."
+            )
         # A model of another setup that was asked in between has left its codes in the object.
         self.adata_manager.validate()
         if self.new_categories_ is not None:
@@ -246,6 +251,17 @@ class TrainingMixin(CellsMixin):
             scale = values.std(0, correction=0)
             self.module.continuous_mean.copy_(values.mean(0))
             self.module.continuous_scale.copy_(torch.where(scale > 0, scale, torch.ones(())))
+
+
+def _n_devices(devices: int | Sequence[int] | str) -> int:
+    """How many are asked for, in any of the ways in which Lightning is; 1 where it decides."""
+    if isinstance(devices, str):
+        if "," in devices:
+            devices = [int(name) for name in devices.split(",") if name.strip()]
+        else:
+            devices = int(devices) if devices.lstrip("-").isdigit() else 1
+    n = devices if isinstance(devices, int) else len(devices)
+    return torch.cuda.device_count() if n == -1 else n
 
 
 def default_max_epochs(n_cells: int) -> int:

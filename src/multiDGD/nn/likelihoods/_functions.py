@@ -139,7 +139,8 @@ def _by_parameters(
     """
     if not ctx.learned:
         return [None] * len(list(ctx.likelihood.parameters()))
-    if bool((weight_n == weight_n[:1]).all()):
+    # Those of a sum over cells are one number seen n times, which needs no look at the device.
+    if weight_n.stride() == (0,) or bool((weight_n == weight_n[:1]).all()):
         return [total * weight_n[:1].sum() for total in ctx.by_parameters]
     logits_nf, bias_f = logits()
     return sparse_log_prob(
