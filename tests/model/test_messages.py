@@ -264,6 +264,15 @@ def test_several_devices(devices):
     assert not model.is_started_
 
 
+@pytest.mark.parametrize("precision", [16, "16-mixed", "16-true", "bf16-true"])
+def test_precision_that_is_too_low(precision):
+    adata = numbered()
+    MultiDGD.setup_anndata(adata)
+    model = MultiDGD(adata, n_latent=3)
+    with pytest.raises(ValueError, match="`precision` must be '32-true' or 'bf16-mixed', found"):
+        model.train(accelerator="cpu", precision=precision)
+
+
 @pytest.mark.parametrize("devices", [1, "1", "auto"])
 def test_one_device(devices):
     adata = numbered()

@@ -111,6 +111,12 @@ class TrainingMixin(CellsMixin):
                 f"`devices` must be one, found {devices!r}: every process would learn places of its "
                 "own. Pass `devices=1`."
             )
+        precision = str(trainer_kwargs.get("precision", "32-true"))
+        if precision.startswith("16") or precision == "bf16-true":
+            raise ValueError(
+                f"`precision` must be '32-true' or 'bf16-mixed', found {precision!r}, which has no "
+                "room for the derivatives of large counts."
+            )
         # A model of another setup that was asked in between has left its codes in the object.
         self.adata_manager.validate()
         if self.new_categories_ is not None:
