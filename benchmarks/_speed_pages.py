@@ -22,8 +22,9 @@ def write(path: Path, new: list[Row], order: list[str]) -> list[Row]:
 
 def page(rows: list[Row], stem: str) -> str:
     """The table as a Markdown file, and where its rows were taken."""
+    title = "Speed on a GPU" if stem.endswith("gpu") else "Speed"
     return (
-        f"# Speed\n\nWritten by `python benchmarks/speed.py --out benchmarks/results/{stem}.json`; "
+        f"# {title}\n\nWritten by `python benchmarks/speed.py --out benchmarks/results/{stem}.json`; "
         "README.md explains the\nrows. Medians, wall time first and processor time in brackets; "
         "ratios with the least and largest\nof the repeats.\n\n"
         f"{table(rows)}\n\n## Taken on\n\n{taken_on(rows)}\n"
