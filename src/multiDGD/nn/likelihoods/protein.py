@@ -27,16 +27,18 @@ class Protein(Likelihood):
 
     .. math::
         p(x) = \pi\, NB(x; \beta, r_b) + (1 - \pi)\, NB(x; \phi, r_f),
-        \qquad \pi = \frac{1}{1 + t^2}, \quad \beta = \frac{\mu}{1 + t}, \quad
-        \phi = \mu + \frac{\mu}{t (1 + t)}, \qquad t = (\mu / b)^s
+        \qquad \pi = \frac{1}{1 + t^2}, \quad \beta = \frac{\mu}{1 + a t}, \quad
+        \phi = \mu + \frac{a \mu}{t (1 + a t)}, \qquad t = (\mu / b)^s
 
     An antibody that binds nothing is counted all the same, up to a level :math:`b_j`. What is
     expected well below it is background, with a mean :math:`\beta` that is hardly anything but
     :math:`\mu`; what is expected well above it is foreground, with a mean :math:`\phi` that is
     hardly anything but :math:`\mu` either; in between it may be one or the other (totalVI's
     mixture, with one level by feature, and a share that follows from the mean). How wide this
-    between is says the sharpness :math:`1 < s_j < 4`. The mean of the mixture is :math:`\mu`
-    throughout. Levels are in counts, at the depth of the training cells.
+    between is says the sharpness :math:`1 < s_j < 4`, and how far apart the two are there the
+    contrast :math:`0 < a_j < 1`: of a protein that is expressed at any level it tends to 0, where
+    both have the mean :math:`\mu`. The mean of the mixture is :math:`\mu` throughout. Levels are
+    in counts, at the depth of the training cells.
 
     Background scatters more than foreground does relative to its mean, or less, by the two
     dispersions; one that is the same for all means has to make do with a compromise.
@@ -80,11 +82,17 @@ class Protein(Likelihood):
         self.log_r_background = nn.Parameter(torch.full((n_features,), math.log(2.0)))
         self.log_r_foreground = nn.Parameter(torch.full((n_features,), math.log(2.0)))
         self.logit_sharpness = nn.Parameter(torch.full((n_features,), -2.0))
+        self.logit_contrast = nn.Parameter(torch.zeros(n_features))
 
     @property
     def sharpness(self) -> Tensor:
         """Exponent s of each feature, shape ``(f,)``."""
         return 1 + (_SHARPEST - 1) * self.logit_sharpness.sigmoid()
+
+    @property
+    def contrast(self) -> Tensor:
+        """Contrast a of each feature, shape ``(f,)``."""
+        return self.logit_contrast.sigmoid()
 
     @property
     def log_level(self) -> Tensor:
@@ -94,13 +102,19 @@ class Protein(Likelihood):
     def _at(self, log_mean: Tensor, columns: Tensor | None = None) -> _Components:
         """Both components at means of all features, ``(n, f)``, or of the given columns."""
         by_feature = torch.stack(
-            [self.log_level, self.sharpness, self.log_r_background, self.log_r_foreground]
+            [
+                self.log_level,
+                self.sharpness,
+                logsigmoid(self.logit_contrast),
+                self.log_r_background,
+                self.log_r_foreground,
+            ]
         )
         if columns is not None:
             by_feature = by_feature.index_select(1, columns)
-        level, sharpness, *log_r = by_feature.to(log_mean)
-        r = torch.stack(log_r).exp()
-        return _components(log_mean, level, sharpness, r if columns is not None else r[:, None])
+        *step, background, foreground = by_feature.to(log_mean)
+        r = torch.stack([background, foreground]).exp()
+        return _components(log_mean, *step, r if columns is not None else r[:, None])
 
     @torch.no_grad()
     def initialize(self, mean_f: Tensor) -> None:
@@ -186,11 +200,13 @@ class _Components(NamedTuple):
         return log_rising(values, self.r.expand_as(slope)) + values * slope
 
 
-def _components(log_mean: Tensor, log_level: Tensor, sharpness: Tensor, r: Tensor) -> _Components:
+def _components(
+    log_mean: Tensor, log_level: Tensor, sharpness: Tensor, log_contrast: Tensor, r: Tensor
+) -> _Components:
     log_t = sharpness * (log_mean - log_level)
-    log_below = logsigmoid(-log_t)
-    # phi = mu + mu / (t (1 + t)): as a sum of logarithms neither part can overflow.
-    log_excess = log_mean - log_t + log_below
+    log_below = logsigmoid(-log_t - log_contrast)
+    # phi = mu + a mu / (t (1 + a t)): as a sum of logarithms neither part can overflow.
+    log_excess = log_mean + log_contrast - log_t + log_below
     log_foreground = torch.logaddexp(log_mean, log_excess)
     above = -torch.expm1(log_below)
     of_excess = (log_excess - log_foreground).exp() * (1 + above)
