@@ -65,9 +65,10 @@ def parts(model, mean):
     b, *r = (p.detach().exp().numpy() for p in logs)
     t = (mean / b) ** likelihood.sharpness.detach().numpy()
     share = 1 / (1 + t**2)
+    a = likelihood.contrast.detach().numpy()
     return [
-        (share, mean / (1 + t), r[0]),
-        (1 - share, mean + mean / (t * (1 + t)), r[1]),
+        (share, mean / (1 + a * t), r[0]),
+        (1 - share, mean + a * mean / (t * (1 + a * t)), r[1]),
     ]
 
 

@@ -21,11 +21,14 @@ def protein():
 def scipy_parts(protein, x, mean):
     """Background's and foreground's part of the probability of counts."""
     mean = np.maximum(mean, 1e-15)  # of cells without counts
-    b, s = (x.detach().numpy() for x in (protein.log_level.exp(), protein.sharpness))
+    b, s, a = (
+        x.detach().numpy()
+        for x in (protein.log_level.exp(), protein.sharpness, protein.contrast)
+    )
     t = (mean / b) ** s
     parts = [
-        (1 / (1 + t**2), mean / (1 + t), protein.log_r_background),
-        (t**2 / (1 + t**2), mean + mean / (t * (1 + t)), protein.log_r_foreground),
+        (1 / (1 + t**2), mean / (1 + a * t), protein.log_r_background),
+        (t**2 / (1 + t**2), mean + a * mean / (t * (1 + a * t)), protein.log_r_foreground),
     ]
     return [
         share * scipy.stats.nbinom.pmf(x, r, r / (r + m))
@@ -38,9 +41,10 @@ def scipy_pmf(protein, x, mean):
     return sum(scipy_parts(protein, x, mean))
 
 
-def as_soft_as_can_be(protein):
-    """Sharpness 1, at which shares and means are simple fractions."""
+def of_simple_fractions(protein):
+    """Sharpness and contrast 1, at which shares and means are simple fractions."""
     protein.logit_sharpness.data.fill_(-torch.inf)
+    protein.logit_contrast.data.fill_(torch.inf)
     return protein
 
 
@@ -54,6 +58,15 @@ def test_value_is_scipys_mixture(protein):
     expected = np.log(scipy_pmf(protein, x, mean)).sum(1)
     found = protein.log_prob(logits, torch.from_numpy(x)).detach().numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_without_contrast_it_is_a_negative_binomial():
+    protein, nb = Protein(3).double(), get_likelihood("nb")(3).double()
+    protein.logit_contrast.data.fill_(-torch.inf)
+    for log_r in (protein.log_r_background, protein.log_r_foreground):
+        log_r.data.copy_(nb.dispersion.log())
+    logits, x = torch.randn(4, 3).double(), torch.poisson(torch.full((4, 3), 20.0)).double()
+    torch.testing.assert_close(protein.log_prob(logits, x), nb.log_prob(logits, x))
 
 
 def test_mean_of_the_mixture_is_the_mean(protein):
@@ -118,7 +131,7 @@ def test_in_inference_mode():
 
 def test_foreground_by_hand():
     """Level 10 and mean 20: shares 0.2 and 0.8, means 20/3 and 70/3; r = 1 is geometric."""
-    protein = as_soft_as_can_be(Protein(1, level=10.0).double())
+    protein = of_simple_fractions(Protein(1, level=10.0).double())
     protein.log_r_background.data.zero_()
     protein.log_r_foreground.data.zero_()
     mean = torch.tensor([[20.0]], dtype=torch.float64)
@@ -143,7 +156,7 @@ def test_foreground_is_bayes_rule_by_scipy(protein):
 
 def test_expected_foreground_is_the_share():
     """Averaged over what is counted, what the count says is what was known without it."""
-    protein = as_soft_as_can_be(Protein(1, level=10.0).double())
+    protein = of_simple_fractions(Protein(1, level=10.0).double())
     mean = torch.full((1, 1), 14.0, dtype=torch.float64)
     x = torch.arange(4000, dtype=torch.float64)[:, None]
     p = torch.from_numpy(scipy_pmf(protein, x.numpy(), 14.0))
@@ -156,7 +169,7 @@ def test_foreground_and_background_add_up(protein):
     mean = torch.logspace(-3, 4, 40, dtype=torch.float64)[:, None].expand(40, 5)
     share = protein.foreground_probability(mean)
     t = (mean / protein.log_level.exp()) ** protein.sharpness
-    background = (1 - share) * mean / (1 + t)
+    background = (1 - share) * mean / (1 + protein.contrast * t)
     torch.testing.assert_close(protein.foreground_mean(mean) + background, mean)
 
 
