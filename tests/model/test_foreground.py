@@ -179,7 +179,7 @@ def test_expression_without_background(model):
 def test_errors_name_modality_likelihood_and_what_to_do(model, monkeypatch):
     plain = toy_mudata(30, names=("rna", "prot"))
     MultiDGD.setup_mudata(plain)
-    other = MultiDGD(plain, n_latent=2)
+    other = MultiDGD(plain, n_latent=2, likelihoods="nb")
     other.train(max_epochs=1, **QUIET)
 
     def work(*args, **kwargs):

@@ -104,6 +104,25 @@ def test_continuous_covariates_enter_standardised():
     assert (other - plain).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("modality", "expected"),
+    [
+        ("rna", "nb"),
+        ("atac", "nb"),
+        ("Gene Expression", "nb"),
+        ("prot", "protein"),
+        ("ADT", "protein"),
+        ("Antibody Capture", "protein"),
+        ("protein_coding", "nb"),
+    ],
+)
+def test_default_likelihood_goes_by_the_name(modality, expected):
+    module = MultiDGDModule(1, {modality: 3, "b": 2}, n_latent=2, n_components=2)
+    assert [module.likelihood(m).name for m in module.modalities] == [expected, "nb"]
+    module = MultiDGDModule(1, {modality: 3}, n_latent=2, n_components=2, likelihoods="poisson")
+    assert module.likelihood(modality).name == "poisson"
+
+
 def test_likelihoods_by_modality():
     module = make(likelihoods={"atac": "bernoulli"})
     assert [module.likelihood(m).name for m in ("rna", "atac")] == ["nb", "bernoulli"]
@@ -149,11 +168,10 @@ def test_without_labels_the_mixture_is_not_supervised():
 
 
 def test_a_stand_in_shares_all_but_its_likelihoods():
-    plain = MultiDGDModule(1, {"rna": 3, "adt": 4}, n_latent=2, n_components=2)
+    sizes = {"rna": 3, "adt": 4}
+    plain = MultiDGDModule(1, sizes, n_latent=2, n_components=2, likelihoods="nb")
     assert unimodal(plain) is plain
-    module = MultiDGDModule(
-        1, {"rna": 3, "adt": 4}, n_latent=2, n_components=2, likelihoods={"adt": "protein"}
-    )
+    module = MultiDGDModule(1, sizes, n_latent=2, n_components=2)
     found = unimodal(module)
     assert module.likelihood("adt").name == "protein"
     assert [found.likelihood(m).name for m in found.modalities] == ["nb", "nb"]

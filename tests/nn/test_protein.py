@@ -22,8 +22,7 @@ def scipy_parts(protein, x, mean):
     """Background's and foreground's part of the probability of counts."""
     mean = np.maximum(mean, 1e-15)  # of cells without counts
     b, s, a = (
-        x.detach().numpy()
-        for x in (protein.log_level.exp(), protein.sharpness, protein.contrast)
+        x.detach().numpy() for x in (protein.log_level.exp(), protein.sharpness, protein.contrast)
     )
     t = (mean / b) ** s
     parts = [

@@ -368,6 +368,7 @@ def test_proteins_are_not_left_in_local_optima(monkeypatch):
         module.decoder.head("adt").output.weight.normal_(0, 2)
         protein = module.likelihood("adt")
         protein.initialize(torch.full((10,), 200.0))
+        protein.logit_contrast.fill_(5)
         for log_r in (protein.log_r_background, protein.log_r_foreground):
             log_r.fill_(6)
     batch, truth = draw(module, 200, library=2000)

@@ -85,7 +85,8 @@ class MultiDGD(
         components, as published.
     likelihoods
         Likelihood of each modality by name, or one name for all: ``"nb"``, ``"poisson"``,
-        ``"bernoulli"`` or ``"protein"``. ``"nb"`` where none is given.
+        ``"bernoulli"`` or ``"protein"``. Where none is given, ``"protein"`` for modalities that are
+        called ``prot``, ``protein``, ``adt`` or ``Antibody Capture`` in any case, and ``"nb"``.
         :meth:`compare_likelihoods` says which one fits.
     n_covariate_latent
         Dimensions of each categorical covariate's representation.
@@ -186,7 +187,7 @@ class MultiDGD(
             covariates={n: len(c) - summary.n_added[n] for n, c in summary.covariates.items()},
             n_covariate_latent=n_covariate_latent,
             n_continuous=len(summary.continuous),
-            likelihoods=likelihoods or {},
+            likelihoods=likelihoods,
             covariance_type=covariance_type,
             softball=softball,
             sd_mean=sd_mean,

@@ -26,6 +26,7 @@ def published_defaults() -> dict[str, dict[str, Any]]:
         "model": {
             "n_latent": 20,
             "supervised": False,
+            "likelihoods": "nb",
             "n_covariate_latent": 2,
             "covariance_type": "diagonal",
             "softball": (2.0, 5.0),

@@ -48,7 +48,8 @@ class MultiDGDModule(BaseModuleClass):
     n_continuous
         Number of continuous covariates, which enter the decoder as they are (standardised).
     likelihoods
-        Name of the likelihood of each modality; one name stands for all of them.
+        Name of the likelihood of each modality; one name stands for all of them. See
+        :func:`multiDGD.nn.likelihood_names` for what is not named.
     covariance_type
         ``"diagonal"``, ``"isotropic"`` or ``"fixed"``, for the mixture over z.
     softball
@@ -83,7 +84,7 @@ class MultiDGDModule(BaseModuleClass):
         covariates: Mapping[str, int] | None = None,
         n_covariate_latent: int = 2,
         n_continuous: int = 0,
-        likelihoods: str | Mapping[str, str] = "nb",
+        likelihoods: str | Mapping[str, str] | None = None,
         covariance_type: str = "diagonal",
         softball: tuple[float, float] = (2.0, 5.0),
         sd_mean: float | None = None,
@@ -159,7 +160,7 @@ class MultiDGDModule(BaseModuleClass):
         )
         self.likelihoods = nn.ModuleList(
             get_likelihood(name)(n_features[modality])
-            for modality, name in likelihood_names(n_features, likelihoods).items()
+            for modality, name in likelihood_names(n_features, likelihoods or {}).items()
         )
         self.workspace = Workspace()
         self.register_buffer("continuous_mean", torch.zeros(n_continuous))

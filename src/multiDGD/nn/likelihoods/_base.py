@@ -36,6 +36,8 @@ class Likelihood(nn.Module, ABC):
     ----------
     name
         Name under which users ask for this likelihood.
+    default_for
+        Names of modalities, in lower case, that have this likelihood where none is asked for.
     has_background
         Whether it tells counts of background from those of foreground, and has
         :meth:`foreground_probability` and :meth:`foreground_mean`.
@@ -47,6 +49,7 @@ class Likelihood(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    default_for: ClassVar[frozenset[str]] = frozenset()
     has_background: ClassVar[bool] = False
     _registry: ClassVar[dict[str, type[Likelihood]]] = {}
 
@@ -276,7 +279,7 @@ def get_likelihood(name: str) -> type[Likelihood]:
 def likelihood_names(
     modalities: Sequence[str] | Mapping[str, int], likelihoods: str | Mapping[str, str]
 ) -> dict[str, str]:
-    """The likelihood of each modality, ``"nb"`` where none is named.
+    """The likelihood of each modality; where none is named, that which is the default for its name.
 
     Parameters
     ----------
@@ -289,6 +292,12 @@ def likelihood_names(
     ------
     ValueError
         If ``likelihoods`` names a modality that is not there.
+
+    Examples
+    --------
+    >>> from multiDGD.nn import likelihood_names
+    >>> likelihood_names(["rna", "atac", "adt"], {"atac": "poisson"})
+    {'rna': 'nb', 'atac': 'poisson', 'adt': 'protein'}
     """
     if isinstance(likelihoods, str):
         return dict.fromkeys(modalities, likelihoods)
@@ -298,4 +307,9 @@ def likelihood_names(
             f"`likelihoods` names {unknown}, which are not modalities. There are: "
             f"{list(modalities)}."
         )
-    return {m: likelihoods.get(m, "nb") for m in modalities}
+    return {m: likelihoods.get(m, _default(m)) for m in modalities}
+
+
+def _default(modality: str) -> str:
+    known = Likelihood._registry.items()
+    return next((name for name, kind in known if modality.lower() in kind.default_for), "nb")

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from ._base import Likelihood
 from ._gamma import log_rising
+from ._rows import Rows
+from ._terms import Terms
 from .negative_binomial import NegativeBinomial
 
 softplus, logsigmoid = nn.functional.softplus, nn.functional.logsigmoid
@@ -71,6 +73,9 @@ class Protein(Likelihood):
     log_anchor: Tensor
 
     name: ClassVar[str] = "protein"
+    default_for: ClassVar[frozenset[str]] = frozenset(
+        {"prot", "protein", "proteins", "protein_expression", "adt", "antibody capture"}
+    )
     has_background: ClassVar[bool] = True
 
     def __init__(self, n_features: int, level: float = 10.0) -> None:
@@ -133,6 +138,25 @@ class Protein(Likelihood):
         found.log_r.copy_(torch.expm1(log_r).clamp(min=_LEAST_EXCESS).log())
         return found.requires_grad_(False)
 
+    def terms(self, learned: bool) -> Terms:
+        """Everything from one dense evaluation."""
+        return ProteinTerms(self, learned)
+
+    def log_prob_counts(self, x_nf: Tensor, log_mean_nf: Tensor) -> Tensor:
+        """Log-probability of each count (nats), shape ``(n, f)``.
+
+        Parameters
+        ----------
+        x_nf
+            Counts, shape ``(n, f)``.
+        log_mean_nf
+            Logarithms of their means, shape ``(n, f)``.
+        """
+        at = self._at(log_mean_nf)
+        # Shares sum to 1 but for rounding, which a mean of 0 must not see.
+        each = at.log_share + at.log_zero + at.log_count(x_nf)
+        return each.logsumexp(0) - at.log_share.logsumexp(0)
+
     def log_prob_zero(self, mean_nf: Tensor) -> Tensor:
         """Log-probability of zeros (nats), shape ``(n, f)``."""
         at = self._at(_log(mean_nf))
@@ -177,6 +201,39 @@ class Protein(Likelihood):
         """``(1 - pi) phi``, which is the mean without ``pi beta``."""
         at = self._at(_log(mean_nf))
         return (at.log_share + at.log_mean)[1].exp()
+
+
+class ProteinTerms(Terms):
+    """All counts at once: there are few proteins, and most of their counts are not zero.
+
+    Evaluated by autograd, once, where zeros and non-zeros apart would need it three times.
+    """
+
+    likelihood: Protein
+
+    def evaluate(self, rows: Rows) -> None:
+        """Fill what is wanted of a minibatch, whose cells weigh the same if a gradient is."""
+        is_wanted = rows.gradient_nf is not None
+        library_n1 = rows.library_n[:, None]
+        with torch.set_grad_enabled(is_wanted or self.learned):
+            logits_nf = rows.logits_nf.detach().to(library_n1).requires_grad_(is_wanted)
+            shifted_nf = logits_nf if rows.shift_f is None else logits_nf + rows.shift_f
+            log_mean_nf = shifted_nf.log_softmax(1) + _log(library_n1)
+            log_prob_nf = self.likelihood.log_prob_counts(
+                rows.counts.to_dense().to(library_n1), log_mean_nf
+            )
+            # A cell in which no protein was measured says nothing.
+            value_n = log_prob_nf.where(library_n1 > 0, 0).sum(1)
+        rows.value_n.copy_(value_n.detach())
+        leaves = [logits_nf] if is_wanted else []
+        leaves += list(self.likelihood.parameters()) if self.learned else []
+        if not leaves:
+            return
+        found = list(torch.autograd.grad(value_n, leaves, rows.weight_n))
+        if rows.gradient_nf is not None:
+            rows.gradient_nf.copy_(found.pop(0))
+        if self.learned:
+            self._sums = [total + part for total, part in zip(self._sums, found, strict=True)]
 
 
 class _Components(NamedTuple):
