@@ -47,7 +47,7 @@ def generation(part: str, seed: int) -> dict[str, Figures]:
         data["atac"].X = data["atac"].layers["fragments"]
     scvi.settings.seed = seed
     MultiDGD.setup_mudata(data, batch_key="batch")
-    model = MultiDGD(data, likelihoods={"prot": "protein"} if "background" in how else None)
+    model = MultiDGD(data, likelihoods="nb" if "nb" in how else None)
     model.train(**QUIET)
     real = {m: x.X.toarray() for m, x in data.mod.items()}
     lines = {}
@@ -70,13 +70,13 @@ def generation(part: str, seed: int) -> dict[str, Figures]:
 TASKS = {
     "generation": Task(
         generation,
-        ("bmmc_cite", "bmmc_cite, background", "bmmc_multiome", "bmmc_multiome, fragments"),
+        ("bmmc_cite", "bmmc_cite, nb", "bmmc_multiome", "bmmc_multiome, fragments"),
         {"auc": "AUC", "mean": "means", "variance": "variances", "zeros": "zero fractions"},
         "As many cells from `sample` as there are real ones, from places drawn from the mixture or "
         "near those of real cells. *AUC*: of a random forest that tells them from real ones by "
         "total count, detected features and the shares of the most frequent features, "
         "cross-validated; 0.5 would be chance, and less than that are cells from the very places "
-        "and libraries of real ones. *Background*: with `likelihoods={'prot': 'protein'}`. "
+        'and libraries of real ones. *nb*: with `likelihoods="nb"`. '
         "*Fragments*: ATAC counts as `scvi.data.reads_to_fragments` makes them of the reads in the "
         "file. Then correlations over features of means, variances and fractions of zeros.",
     )

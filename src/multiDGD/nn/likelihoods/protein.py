@@ -117,9 +117,10 @@ class Protein(Likelihood):
         )
         if columns is not None:
             by_feature = by_feature.index_select(1, columns)
-        *step, background, foreground = by_feature.to(log_mean)
-        r = torch.stack([background, foreground]).exp()
-        return _components(log_mean, *step, r if columns is not None else r[:, None])
+        level, sharpness, contrast, *log_r = by_feature.to(log_mean)
+        r = torch.stack(log_r).exp()
+        r = r if columns is not None else r[:, None]
+        return _components(log_mean, level, sharpness, contrast, r)
 
     @torch.no_grad()
     def initialize(self, mean_f: Tensor) -> None:
