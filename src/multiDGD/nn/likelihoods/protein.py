@@ -87,7 +87,7 @@ class Protein(Likelihood):
         self.log_r_background = nn.Parameter(torch.full((n_features,), math.log(2.0)))
         self.log_r_foreground = nn.Parameter(torch.full((n_features,), math.log(2.0)))
         self.logit_sharpness = nn.Parameter(torch.full((n_features,), -2.0))
-        self.logit_contrast = nn.Parameter(torch.zeros(n_features))
+        self.logit_contrast = nn.Parameter(torch.full((n_features,), 1.5))
 
     @property
     def sharpness(self) -> Tensor:
