@@ -68,5 +68,6 @@ def evaluate(rows: Rows, scale_f: Tensor, learned: bool) -> Tensor:
     n = len(rows.library_n)
     start = torch.searchsorted(rows.counts.rows, torch.arange(n + 1, device=scale_f.device))
     by_scale_f = torch.zeros_like(scale_f)
-    fill(rows, scale_f, start, by_scale_f, learned)
+    with torch.cuda.device(scale_f.device):  # kernels are started on the current one
+        fill(rows, scale_f, start, by_scale_f, learned)
     return by_scale_f
