@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from multiDGD.nn import Counts, get_likelihood
+from multiDGD.nn.likelihoods import _device
 
 pytestmark = pytest.mark.gpu
 
@@ -46,6 +47,11 @@ def test_values_and_gradients_are_those_of_the_cpu(name, weighted, dtype, rtol):
     found = evaluated(*parts, "cuda", weighted=weighted)
     for here, there in zip(found, expected, strict=True):
         torch.testing.assert_close(here, there, rtol=rtol, atol=rtol * there.abs().max().item())
+
+
+def test_kernels_could_be_made():
+    """Torch's blocks would give the same, and nobody would notice that they are not there."""
+    assert _device._fill() is not None
 
 
 @pytest.mark.parametrize("name", NAMES)

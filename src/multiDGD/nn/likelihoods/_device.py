@@ -27,7 +27,7 @@ def _fill() -> Callable[..., None] | None:
         x = Counts.from_dense(one[:, None])
         fill(
             Rows(x, one[:, None].clone(), one, one, one, one, one.clone(), one[:, None].clone()),
-            *(one, torch.arange(2, device="cuda"), one.clone(), True),
+            *(one, one.clone(), True),
         )
     except Exception:  # noqa: BLE001
         return None
@@ -38,9 +38,7 @@ def can_evaluate(rows: Rows) -> bool:
     """Whether a minibatch is what kernels are made for, and Triton could make them."""
     return (
         rows.logits_nf.device.type == "cuda"
-        and rows.values.dtype == torch.float32
-        and rows.logits_nf.dtype in (torch.float32, torch.bfloat16)
-        and rows.logits_nf.is_contiguous()
+        and rows.is_float32
         # Sums by atomic additions come in any order.
         and not torch.are_deterministic_algorithms_enabled()
         and _fill() is not None
@@ -65,9 +63,7 @@ def evaluate(rows: Rows, scale_f: Tensor, learned: bool) -> Tensor:
     """
     fill = _fill()
     assert fill is not None
-    n = len(rows.library_n)
-    start = torch.searchsorted(rows.counts.rows, torch.arange(n + 1, device=scale_f.device))
     by_scale_f = torch.zeros_like(scale_f)
     with torch.cuda.device(scale_f.device):  # kernels are started on the current one
-        fill(rows, scale_f, start, by_scale_f, learned)
+        fill(rows, scale_f, by_scale_f, learned)
     return by_scale_f

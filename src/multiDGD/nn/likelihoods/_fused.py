@@ -34,9 +34,7 @@ def can_evaluate(rows: Rows) -> bool:
     """Whether a minibatch is what was compiled for: float32 (or bfloat16 logits), on a CPU."""
     return (
         rows.logits_nf.device.type == "cpu"
-        and rows.values.dtype == torch.float32
-        and rows.logits_nf.dtype in (torch.float32, torch.bfloat16)
-        and rows.logits_nf.is_contiguous()
+        and rows.is_float32
         and os.environ.get("NUMBA_DISABLE_JIT", "0") == "0"
     )
 
@@ -56,11 +54,10 @@ def evaluate(rows: Rows, scale_f: Tensor) -> Tensor:
     Weighted sum over cells of the derivative by r, shape ``(f,)``.
     """
     n, counts = len(rows.library_n), rows.counts
-    start = torch.searchsorted(counts.rows, torch.arange(n + 1))
     logits, gradient = rows.logits_nf, rows.gradient_nf
     inputs = [
         _array(x)
-        for x in (logits, rows.shift_f, scale_f, rows.library_n, rows.weight_n, start)
+        for x in (logits, rows.shift_f, scale_f, rows.library_n, rows.weight_n, rows.start)
         + (counts.columns, rows.values, rows.value_n)
     ]
     where = _array(logits if gradient is None else gradient)

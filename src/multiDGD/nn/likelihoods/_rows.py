@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from multiDGD.nn._counts import Counts
@@ -41,3 +42,18 @@ class Rows(NamedTuple):
     weight_n: Tensor
     value_n: Tensor
     gradient_nf: Tensor | None
+
+    @property
+    def is_float32(self) -> bool:
+        """Whether all is computed in float32, from logits (or bfloat16 ones) without gaps."""
+        return (
+            self.values.dtype == torch.float32
+            and self.logits_nf.dtype in (torch.float32, torch.bfloat16)
+            and self.logits_nf.is_contiguous()
+        )
+
+    @property
+    def start(self) -> Tensor:
+        """First non-zero of each cell, and their number, shape ``(n + 1,)``."""
+        ends = torch.arange(len(self.library_n) + 1, device=self.library_n.device)
+        return torch.searchsorted(self.counts.rows, ends)

@@ -201,7 +201,7 @@ def _add(gradient, rows, columns, slope, n_nonzeros, n_features, BLOCK: tl.const
     tl.store(gradient + place, x + tl.load(slope + z, mask=inside, other=0.0), mask=inside)
 
 
-def fill(rows: Rows, scale_f: Tensor, start: Tensor, by_scale_f: Tensor, learned: bool) -> None:
+def fill(rows: Rows, scale_f: Tensor, by_scale_f: Tensor, learned: bool) -> None:
     """Fill what is wanted of a minibatch.
 
     Parameters
@@ -210,8 +210,6 @@ def fill(rows: Rows, scale_f: Tensor, start: Tensor, by_scale_f: Tensor, learned
         The minibatch, with the shift less ``log(scale_f)``; everything contiguous.
     scale_f
         The dispersions r, shape ``(f,)``.
-    start
-        First non-zero of each row and of one more, shape ``(n + 1,)``.
     by_scale_f
         Where the weighted derivatives by r are added, shape ``(f,)``.
     learned
@@ -224,7 +222,7 @@ def fill(rows: Rows, scale_f: Tensor, start: Tensor, by_scale_f: Tensor, learned
     slope = rows.values.new_empty(n_nonzeros)
     shift = rows.shift_f
     _values[(n,)](
-        *(logits, shift, scale_f, rows.library_n, rows.weight_n, start, counts.columns),
+        *(logits, shift, scale_f, rows.library_n, rows.weight_n, rows.start, counts.columns),
         *(rows.values, f, rows.value_n, by_mean, log_factor, slope, by_scale_f),
         LEARNED=learned,
         **_ROW,
