@@ -20,6 +20,8 @@ from ._newton import minimize
 
 #: Cells that descend side by side. As some are done, evaluations of the others stay large.
 POOL_CELLS = 1024
+#: How much less exact the end of a stand-in's descent may be, which is only a start.
+_GUIDE = 10
 
 
 def infer_representations(
@@ -91,7 +93,8 @@ def infer_representations(
                 starts = ranked_candidates(module, batch, n_starts, curvature)
                 if guide is not module:
                     guided = ranked_candidates(guide, batch, n_starts, of_guide)
-                    guided, _ = _descend(guide, of_guide, guided, *how)
+                    rough = batch, at_once, _GUIDE * tolerance, max_steps
+                    guided, _ = _descend(guide, of_guide, guided, *rough)
                     starts = torch.cat([starts, guided], dim=1)
             else:
                 starts = start[n_done : n_done + n, None].to(module.mixture.mean)
