@@ -64,7 +64,8 @@ class TypicalityMixin(CellsMixin):
         ones, whose values are then too low. At most 200 are kept: the lowest value is 1 / (n + 1)
         with n of them.
 
-        Expectation and deviation are those of 16 draws, the same whenever a cell is asked about.
+        Expectation and deviation are those of 16 draws, the same whenever a cell is asked about; on a
+        GPU they are others than on a processor.
 
         Values of cells in which only a part of the features was measured can be compared with
         each other, and are less exact as p-values.
