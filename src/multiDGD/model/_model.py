@@ -86,7 +86,8 @@ class MultiDGD(
     likelihoods
         Likelihood of each modality by name, or one name for all: ``"nb"``, ``"poisson"``,
         ``"bernoulli"`` or ``"protein"``. Where none is given, ``"protein"`` for modalities that are
-        called ``prot``, ``protein``, ``adt`` or ``Antibody Capture`` in any case, and ``"nb"``.
+        called ``prot``, ``protein``, ``proteins``, ``protein_expression``, ``adt`` or
+        ``Antibody Capture``, in upper or lower case, and ``"nb"`` for all others.
         :meth:`compare_likelihoods` says which one fits.
     n_covariate_latent
         Dimensions of each categorical covariate's representation.

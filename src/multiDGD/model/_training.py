@@ -261,11 +261,10 @@ class TrainingMixin(CellsMixin):
 
 def _n_devices(devices: int | Sequence[int] | str) -> int:
     """How many are asked for, in any of the ways in which Lightning is; 1 where it decides."""
+    if isinstance(devices, str) and "," in devices:
+        return sum(bool(name.strip()) for name in devices.split(","))
     if isinstance(devices, str):
-        if "," in devices:
-            devices = [int(name) for name in devices.split(",") if name.strip()]
-        else:
-            devices = int(devices) if devices.lstrip("-").isdigit() else 1
+        devices = int(devices) if devices.lstrip("-").isdigit() else 1
     n = devices if isinstance(devices, int) else len(devices)
     return torch.cuda.device_count() if n == -1 else n
 

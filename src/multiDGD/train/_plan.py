@@ -116,7 +116,6 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.hold = hold
         self.row_optimizer = RowAdam(module.representations.z, lr_representation, betas, eps)
         self._terms: dict[str, dict[str, list[Tensor]]] = {}
-        self._n_collected: dict[str, int] = defaultdict(int)
         self._visited: tuple[Tensor, Tensor] | None = None
 
     def configure_optimizers(self) -> dict[str, Any]:
@@ -230,12 +229,12 @@ class MultiDGDTrainingPlan(TrainingPlan):
         terms["reconstruction_loss"].append(output.reconstruction_loss_sum.detach()[None])
         terms["kl_local"].append(output.kl_local_sum.detach()[None])
         terms["kl_global"] = [output.kl_global_sum.detach()[None]]
-        self._n_collected[mode] += output.n_obs_minibatch
 
     def _log_epoch(self, mode: str) -> None:
-        terms, n_cells = self._terms.pop(mode, None), self._n_collected.pop(mode, 0)
+        terms = self._terms.pop(mode, None)
         if terms is None:
             return
+        n_cells = sum(map(len, terms["mixture_loss"]))
         sums = {name: torch.cat(values).sum() for name, values in terms.items()}
         prior = sums.pop("kl_global")
         means = {name: value / n_cells for name, value in sums.items()}

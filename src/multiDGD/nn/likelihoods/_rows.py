@@ -26,7 +26,8 @@ class Rows(NamedTuple):
     library_n
         Total counts, shape ``(n,)``.
     weight_n
-        Weight of each cell in derivatives by the likelihood's parameters, shape ``(n,)``.
+        Weight of each cell in derivatives by the likelihood's parameters, shape ``(n,)``; 1 where
+        ``gradient_nf`` is wanted too.
     value_n
         To be filled with the log-likelihood (nats), shape ``(n,)``.
     gradient_nf

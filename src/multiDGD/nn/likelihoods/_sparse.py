@@ -43,7 +43,8 @@ def sparse_log_prob(
     bias_f
         Added to the logits of every cell, shape ``(f,)``.
     weight_n
-        Weight of each cell in the derivatives by the likelihood's parameters, 1 by default.
+        Weight of each cell in the derivatives by the likelihood's parameters, 1 by default. Not
+        together with ``gradient_nf``.
     gradient_nf
         Where the derivative by the logits is written to (that of each cell with weight 1), shape
         ``(n, f)``. May be ``logits_nf`` itself.

@@ -154,16 +154,12 @@ class Protein(Likelihood):
             Logarithms of their means, shape ``(n, f)``.
         """
         at = self._at(log_mean_nf)
-        # Shares sum to 1 but for rounding, which a mean of 0 must not see.
-        each = at.log_share + at.log_zero + at.log_count(x_nf)
-        return each.logsumexp(0) - at.log_share.logsumexp(0)
+        return at.mixed(at.log_zero + at.log_count(x_nf))
 
     def log_prob_zero(self, mean_nf: Tensor) -> Tensor:
         """Log-probability of zeros (nats), shape ``(n, f)``."""
         at = self._at(_log(mean_nf))
-        # Shares sum to 1 but for rounding, which a mean of 0 must not see.
-        value_nf = (at.log_share + at.log_zero).logsumexp(0) - at.log_share.logsumexp(0)
-        return value_nf.where(mean_nf > 0, 0)
+        return at.mixed(at.log_zero).where(mean_nf > 0, 0)
 
     def log_ratio_to_zero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
         """``log p(count) - log p(0)`` (nats), shape ``(nnz,)``."""
@@ -251,6 +247,11 @@ class _Components(NamedTuple):
     @property
     def log_zero(self) -> Tensor:
         return -self.r * softplus(self.log_mean - self.r.log())
+
+    def mixed(self, log_prob: Tensor) -> Tensor:
+        """Log-probability of the mixture by those of both components."""
+        # Shares sum to 1 but for rounding, which a mean of 0 must not see.
+        return (self.log_share + log_prob).logsumexp(0) - self.log_share.logsumexp(0)
 
     def log_count(self, values: Tensor) -> Tensor:
         """What a count adds to the zero's log-probability."""
