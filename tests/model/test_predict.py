@@ -100,7 +100,7 @@ def test_a_donor_is_labelled_by_another(bmmc_multiome):
     shaped = model._label_log_prob(model.adata_manager, cells, w).numpy()
     model.label_correlation_ = None
     plain = model._label_log_prob(model.adata_manager, cells, w).numpy()
-    assert np.mean(shaped[at] - plain[at]) > 0.03
+    assert np.mean(shaped[at] - plain[at]) > 0.01
 
 
 @pytest.mark.slow

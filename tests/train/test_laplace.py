@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 
 from multiDGD.module import MultiDGDModule, Restriction
 from multiDGD.nn import Counts
@@ -218,13 +219,13 @@ class TestLaplace:
 
 
 class TestEvidence:
+    @pytest.mark.parametrize("df", [math.inf, 4.0])
     @pytest.mark.parametrize("labels", [0, 2])
-    def test_integral_over_a_normal_likelihood(self, labels):
-        # Where the counts say all or nothing, the answer is known.
+    def test_counts_that_say_nothing(self, labels, df):
         module = make(n_labels=labels, n_components_per_class=2 if labels else 1)
         w = rows_of(module)
         mixture = module.mixture
-        nothing = component_log_evidence(module, batch_of(module, [0.0] * N), w)
+        nothing = component_log_evidence(module, batch_of(module, [0.0] * N), w, df=df)
         expected = mixture.mixture_probs().log().expand(N, -1)
         torch.testing.assert_close(nothing.log_softmax(1), expected, rtol=1e-6, atol=1e-6)
 
@@ -254,42 +255,75 @@ class TestEvidence:
         expected = (likelihood[:, None] + joint).logsumexp(0) + math.log(float(grid[1] - grid[0]))
         torch.testing.assert_close(found - found[0], expected - expected[0], rtol=1e-6, atol=1e-6)
 
-    def test_dimensions_that_go_together(self):
-        # The same over a grid in two dimensions, with components that share a correlation.
+    @staticmethod
+    def plane(mean_kl):
+        """A module of two dimensions, a cell, its place, and its likelihood as a parabola there."""
         torch.manual_seed(0)
         module = MultiDGDModule(
             1, {"rna": 20}, n_latent=2, n_components=2, likelihoods="poisson",
             decoder_kwargs={"n_units": 8, **DECODERS[0]},
         ).double()  # fmt: skip
-        mean_kl = torch.tensor([[-1.0, 0.4], [0.6, 0.2]]).double()
-        neglogvar_kl = torch.tensor([[1.0, 0.5], [1.5, 0.0]]).double()
-        module.mixture.mean.data, module.mixture.neglogvar.data = mean_kl, neglogvar_kl
+        module.mixture.mean.data = torch.tensor(mean_kl).double()
+        module.mixture.neglogvar.data = torch.tensor([[1.0, 0.5], [1.5, 0.0]]).double()
         module.mixture.weight.data = torch.tensor([0.3, -0.2]).double()
-        correlation = torch.tensor([[1.0, 0.8], [0.8, 1.0]]).double()
         batch = batch_of(module, [40.0], covariates=torch.zeros(1, 0, dtype=torch.int64))
         batch["continuous"] = torch.zeros(1, 0).double()
         w = torch.tensor([[0.2, -0.1]]).double()
-        found = component_log_evidence(module, batch, w, correlation)[0]
-
         leaf = w.clone().requires_grad_()
         loss = module.objective(batch, leaf).reconstruction_loss["reconstruction_loss_rna"].sum()
-        (slope,) = torch.autograd.grad(loss, leaf)
-        bend = fisher_information(module, batch, w)[0]
+        (slope,) = torch.autograd.grad(-loss, leaf)
+        return module, batch, w, slope[0], fisher_information(module, batch, w)[0]
+
+    correlation = torch.tensor([[1.0, 0.8], [0.8, 1.0]]).double()
+
+    def components(self, module):
+        """Log probability, mean and covariance of each, with the correlation."""
+        sd_kl = module.mixture.stddev.detach()
+        log_pi_k = module.mixture.mixture_probs().detach().log()
+        covariance_k = [sd[:, None] * self.correlation * sd for sd in sd_kl]
+        return zip(log_pi_k, module.mixture.mean.detach(), covariance_k, strict=True)
+
+    def test_dimensions_that_go_together(self):
+        # The same over a grid in two dimensions, with components that share a correlation.
+        module, batch, w, slope, bend = self.plane([[-1.0, 0.4], [0.6, 0.2]])
+        found = component_log_evidence(module, batch, w, self.correlation)[0]
         side = torch.linspace(-7, 7, 701).double()
         grid = torch.cartesian_prod(side, side)
         away = grid - w
-        likelihood = -away @ slope[0] - 0.5 * ((away @ bend) * away).sum(1)
+        likelihood = away @ slope - 0.5 * ((away @ bend) * away).sum(1)
         expected = []
-        for k, log_pi in enumerate(module.mixture.mixture_probs().log()):
-            sd = (-0.5 * neglogvar_kl[k]).exp()
-            prior = torch.distributions.MultivariateNormal(
-                mean_kl[k], sd[:, None] * correlation * sd
-            )
+        for log_pi, mean, covariance in self.components(module):
+            prior = torch.distributions.MultivariateNormal(mean, covariance)
             expected.append(log_pi + (likelihood + prior.log_prob(grid)).logsumexp(0))
         expected = torch.stack(expected).detach()
         torch.testing.assert_close(found - found[0], expected - expected[0], rtol=1e-5, atol=1e-5)
         plain = component_log_evidence(module, batch, w)[0]
         assert abs((plain - plain[0] - found + found[0])[1]) > 0.01
+
+    @pytest.mark.parametrize("df", [3.0, 16.0])
+    def test_tails(self, df):
+        # By scipy, where the counts alone would put a cell that is far from both components.
+        module, batch, w, slope, bend = self.plane([[-9.0, 0.4], [0.6, 7.0]])
+        found = component_log_evidence(module, batch, w, self.correlation, df)[0]
+        is_open = bend.inverse()
+        place = w[0] + is_open @ slope
+        expected = []
+        for log_pi, mean, covariance in self.components(module):
+            density = stats.multivariate_t(mean.numpy(), (covariance + is_open).numpy(), df=df)
+            expected.append(float(log_pi) + density.logpdf(place.numpy()))
+        assert float(found[1] - found[0]) == pytest.approx(expected[1] - expected[0], rel=1e-4)
+        normal = component_log_evidence(module, batch, w, self.correlation)[0]
+        assert abs(normal[1] - normal[0]) > 1.4 * abs(found[1] - found[0])
+
+    def test_counts_that_leave_a_direction_open(self):
+        # Two features have one share to tell, of four dimensions.
+        torch.manual_seed(0)
+        module = MultiDGDModule(
+            1, {"rna": 2}, n_latent=4, n_components=2, likelihoods="poisson"
+        ).double()
+        batch = batch_of(module, covariates=torch.zeros(N, 0, dtype=torch.int64))
+        batch["continuous"] = torch.zeros(N, 0).double()
+        assert component_log_evidence(module, batch, rows_of(module), df=4.0).isfinite().all()
 
     def test_the_module_is_left_as_it_is(self):
         module = make()

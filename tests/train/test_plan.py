@@ -5,7 +5,7 @@ from scipy import sparse
 from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
-from multiDGD.train import MultiDGDTrainingPlan
+from multiDGD.train import MultiDGDTrainingPlan, RowAdam
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
@@ -136,6 +136,7 @@ def test_penalties_on_the_decoders_weights(weight_decay):
     for p in module.parameters():
         p.grad = torch.zeros_like(p)
     cells = torch.arange(4)
+    plan.row_optimizer = RowAdam(module.representations.z, lr=0.0)
     leaf = plan.row_optimizer.table[cells].requires_grad_()
     leaf.grad = torch.zeros_like(leaf)
     plan._visited = (cells, leaf)
@@ -170,6 +171,17 @@ def test_counts_kept_on_the_device_are_the_same_counts():
     a, b = (m.module.state_dict() for m in parts)
     for key in a:
         torch.testing.assert_close(a[key], b[key])
+
+
+@pytest.mark.parametrize("max_epochs", [3, 60, 200])
+def test_rows_get_as_far_in_few_epochs_as_in_many(max_epochs):
+    # A first step of Adam is as long as its rate, whatever the gradient.
+    rate = {3: 1e-2, 60: 3e-3, 200: 3e-3}[max_epochs]
+    still = {"lr_mixture": 0.0, "schedule": "constant", "hold": 0.0}
+    start = fitted(train_size=1.0, plan_kwargs={**still, "lr_representation": 0.0}, max_epochs=1)
+    model = fitted(train_size=1.0, plan_kwargs=still, max_epochs=max_epochs, max_steps=5)
+    moved = model.module.representations.z - start.module.representations.z
+    assert moved.abs().median().item() == pytest.approx(rate, rel=1e-3)
 
 
 def test_representations_are_held_at_first():

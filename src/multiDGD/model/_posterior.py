@@ -29,6 +29,8 @@ from ._random import given_seed, some_cells
 _MIN_WEIGHT_PRECISION = 1.0
 # As many say well enough how much is known of each feature.
 _MAX_CELLS = 5000
+# Degrees of freedom of classes' tails: of 4, 8, 16 and more, best for labels of new cells.
+_LABEL_DF = 16.0
 
 
 class PosteriorMixin(CellsMixin):
@@ -91,10 +93,14 @@ class PosteriorMixin(CellsMixin):
         seen = Restriction(self.module, manager.observed)
         mixture = cast(GaussianMixtureSupervised, self.module.mixture)
         correlation = self.label_correlation_
-        shape = None if correlation is None else torch.from_numpy(correlation).to(mixture.mean)
+        shape = (
+            None if correlation is None else torch.from_numpy(correlation).to(mixture.mean.device)
+        )
         parts = [torch.zeros(0, mixture.Nclass)]
         for batch, w_bd in self._with_rows(manager, cells, w, batch_size):
-            joint_bk = component_log_evidence(seen.module, seen.batch(batch), w_bd, shape)
+            joint_bk = component_log_evidence(
+                seen.module, seen.batch(batch), w_bd, shape, _LABEL_DF
+            )
             joint_bc = joint_bk.view(len(w_bd), mixture.Nclass, -1).logsumexp(2)
             parts.append(joint_bc.log_softmax(1).cpu())
         self.module.workspace.clear()

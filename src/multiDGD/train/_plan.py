@@ -18,6 +18,9 @@ from ._row_adam import RowAdam
 
 # Steps that validation cells take at once, however many epochs ago the last validation was.
 _MAX_VALIDATION_STEPS = 100
+# Epochs from which on rows learn at the least of their default rates.
+_MANY_EPOCHS = 60
+_LEAST_ROW_RATE, _MOST_ROW_RATE = 3e-3, 1e-2
 
 
 class MultiDGDTrainingPlan(TrainingPlan):
@@ -34,7 +37,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
     lr
         Learning rate of the decoder.
     lr_representation
-        Learning rate of the representations.
+        Learning rate of the representations. By default 3e-3 for 60 epochs or more, and more for
+        fewer, so that rows get as far: 0.18 by their number, at most 1e-2.
     lr_mixture
         Learning rate of the mixture over z.
     lr_covariate_mixture
@@ -68,12 +72,14 @@ class MultiDGDTrainingPlan(TrainingPlan):
         If a rate is negative, ``hold`` not a share, or the schedule unknown.
     """
 
+    row_optimizer: RowAdam
+
     def __init__(
         self,
         module: MultiDGDModule,
         *,
         lr: float = 1e-2,
-        lr_representation: float = 3e-3,
+        lr_representation: float | None = None,
         lr_mixture: float = 1e-3,
         lr_covariate_mixture: float = 1e-3,
         lr_likelihood: float = 1e-1,
@@ -88,7 +94,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
     ) -> None:
         rates = {
             "lr": lr,
-            "lr_representation": lr_representation,
+            "lr_representation": 0.0 if lr_representation is None else lr_representation,
             "lr_mixture": lr_mixture,
             "lr_covariate_mixture": lr_covariate_mixture,
             "lr_likelihood": lr_likelihood,
@@ -114,7 +120,6 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.schedule = schedule
         self.n_warmup_steps = n_warmup_steps
         self.hold = hold
-        self.row_optimizer = RowAdam(module.representations.z, lr_representation, betas, eps)
         self._terms: dict[str, dict[str, list[Tensor]]] = {}
         self._visited: tuple[Tensor, Tensor] | None = None
 
@@ -173,11 +178,11 @@ class MultiDGDTrainingPlan(TrainingPlan):
         return self.trainer.current_epoch < int(self.hold * (self.trainer.max_epochs or 0))
 
     def on_fit_start(self) -> None:
-        """Follow the table to the device on which training happens."""
-        table = self.module.representations.z
-        old = self.row_optimizer
-        if old.table.device != table.device:
-            self.row_optimizer = RowAdam(table, old.lr, old.betas, old.eps)
+        """Begin with the rows, on the device to which the table has gone by now."""
+        lr = self.lr_representation
+        if lr is None:
+            lr = default_row_rate(self.trainer.max_epochs)
+        self.row_optimizer = RowAdam(self.module.representations.z, lr, self.betas, self.eps)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Loss of a minibatch, by decoder, mixtures and the visited rows."""
@@ -253,3 +258,18 @@ class MultiDGDTrainingPlan(TrainingPlan):
     def on_validation_epoch_end(self) -> None:
         """Log the validation cells' means, in nats per cell."""
         self._log_epoch("validation")
+
+
+def default_row_rate(n_epochs: int | None) -> float:
+    """Learning rate with which rows get as far in few epochs as in many.
+
+    A step of :class:`RowAdam` is about as long as its rate, and a row takes one in each epoch.
+
+    Parameters
+    ----------
+    n_epochs
+        Number of epochs, negative or `None` if without end.
+    """
+    if n_epochs is None or n_epochs < 0:
+        return _LEAST_ROW_RATE
+    return min(_MOST_ROW_RATE, _LEAST_ROW_RATE * max(1.0, _MANY_EPOCHS / max(1, n_epochs)))
