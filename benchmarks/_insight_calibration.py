@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import mudata as md
 import numpy as np
 import pandas as pd
 import torch
 from _data import BATCH_KEY, LABEL_KEY, Dataset, load
 from _insight import QUIET, Figures, Task
+from mudata import MuData
 
 from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_multiome
@@ -16,6 +19,8 @@ from multiDGD.model._calibration import calibrated, fit_calibration
 N_NEW = 500
 N_FOLDS = 4
 N_DRAWS = 200
+#: Degrees of freedom of the tails of types beside the model's own.
+TAILS = (math.inf, 32.0, 8.0, 4.0)
 SIMULATIONS: dict[str, dict] = {
     "1,000 cells": {"n_cells": 1000},
     "4,000 cells": {"n_cells": 4000},
@@ -126,15 +131,22 @@ def _guesses(train: Dataset, new: Dataset) -> dict[str, torch.Tensor]:
     with torch.no_grad():
         at_place = model.module.mixture.class_log_prob(w[:, : model.module.n_latent])
     integrated = model._label_log_prob(manager, at, w)
-    predicted = torch.from_numpy(np.log(model.predict(query, soft=True).to_numpy() + 1e-30))
     best = calibrated(integrated, *fit_calibration(integrated, codes))
     found = {
         "most probable place": at_place,
         "all places": integrated,
-        "all places, calibrated (predict)": predicted,
+        "all places, calibrated (predict)": _predicted(model, query),
         "all places, best calibration": best,
     }
+    for df in TAILS:
+        model._label_df = df
+        model._learn_labels(model.module.mixture)
+        found[f"predict, df {df:g}"] = _predicted(model, query)
     return {line: _guess(log_prob, codes) for line, log_prob in found.items()}
+
+
+def _predicted(model: MultiDGD, query: MuData) -> torch.Tensor:
+    return torch.from_numpy(np.log(model.predict(query, soft=True).to_numpy() + 1e-30))
 
 
 def _guess(log_prob: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
@@ -203,6 +215,7 @@ TASKS = {
         "place, and with its places integrated out. ECE in 10 bins over all cells; *by chance* is "
         f"what the same probabilities would show on average ({N_DRAWS} draws) if they were exactly "
         "right; log probability of the true type (nats). *Best calibration* is fitted, in each "
-        "part, to the very labels that are asked about, as a bound.",
+        "part, to the very labels that are asked about, as a bound. *df*: other degrees of freedom of "
+        "the types' tails than the model's 16, infinite for normal ones.",
     ),
 }

@@ -40,6 +40,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "decoder as published, lr 1e-3": ({"decoder_kwargs": DEEP}, {}, {"lr": 1e-3}),
     "lr 3e-3": ({}, {}, {"lr": 3e-3}),
     "lr_representation 1e-2": ({}, {}, {"lr_representation": 1e-2}),
+    "lr_representation 3e-3": ({}, {}, {"lr_representation": 3e-3}),
     "lr_representation 1e-3": ({}, {}, {"lr_representation": 1e-3}),
     "lr_mixture 1e-2": ({}, {}, {"lr_mixture": 1e-2}),
     "lr_likelihood 1e-2": ({}, {}, {"lr_likelihood": 1e-2}),

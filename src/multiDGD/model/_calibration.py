@@ -29,9 +29,11 @@ class CalibrationMixin(PosteriorMixin):
 
     def _on_trained(self) -> None:
         super()._on_trained()
-        mixture = self.module.mixture
-        if not isinstance(mixture, GaussianMixtureSupervised):
-            return
+        if isinstance(self.module.mixture, GaussianMixtureSupervised):
+            self._learn_labels(self.module.mixture)
+
+    def _learn_labels(self, mixture: GaussianMixtureSupervised) -> None:
+        """Learn the shape of classes from labelled training cells, calibrate by the others."""
         held_out = np.concatenate([self.validation_indices_, self.test_indices_]).astype(int)
         labels = self.adata_manager.create_torch_dataset().labels
         known = self.train_indices_[labels[self.train_indices_] >= 0]

@@ -191,11 +191,11 @@ class LatentMixin(PosteriorMixin):
         class: what each class says of the counts is therefore averaged over all places where the
         cell may lie (by a normal approximation; see
         :func:`multiDGD.train.component_log_evidence`). Classes are as wide along each dimension as
-        their components; the correlation between dimensions is one for all classes, learned from
-        the labelled training cells. Where at least 20 labelled cells were held out from training,
-        which never shows their labels to the model, probabilities are calibrated on them: a
-        temperature and a small share of wrong labels are chosen such that these labels are
-        explained best.
+        their components, with the tails of Student's density with 16 degrees of freedom; the
+        correlation between dimensions is one for all classes, learned from the labelled training
+        cells. Where at least 20 labelled cells were held out from training, which never shows
+        their labels to the model, probabilities are calibrated on them: a temperature and a small
+        share of wrong labels are chosen such that these labels are explained best.
 
         Parameters
         ----------

@@ -29,8 +29,6 @@ from ._random import given_seed, some_cells
 _MIN_WEIGHT_PRECISION = 1.0
 # As many say well enough how much is known of each feature.
 _MAX_CELLS = 5000
-# Degrees of freedom of classes' tails: of 4, 8, 16 and more, best for labels of new cells.
-_LABEL_DF = 16.0
 
 
 class PosteriorMixin(CellsMixin):
@@ -39,6 +37,8 @@ class PosteriorMixin(CellsMixin):
     weight_precision_: float
     output_posteriors_: dict[str, dict[str, Any]] | None
     label_correlation_: np.ndarray | None
+    # Of the tails of classes; see `labels` in the benchmarks for others.
+    _label_df = 16.0
 
     def _on_trained(self) -> None:
         super()._on_trained()
@@ -99,7 +99,7 @@ class PosteriorMixin(CellsMixin):
         parts = [torch.zeros(0, mixture.Nclass)]
         for batch, w_bd in self._with_rows(manager, cells, w, batch_size):
             joint_bk = component_log_evidence(
-                seen.module, seen.batch(batch), w_bd, shape, _LABEL_DF
+                seen.module, seen.batch(batch), w_bd, shape, self._label_df
             )
             joint_bc = joint_bk.view(len(w_bd), mixture.Nclass, -1).logsumexp(2)
             parts.append(joint_bc.log_softmax(1).cpu())

@@ -68,7 +68,7 @@ def component_log_evidence(
         mixture, n_latent = module.mixture, module.n_latent
         rest = prior_precision(module, batch, representation)[:, n_latent:]
         precision.diagonal(dim1=1, dim2=2)[:, n_latent:] += rest
-        highest_n, _ = _maximum(_without_null(precision), slope_nd)
+        highest_n, _ = _maximum(_definite(precision), slope_nd)
         log_pi_k = mixture.weight.log_softmax(0)
         prior_kll, volume_k = _priors(mixture, correlation)
         found = []
@@ -96,7 +96,7 @@ def _maximum(precision: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
     return 0.5 * half.square().sum((1, 2)), factor.diagonal(dim1=1, dim2=2).log().sum(1)
 
 
-def _without_null(precision: Tensor) -> Tensor:
+def _definite(precision: Tensor) -> Tensor:
     """Curvature that is definite also where the counts say nothing."""
     diagonal = precision.diagonal(dim1=1, dim2=2)
     ridge = _RIDGE * diagonal.mean(1, keepdim=True) + _RIDGE
