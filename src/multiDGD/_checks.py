@@ -8,11 +8,16 @@ from numbers import Integral, Real
 from typing import Any
 
 
+def integer(name: str, value: Any, least: int = 0) -> int:
+    """Return ``value`` as an int, or raise ``ValueError`` unless it is one of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"`{name}` must be an integer of at least {least}, found {value!r}.")
+    return int(value)
+
+
 def positive_int(name: str, value: Any) -> int:
     """Return ``value`` as an int, or raise ``ValueError`` unless it is an integer above 0."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"`{name}` must be an integer of at least 1, found {value!r}.")
-    return int(value)
+    return integer(name, value, 1)
 
 
 def finite(name: str, value: Any) -> float:

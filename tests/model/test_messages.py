@@ -232,6 +232,20 @@ def test_infinite_covariates():
         ("get_normalized_expression", {"indices": [0, -41]}, "between 0 and 39, found -41"),
         ("get_normalized_expression", {"indices": 3}, "must be a list .* found int of int64"),
         ("gene2peak", {"gene": ["gene1", "gene2"]}, "`gene` must be the name of one"),
+        ("get_expression_interval", {"level": "0.9"}, "`level` must be a finite number"),
+        ("sample", {"n": 3, "covariates": "x"}, "`covariates` must map names .* found 'x'"),
+        ("sample", {"n": 3, "seed": 1.5}, "`seed` must be an integer of at least 0, found 1.5"),
+        ("get_component_summary", {"n_top_features": 2.5}, "`n_top_features` must be an integer"),
+        ("get_component_summary", {"n_top_features": -1}, "`n_top_features` .* least 0, found -1"),
+        ("perturb", {"features": "gene1", "fold": "2"}, "`fold` must be a finite number"),
+        ("perturb", {"features": "gene1", "fold": 1}, "`fold` must not be 1"),
+        ("perturb", {"features": "gene1", "direction": ["up"]}, "`direction` must be one of"),
+        ("differential_expression", {"cred_interval_lvls": 0.9}, "`cred_.*` must be a list"),
+        (
+            "differential_expression",
+            {"groupby": "plate", "group2": [0, 1]},
+            "`group2` must be the name of one",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named(model, ask, arguments, message):

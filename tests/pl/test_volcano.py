@@ -122,6 +122,6 @@ def test_errors(differential):
         pl.volcano(differential.iloc[:0])
     with pytest.raises(TypeError, match="`table` must be a table as .* found list"):
         pl.volcano([1, 2])
-    with pytest.raises(ValueError, match="`n_labels` must be at least 0"):
+    with pytest.raises(ValueError, match="`n_labels` must be an integer of at least 0"):
         pl.volcano(differential, "B vs Rest", n_labels=-1)
     assert not plt.get_fignums()

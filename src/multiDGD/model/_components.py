@@ -10,6 +10,7 @@ from mudata import MuData
 from scvi import settings
 from torch import Tensor
 
+from multiDGD._checks import integer
 from multiDGD._names import nearest_columns
 from multiDGD.data import CellManager
 from multiDGD.init import choose_n_components
@@ -63,14 +64,13 @@ class ComponentMixin(LatentMixin):
         Raises
         ------
         ValueError
-            If the column is not there or ``n_top_features`` is negative.
+            If the column is not there or ``n_top_features`` is no integer of at least 0.
 
         Examples
         --------
         >>> model.get_component_summary(label_key="cell_type")  # doctest: +SKIP
         """
-        if n_top_features < 0:
-            raise ValueError(f"`n_top_features` must be at least 0, found {n_top_features}.")
+        integer("n_top_features", n_top_features)
         data = self.adata if adata is None else adata
         labels = self._labels_of(data, label_key)
         component = self.get_cluster_assignments(adata)

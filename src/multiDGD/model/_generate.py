@@ -13,7 +13,7 @@ from mudata import MuData
 from scipy import sparse
 from torch import Tensor
 
-from multiDGD._checks import positive, positive_int
+from multiDGD._checks import integer, positive, positive_int
 from multiDGD._names import nearest
 from multiDGD.latent import GaussianMixture, GaussianMixtureSupervised
 
@@ -98,9 +98,9 @@ class GenerationMixin(DecodingMixin):
         Raises
         ------
         ValueError
-            If label, component, category or modality are not there, or, with ``from_="cells"``, no
-            training cell has the label and component. Where none has the categories together,
-            cells of others lend place and depth.
+            If label, component, category or modality are not there, an argument cannot be used,
+            or, with ``from_="cells"``, no training cell has the label and component. Where none
+            has the categories together, cells of others lend place and depth.
         RuntimeError
             If the model is not trained.
 
@@ -131,7 +131,7 @@ class GenerationMixin(DecodingMixin):
         candidates = None
         if from_ == "cells":
             candidates = self._candidates(known, known.within(categories), label, component)
-        seed = given_seed() if seed is None else seed
+        seed = given_seed() if seed is None else integer("seed", seed)
         with own_stream(self.module.device, seed):
             return self._sample(n, known, candidates, components, categories, libraries, seed)
 
@@ -242,6 +242,11 @@ class GenerationMixin(DecodingMixin):
         self, batch: str | None, covariates: Mapping[str, str] | None
     ) -> dict[int, int]:
         """Code by column of the given categories."""
+        if not isinstance(covariates, Mapping | None):
+            raise ValueError(
+                f"`covariates` must map names to categories, as in {{'site': 'a'}}, found "
+                f"{covariates!r}."
+            )
         wanted = dict(covariates or {})
         if batch is not None:
             if self.batch_key is None:

@@ -67,6 +67,8 @@ def read_groups(
     names = list(column.categories)
     codes = np.asarray(column.codes, dtype=np.int64)
     if group2 is not None:
+        if pd.api.types.is_list_like(group2):
+            raise ValueError(f"`group2` must be the name of one group, found {group2!r}.")
         (group2,) = _named(names, "group2", groupby, [group2])
     if group1 is None:
         wanted = [name for name in names if name != group2]

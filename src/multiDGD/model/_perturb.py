@@ -13,7 +13,7 @@ from mudata import MuData
 from scvi import settings
 from torch import Tensor
 
-from multiDGD._checks import positive_int
+from multiDGD._checks import choice, positive, positive_int
 from multiDGD._names import nearest_columns
 from multiDGD.train import Laplace, Shift, log_mean_variances
 
@@ -206,12 +206,11 @@ class PerturbationMixin(GeneToPeakMixin):
 
 
 def _fold(direction: str, fold: float | None) -> float:
-    if direction not in FOLDS:
-        raise ValueError(f"`direction` must be one of {list(FOLDS)}, found {direction!r}.")
+    choice("direction", direction, list(FOLDS))
     if fold is None:
         return FOLDS[direction]
-    if not (np.isfinite(fold) and fold > 0 and fold != 1):
-        raise ValueError(f"`fold` must be positive and not 1, found {fold}.")
+    if positive("fold", fold) == 1:
+        raise ValueError("`fold` must not be 1, which changes nothing.")
     if (fold > 1) != (direction == "overexpress"):
         raise ValueError(f"`fold` = {fold} is not a {direction}: give the other `direction`.")
     return float(fold)

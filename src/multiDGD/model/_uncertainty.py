@@ -13,6 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
+from multiDGD._checks import finite
 from multiDGD.train import Laplace, OutputPosterior, hidden_jacobians, log_mean_jacobian
 
 from ._decoding import DecodingMixin
@@ -68,7 +69,7 @@ class UncertaintyMixin(DecodingMixin):
         --------
         >>> lower, upper = model.get_expression_interval(gene_list=["CD4"])  # doctest: +SKIP
         """
-        if not 0 < level < 1:
+        if not 0 < finite("level", level) < 1:
             raise ValueError(f"`level` must lie between 0 and 1, found {level}.")
         modality = self._modality(modality)
         features = self._features(modality, "gene_list", gene_list)

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from multiDGD._checks import integer
+
 from ._annotate import annotate_points
 from ._figure import finish, not_found, panel, require_columns
 
@@ -72,8 +74,7 @@ def volcano(
     require_columns(table, ["lfc_mean"], "table", _MADE_BY)
     if "lfdr" not in table.columns:
         require_columns(table, ["proba_de"], "table", _MADE_BY)
-    if n_labels < 0:
-        raise ValueError(f"`n_labels` must be at least 0, found {n_labels}.")
+    integer("n_labels", n_labels)
     table = _one_comparison(table, comparison)
     lfc = table["lfc_mean"].to_numpy(dtype=float)
     lfdr = (table["lfdr"] if "lfdr" in table.columns else 1 - table["proba_de"]).to_numpy(float)
