@@ -303,43 +303,42 @@ def test_minibatches_change_nothing(model):
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "message"),
+    ("given", "message"),
     [
-        ({"groupby": None}, ValueError, "`groupby` or `idx1`"),
-        ({"groupby": "conditon"}, KeyError, r"Nearest names: \['condition'"),
-        ({"group1": "traeted"}, ValueError, r"`group1`.*Nearest names: \['treated'"),
-        ({"group2": "contrl"}, ValueError, r"`group2`.*Nearest names: \['control'"),
-        ({"group2": "treated"}, ValueError, "`group2`.*in `group1` as well"),
-        ({"groupby": "tiny", "group1": "few"}, ValueError, "'few' has 2 cells"),
-        ({"modality": "prot"}, ValueError, "`modality` must be one of"),
-        ({"mode": "both"}, ValueError, "`mode` must be"),
-        ({"delta": -1.0}, ValueError, "`delta` must be at least 0"),
-        ({"delta": float("nan")}, ValueError, "`delta` must be a finite number"),
-        ({"fdr_target": 5}, ValueError, "`fdr_target` must be between 0 and 1"),
-        ({"cred_interval_lvls": [90]}, ValueError, "`cred_interval_lvls` must be between"),
-        ({"weights": "wieght"}, KeyError, r"`weights`.*Nearest names: \['weight'"),
-        ({"weights": [1.0]}, ValueError, f"`weights` must have {N_CELLS} entries"),
-        ({"weights": np.full(N_CELLS, -1.0)}, ValueError, "`weights` must be finite"),
-        ({"sample_key": "donor"}, KeyError, "`sample_key`: 'donor' is not in obs"),
-        ({"sample_key": "condition"}, ValueError, "1 sample by `sample_key`"),
-        ({"idx1": [0, 1, 2, 3], "idx2": [3, 4, 5]}, ValueError, "share 1 cells"),
-        ({"idx1": [N_CELLS]}, ValueError, f"beyond the {N_CELLS} cells"),
-        ({"idx1": [True, False]}, ValueError, f"must have {N_CELLS} entries"),
-        ({"idx1": [0.5]}, ValueError, "a query, a mask or positions"),
-        ({"idx1": []}, ValueError, "`group1` has 0 cells"),
+        ({"groupby": None}, "`groupby` or `idx1`"),
+        ({"groupby": "conditon"}, r"Nearest names: \['condition'"),
+        ({"group1": "traeted"}, r"`group1`.*Nearest names: \['treated'"),
+        ({"group2": "contrl"}, r"`group2`.*Nearest names: \['control'"),
+        ({"group2": "treated"}, "`group2`.*in `group1` as well"),
+        ({"groupby": "tiny", "group1": "few"}, "'few' has 2 cells"),
+        ({"modality": "prot"}, "`modality` must be one of"),
+        ({"mode": "both"}, "`mode` must be"),
+        ({"delta": -1.0}, "`delta` must be at least 0"),
+        ({"delta": float("nan")}, "`delta` must be a finite number"),
+        ({"fdr_target": 5}, "`fdr_target` must be between 0 and 1"),
+        ({"cred_interval_lvls": [90]}, "`cred_interval_lvls` must be between"),
+        ({"weights": "wieght"}, r"`weights`.*Nearest names: \['weight'"),
+        ({"weights": [1.0]}, f"`weights` must have {N_CELLS} entries"),
+        ({"weights": np.full(N_CELLS, -1.0)}, "`weights` must be finite"),
+        ({"sample_key": "donor"}, "`sample_key`: 'donor' is not in obs"),
+        ({"sample_key": "condition"}, "1 sample by `sample_key`"),
+        ({"idx1": [0, 1, 2, 3], "idx2": [3, 4, 5]}, "share 1 cells"),
+        ({"idx1": [N_CELLS]}, f"beyond the {N_CELLS} cells"),
+        ({"idx1": [True, False]}, f"must have {N_CELLS} entries"),
+        ({"idx1": [0.5]}, "a query, a mask or positions"),
+        ({"idx1": []}, "`group1` has 0 cells"),
         (
             {"batch_correction": True, "batchid1": ["batch_9"]},
-            ValueError,
             "'batch_9' is not one of",
         ),
     ],
 )
-def test_errors_come_before_work(model, given, error, message, monkeypatch):
+def test_errors_come_before_work(model, given, message, monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("worked before checking")
 
     monkeypatch.setattr("multiDGD.model._differential.rate_sums", fail)
-    with pytest.raises(error, match=message):
+    with pytest.raises(ValueError, match=message):
         asked(model, **given)
 
 

@@ -71,7 +71,7 @@ class TestNumberedBatches:
             model.get_normalized_expression(transform_batch=7)
 
     def test_nearest_columns_are_the_users(self, model):
-        with pytest.raises(KeyError, match="'plat' is not in obs") as error:
+        with pytest.raises(ValueError, match="'plat' is not in obs") as error:
             model.differential_expression(groupby="plat")
         assert "_scvi" not in str(error.value)
 
@@ -172,6 +172,22 @@ def test_library_sizes(model, value):
 def test_weights_of_no_cell(model):
     with pytest.raises(ValueError, match="`weights` are 0 for all cells"):
         model.differential_expression(groupby="plate", weights=np.zeros(model.adata.n_obs))
+
+
+@pytest.mark.parametrize(
+    ("ask", "argument", "others"),
+    [
+        ("differential_expression", "groupby", {}),
+        ("differential_expression", "sample_key", {"groupby": "plate"}),
+        ("differential_accessibility", "weights", {"groupby": "plate"}),
+        ("get_component_summary", "label_key", {}),
+        ("perturb", "groupby", {"features": "gene1"}),
+    ],
+)
+def test_columns_that_are_not_there(model, ask, argument, others):
+    message = f"`{argument}`: 'plat' is not in obs. Nearest names: .'plate'"
+    with pytest.raises(ValueError, match=message):
+        getattr(model, ask)(**others, **{argument: "plat"})
 
 
 def test_groups_without_cells_are_not_compared(model):

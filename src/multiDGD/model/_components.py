@@ -11,13 +11,13 @@ from scvi import settings
 from torch import Tensor
 
 from multiDGD._checks import integer
-from multiDGD._names import nearest_columns
 from multiDGD.data import CellManager
 from multiDGD.init import choose_n_components
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.train import category_means
 
 from ._embed import embed_cells
+from ._groups import column_of
 from ._latent import LatentMixin
 
 # Features with a smaller share of the counts than this part of an even one are not told apart
@@ -97,11 +97,10 @@ class ComponentMixin(LatentMixin):
     def _labels_of(self, data: AnnData | MuData | None, label_key: str | None) -> pd.Series | None:
         """Labels of cells, missing where unknown; `None` where there is no column of them."""
         key = label_key or self.registry_["setup_args"].get("labels_key")
-        if label_key is not None and (data is None or label_key not in data.obs):
-            near = [] if data is None else nearest_columns(label_key, data.obs)
-            raise ValueError(
-                f"`label_key`: {label_key!r} is no column of `obs`. Nearest names: {near}."
-            )
+        if label_key is not None:
+            if data is None:
+                raise ValueError("`label_key` needs `adata`: the model was loaded without data.")
+            column_of(data.obs, "label_key", label_key)
         if key is None or data is None or key not in data.obs:
             return None
         labels = data.obs[key].astype(object)

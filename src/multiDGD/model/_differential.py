@@ -123,11 +123,9 @@ class DifferentialMixin(DecodingMixin):
 
         Raises
         ------
-        KeyError
-            If a column is not there.
         ValueError
-            If modality, groups or categories are not there, groups overlap or have fewer than 3
-            cells (or 2 samples), or a number is out of range.
+            If a column, modality, group or category is not there, groups overlap or have fewer
+            than 3 cells (or 2 samples), or a number is out of range.
 
         Examples
         --------
@@ -203,7 +201,7 @@ class DifferentialMixin(DecodingMixin):
 
         Raises
         ------
-        KeyError, ValueError
+        ValueError
             As for :meth:`differential_expression`.
 
         Examples

@@ -52,7 +52,7 @@ def read_groups(
 
     Raises
     ------
-    ValueError, KeyError
+    ValueError
         If a column or group is not there, or groups overlap.
     """
     if idx2 is not None and idx1 is None:
@@ -123,14 +123,12 @@ def column_of(obs: pd.DataFrame, argument: str, name: str) -> pd.Series:
     Raises
     ------
     ValueError
-        If it is no name.
-    KeyError
-        If it is not there.
+        If it is no name, or not there.
     """
     if not isinstance(name, str):
         raise ValueError(f"`{argument}` must be the name of a column, found {name!r}.")
     if name not in obs:
-        raise KeyError(
+        raise ValueError(
             f"`{argument}`: {name!r} is not in obs. Nearest names: {nearest_columns(name, obs)}."
         )
     return obs[name]

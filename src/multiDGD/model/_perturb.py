@@ -14,12 +14,12 @@ from scvi import settings
 from torch import Tensor
 
 from multiDGD._checks import choice, positive, positive_int
-from multiDGD._names import nearest_columns
 from multiDGD.train import Laplace, Shift, log_mean_variances
 
 from ._cells import as_positions
 from ._controls import empirical_p_values, matched_controls
 from ._gene2peak import GeneToPeakMixin, draw_cells
+from ._groups import column_of
 from ._random import given_seed
 
 #: Factor on a feature's mean in each kind of perturbation.
@@ -220,11 +220,6 @@ def _groups(obs: pd.DataFrame, groupby: str | None, cells: np.ndarray) -> dict[s
     """Those of the cells in each category of a column, which all need not have."""
     if groupby is None:
         return {"all": cells}
-    if groupby not in obs:
-        raise ValueError(
-            f"`groupby`: no column {groupby!r} in `.obs`. Nearest names: "
-            f"{nearest_columns(groupby, obs)}."
-        )
-    column = obs[groupby].iloc[cells]
+    column = column_of(obs, "groupby", groupby).iloc[cells]
     labels = column.astype(str).to_numpy()
     return {g: cells[labels == g] for g in np.unique(labels[column.notna().to_numpy()])}
