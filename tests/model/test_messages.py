@@ -303,6 +303,21 @@ def test_devices_and_precisions_that_do_not_work(argument, value, message):
     assert not model.is_started_
 
 
+@pytest.mark.parametrize("start", ["spectral", "zero"])
+@pytest.mark.parametrize("n_cells", [1, 2, 3])
+def test_fewest_cells(n_cells, start):
+    adata = toy_adata(n_cells)
+    MultiDGD.setup_anndata(adata)
+    model = MultiDGD(adata, n_latent=3)
+    if n_cells < 3:
+        with pytest.raises(ValueError, match=f"has {n_cells} cells, .*; at least 3 are needed"):
+            model.train(start=start, **TRAIN)
+        assert not model.is_started_
+    else:
+        model.train(start=start, **TRAIN)
+        assert model.is_trained
+
+
 @pytest.mark.parametrize("devices", [1, "1", "auto"])
 def test_one_device(devices):
     adata = numbered()

@@ -134,6 +134,12 @@ class TrainingMixin(CellsMixin):
             **(datasplitter_kwargs or {}),
         )
         splitter.setup()
+        if not len(splitter.train_idx):
+            # By default scvi-tools moves a last minibatch of one or two out of the training set.
+            raise ValueError(
+                f"`adata` has {self.adata.n_obs} cells, of which the split leaves none to train "
+                "on; at least 3 are needed."
+            )
         if start is not None or not self.is_started_:
             self.module.resize(self.adata.n_obs)
             self._start("spectral" if start is None else start, splitter.train_idx)
