@@ -83,6 +83,23 @@ def test_tables_of_other_models(differential):
         np.testing.assert_allclose(theirs[name], points, atol=1e-6)
 
 
+@pytest.mark.parametrize("column", ["lfc_mean", "lfdr", "proba_de"])
+def test_features_of_which_nothing_is_known_are_left_out(differential, column):
+    table = differential[differential["comparison"] == "B vs Rest"].copy()
+    if column == "proba_de":
+        table = table.drop(columns="lfdr")
+    whole = table.iloc[3:]
+    table.iloc[:3, table.columns.get_loc(column)] = np.nan
+    found = pl.volcano(table)
+    expected = pl.volcano(whole)
+    for name, points in groups(expected).items():
+        np.testing.assert_array_equal(groups(found)[name], points)
+    assert found.get_xlim() == expected.get_xlim()
+    assert [t.get_text() for t in found.texts] == [t.get_text() for t in expected.texts]
+    with pytest.raises(ValueError, match="`table` has 100 features, none with a finite fold"):
+        pl.volcano(table.assign(**{column: np.nan}))
+
+
 @pytest.mark.parametrize("method", ["differential_expression", "differential_accessibility"])
 def test_what_the_model_finds(multiome, method):
     table = getattr(multiome, method)(

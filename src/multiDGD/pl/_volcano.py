@@ -32,6 +32,7 @@ def volcano(
     The height is the negative decadic logarithm of the local false discovery rate. Rates of 0
     are drawn at the smallest one that is not. Features that the table calls differential are
     coloured by the direction of their change; the surest of them have their names beside them.
+    Features of which the change or its probability is not known (NaN) are left out.
 
     Parameters
     ----------
@@ -58,8 +59,8 @@ def volcano(
     Raises
     ------
     TypeError, ValueError
-        If ``table`` is no such table, or there are several comparisons and ``comparison`` names
-        none of them.
+        If ``table`` is no such table or nothing is known of any feature, or there are several
+        comparisons and ``comparison`` names none of them.
 
     Examples
     --------
@@ -78,6 +79,12 @@ def volcano(
     table = _one_comparison(table, comparison)
     lfc = table["lfc_mean"].to_numpy(dtype=float)
     lfdr = (table["lfdr"] if "lfdr" in table.columns else 1 - table["proba_de"]).to_numpy(float)
+    known = np.isfinite(lfc) & np.isfinite(lfdr)
+    if not known.any():
+        raise ValueError(
+            f"`table` has {len(table)} features, none with a finite fold change and probability."
+        )
+    table, lfc, lfdr = table[known], lfc[known], lfdr[known]
     positive = lfdr[lfdr > 0]
     height = -np.log10(np.maximum(lfdr, positive.min() if len(positive) else 1.0))
     criterion = next((c for c in table.columns if str(c).startswith(_CRITERIA)), None)
