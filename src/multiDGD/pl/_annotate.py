@@ -54,6 +54,7 @@ def annotate_points(
             (0, 0),
             textcoords="offset points",
             fontsize="small",
+            parse_math=False,
             arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "0.5", "shrinkB": 2},
         )
         # Names point outwards: there is more room.

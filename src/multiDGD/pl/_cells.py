@@ -192,7 +192,8 @@ def draw_cells(
         finite = value[np.isfinite(value)]
         low, high = np.quantile(finite, _COLOR_RANGE) if len(finite) else (0, 1)
         points = ax.scatter(x[at], y[at], c=value[at], vmin=low, vmax=high, **style)
-        ax.figure.colorbar(points, ax=ax, label=label or coloring.title, extend="both")
+        bar = ax.figure.colorbar(points, ax=ax, extend="both")
+        bar.set_label(label or coloring.title, parse_math=False)
         return
     # In random order, so that no category covers the others.
     shuffled = np.random.default_rng(0).permutation(len(x))
@@ -211,7 +212,7 @@ def _draw_legend(ax: Axes, coloring: Coloring, has_missing: bool) -> None:
     handles = [
         ax.scatter([], [], s=30, linewidths=0, color=color, label=name) for color, name in entries
     ]
-    ax.legend(
+    legend = ax.legend(
         handles=handles,
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
@@ -220,6 +221,8 @@ def _draw_legend(ax: Axes, coloring: Coloring, has_missing: bool) -> None:
         title=coloring.title,
         ncols=max(coloring.n_legend_columns, 1),
     )
+    for text in (legend.get_title(), *legend.get_texts()):
+        text.set_parse_math(False)
 
 
 def default_size(n_cells: int) -> float:

@@ -97,11 +97,11 @@ def composition(
     image = ax.imshow(
         values, cmap=cmap, aspect="auto", vmin=0, vmax=1 if normalize else None, origin="upper"
     )
-    ax.set_xticks(range(n_columns), values.columns.astype(str), rotation=90)
+    ax.set_xticks(range(n_columns), values.columns.astype(str), rotation=90, parse_math=False)
     ax.set_yticks(range(n_rows), values.index.astype(str))
     ax.set_ylabel("component")
     if label_key is not None or values.columns.name:
-        ax.set_xlabel(label_key or str(values.columns.name))
+        ax.set_xlabel(label_key or str(values.columns.name), parse_math=False)
     for row, n_cells in enumerate(counts.sum(axis=1)):
         ax.text(
             n_columns - 0.3, row, f"{n_cells:,.0f}", va="center", fontsize="small", color="0.4"

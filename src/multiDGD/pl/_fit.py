@@ -95,7 +95,8 @@ def counts_vs_predicted(
     ends = [min(x.min(), y.min()), max(x.max(), y.max())]
     ax.plot(ends, ends, color="0.3", linewidth=0.8, zorder=0)
     r = np.corrcoef(np.log(x), np.log(y))[0, 1] if len(x) > 2 else np.nan
-    ax.set_title(f"{modality}: {len(x):,} features, r = {r:.3f}", fontsize="medium")
+    title = f"{modality}: {len(x):,} features, r = {r:.3f}"
+    ax.set_title(title, fontsize="medium", parse_math=False)
     ax.set_xlabel(f"observed {_LABELS[statistic]}")
     ax.set_ylabel(f"predicted {_LABELS[statistic]}")
     ax.set_aspect("equal", adjustable="datalim")

@@ -171,6 +171,6 @@ def _draw(ax: Axes, name: str, curves: dict[str, pd.Series], best: Any | None) -
         settled = pd.concat([curve[curve.index >= start] for curve in curves.values()])
         margin = 0.05 * (settled.max() - settled.min()) or 0.05 * abs(settled.max()) or 1.0
         ax.set_ylim(settled.min() - margin, settled.max() + margin)
-    ax.set_title(name.replace("_", " "))
+    ax.set_title(name.replace("_", " "), parse_math=False)
     ax.set_xlabel("epoch")
     ax.set_ylabel("loss")

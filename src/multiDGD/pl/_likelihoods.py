@@ -81,7 +81,7 @@ def likelihoods(
     axes = panels(ax, len(groups), (4.2, 1.3 + 0.4 * most), what="modalities")
     for ax_, (modality, rows) in zip(axes, groups.items(), strict=True):
         _draw(ax_, rows, by)
-        ax_.set_title(str(modality), fontsize="medium")
+        ax_.set_title(str(modality), fontsize="medium", parse_math=False)
     finish(axes[0], show, save)
     return axes[0] if len(axes) == 1 else axes
 

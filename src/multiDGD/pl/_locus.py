@@ -117,7 +117,7 @@ def locus(
         ax_.spines[["top", "right"]].set_visible(False)
         ax_.set_ylabel(effect)
         if name:
-            ax_.set_title(str(name), fontsize="small", loc="left")
+            ax_.set_title(str(name), fontsize="small", loc="left", parse_math=False)
         if not row:
             ax_.annotate(
                 gene,
@@ -129,8 +129,9 @@ def locus(
                 va="bottom",
                 color="C0",
                 style="italic",
+                parse_math=False,
             )
-    axes[-1].set_xlabel(f"{chromosome} (Mb); coloured: p ≤ {alpha:g}")
+    axes[-1].set_xlabel(f"{chromosome} (Mb); coloured: p ≤ {alpha:g}", parse_math=False)
     finish(axes[0], show, save)
     return axes[0] if len(axes) == 1 else axes
 

@@ -81,13 +81,13 @@ def modalities(
         ax.text(len(names) - 0.4, y, f"{n_cells:,} cells", va="center", fontsize="small")
     ax.set_xlim(-0.5, len(names) - 0.5)
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    ax.set_xticks(range(len(names)), [f"{m}\n{mdata.mod[m].n_vars:,} features" for m in names])
+    columns = [f"{m}\n{mdata.mod[m].n_vars:,} features" for m in names]
+    ax.set_xticks(range(len(names)), columns, parse_math=False)
     labels = [group for group, _, _ in rows]
     repeated = [False, *(b == a for a, b in pairwise(labels))]
-    ax.set_yticks(
-        range(len(rows)), ["" if r else g for g, r in zip(labels, repeated, strict=True)]
-    )
-    ax.set_ylabel(groupby or "")
+    shown = ["" if r else g for g, r in zip(labels, repeated, strict=True)]
+    ax.set_yticks(range(len(rows)), shown, parse_math=False)
+    ax.set_ylabel(groupby or "", parse_math=False)
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

@@ -107,11 +107,11 @@ def perturbation(
     y, x = np.nonzero(marked)
     is_dark = np.abs(values.to_numpy()[marked]) > _DARK * limit
     ax.scatter(x, y, s=5, color=np.where(is_dark, "white", "black"), linewidths=0)
-    ax.set_xticks(range(len(columns)), [str(c) for c in columns], rotation=90)
+    ax.set_xticks(range(len(columns)), [str(c) for c in columns], rotation=90, parse_math=False)
     if marked.any():
         ax.set_xlabel(f"dot: p ≤ {alpha:g}")
     names = values.index.get_level_values("feature").astype(str)
-    ax.set_yticks(range(len(rows)), names, fontsize="small")
+    ax.set_yticks(range(len(rows)), names, fontsize="small", parse_math=False)
     _bracket_modalities(ax, values.index.get_level_values("modality"), len(columns))
     ax.figure.colorbar(image, ax=ax, label=_VALUES[value], extend="both")
     finish(ax, show, save)
@@ -186,5 +186,6 @@ def _bracket_modalities(ax: Axes, modality: pd.Index, n_columns: int) -> None:
             va="center",
             fontsize="small",
             color="0.2",
+            parse_math=False,
         )
         start = end

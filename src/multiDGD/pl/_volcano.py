@@ -110,7 +110,7 @@ def volcano(
     ax.set_xlabel("log2 fold change")
     ax.set_ylabel("$-\\log_{10}$ local false discovery rate")
     if "comparison" in table.columns:
-        ax.set_title(str(table["comparison"].iloc[0]), fontsize="medium")
+        ax.set_title(str(table["comparison"].iloc[0]), fontsize="medium", parse_math=False)
     width = 1.15 * max(np.abs(lfc).max(), 1e-3)
     ax.set_xlim(-width, width)
     top = max(height.max(), 1e-3)
