@@ -107,7 +107,17 @@ class TestUserErrors:
         "option", ["--batch-key", "--labels-key", "--covariate-keys", "--score-key", "--layer"]
     )
     def test_keys(self, fails, tmp_path, h5mu, option):
-        self.check(fails, tmp_path, "'nonsense'", h5mu, option, "nonsense")
+        self.check(fails, tmp_path, f"{option}: 'nonsense'", h5mu, option, "nonsense")
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--covariate-keys", "batch", "batch"], "--covariate-keys has an entry more"),
+            (["--labels-key", "cell_type", "--n-components", "2"], "--n-components is 2, below"),
+        ],
+    )
+    def test_arguments_are_called_as_options(self, fails, tmp_path, h5mu, options, message):
+        self.check(fails, tmp_path, f"error: {message}", h5mu, *options)
 
     def test_modality_key(self, fails, tmp_path, h5mu, joint):
         self.check(fails, tmp_path, "--modality-key", h5mu, "--modality-key", "feature_types")

@@ -132,12 +132,15 @@ def test_groups_that_are_small(compared, expected, fails, fitted, tmp_path):
     ("argv", "messages"),
     [
         (["--groupby", "cell_typ"], ["'cell_typ' is not in obs", "'cell_type'"]),
-        (["--groupby", "cell_type", "--group1", "type_9"], ["`group1`: 'type_9'", "'type_0'"]),
-        (["--groupby", "cell_type", "--group2", "B"], ["`group2`: 'B'", "Nearest names"]),
-        (["--groupby", "cell_type", "--modality", "prot"], ["['rna', 'atac'], found 'prot'"]),
-        (["--groupby", "cell_type", "--fdr", "2"], ["`fdr_target`", "2.0"]),
-        (["--groupby", "cell_type", "--delta", "-1"], ["`delta`", "-1.0"]),
-        (["--groupby", "cell_type", "--sample-key", "animal"], ["`sample_key`: 'animal'"]),
+        (["--groupby", "cell_type", "--group1", "type_9"], ["--group1: 'type_9'", "'type_0'"]),
+        (["--groupby", "cell_type", "--group2", "B"], ["--group2: 'B'", "Nearest names"]),
+        (
+            ["--groupby", "cell_type", "--modality", "prot"],
+            ["--modality must be", "'atac', found 'prot'"],
+        ),
+        (["--groupby", "cell_type", "--fdr", "2"], ["--fdr must", "2.0"]),
+        (["--groupby", "cell_type", "--delta", "-1"], ["--delta must", "-1.0"]),
+        (["--groupby", "cell_type", "--sample-key", "animal"], ["--sample-key: 'animal'"]),
     ],
 )
 def test_what_is_not_there(fails, fitted, trained_cells, tmp_path, argv, messages):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 
-from ._errors import UserError
+from ._errors import UserError, by_options
 from ._parser import build_parser
 
 # That of the commands, and that of the model, which users of scvi-tools listen to.
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             command = import_module(f"._{args.command}", __package__)
             getattr(command, f"run_{args.command}")(args)
     except UserError as error:
-        print(f"multidgd: error: {error}", file=sys.stderr)
+        print(f"multidgd: error: {by_options(str(error), args)}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, SystemExit):  # the latter is what lightning makes of the former
         print("multidgd: interrupted", file=sys.stderr)
