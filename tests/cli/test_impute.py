@@ -3,6 +3,7 @@
 import anndata as ad
 import mudata as md
 import numpy as np
+import pytest
 import scanpy as sc
 
 from multiDGD import MultiDGD
@@ -38,7 +39,12 @@ def test_same_as_the_model_says(run, fitted, new_cells, tmp_path):
     assert found.obsm["X_pca"].shape == (20, 3)
 
 
-def test_unknown_modality(fails, fitted, trained_cells, tmp_path):
-    line = fails("impute", fitted, trained_cells, "--modality", "prot", "--out", tmp_path)
-    assert "must be one of ['rna', 'atac'], found 'prot'" in line
-    assert not (tmp_path / "imputed.h5ad").exists()
+@pytest.mark.parametrize("command", [["impute"], ["de", "--groupby", "cell_type"]])
+def test_unknown_modality(run, fitted, trained_cells, tmp_path, command):
+    code, _, err = run(
+        *command, fitted, trained_cells, "--modality", "prot", "--out", tmp_path / "out"
+    )
+    assert code == 1
+    # Before any cell is read, let alone placed.
+    assert err == "multidgd: error: --modality must be one of 'rna', 'atac', found 'prot'.\n"
+    assert not (tmp_path / "out").exists()

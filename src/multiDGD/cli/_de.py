@@ -38,7 +38,7 @@ def run_de(args: argparse.Namespace) -> None:
     >>> argv = ["de", "multidgd_fit", "cells.h5mu", "--groupby", "cell_type"]
     >>> run_de(build_parser().parse_args(argv))  # doctest: +SKIP
     """
-    model, data = read_model_and_data(args.model, args.file)
+    model, data = read_model_and_data(args.model, args.file, args.modality)
     make_folder(args.out)
     compare = (
         model.differential_accessibility if args.accessibility else model.differential_expression

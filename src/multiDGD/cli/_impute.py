@@ -32,7 +32,7 @@ def run_impute(args: argparse.Namespace) -> None:
     >>> argv = ["impute", "multidgd_fit", "rna_only.h5mu", "--modality", "atac"]
     >>> run_impute(build_parser().parse_args(argv))  # doctest: +SKIP
     """
-    model, data = read_model_and_data(args.model, args.file)
+    model, data = read_model_and_data(args.model, args.file, args.modality)
     make_folder(args.out)
     logger.info("Placing %d cells", data.n_obs)
     with asking():

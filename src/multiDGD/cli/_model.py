@@ -13,6 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from multiDGD import MultiDGD
+from multiDGD._checks import choice
 from multiDGD.data import find_categories, observed_features
 
 from ._errors import UserError, blame_user
@@ -89,7 +90,9 @@ def load_model(folder: Path) -> MultiDGD:
     return model
 
 
-def read_model_and_data(folder: Path, file: Path) -> tuple[MultiDGD, AnnData | MuData]:
+def read_model_and_data(
+    folder: Path, file: Path, modality: str | None = None
+) -> tuple[MultiDGD, AnnData | MuData]:
     """Read a model and cells to ask it about.
 
     An AnnData for a model of a MuData becomes the modality whose features it has. Categories of
@@ -101,6 +104,8 @@ def read_model_and_data(folder: Path, file: Path) -> tuple[MultiDGD, AnnData | M
         As for :func:`load_model`.
     file
         As for :func:`multiDGD.cli._io.read_data`.
+    modality
+        That the model is to be asked about, if any.
 
     Returns
     -------
@@ -109,13 +114,16 @@ def read_model_and_data(folder: Path, file: Path) -> tuple[MultiDGD, AnnData | M
     Raises
     ------
     UserError
-        If either cannot be read, or they do not fit each other.
+        If either cannot be read, they do not fit each other, or the model has no such modality.
 
     Examples
     --------
     >>> model, data = read_model_and_data(Path("multidgd_fit"), Path("new.h5mu"))  # doctest: +SKIP
     """
     model = load_model(folder)
+    if modality is not None:
+        with blame_user(ValueError):
+            choice("modality", modality, model.module.modalities)
     logger.info("Reading %s", file)
     data = _as_modelled(model, read_data(file), file)
     new = _new_categories(model, data)
