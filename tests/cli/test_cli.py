@@ -226,6 +226,26 @@ class TestFit:
         assert code == 0
         assert "  counts: 30 features" in out
 
+    @pytest.mark.parametrize("n_cells", [2, 3, 4])
+    def test_few_cells(self, run, tmp_path, multiome, n_cells):
+        multiome[:n_cells].copy().write(tmp_path / "few.h5mu")
+        code, out, err = run(
+            "fit", tmp_path / "few.h5mu", "--batch-key", "batch", "--score-key", "cell_type",
+            "--max-epochs", 1, "--out", tmp_path,
+        )  # fmt: skip
+        assert code == (n_cells < 3)
+        assert ("error: FILE has 2 cells, " in err) == (n_cells == 2)
+        assert ("No UMAP: it takes 4 cells, found 3" in err) == (n_cells == 3)
+        assert (tmp_path / "embedding.h5mu").exists() == (n_cells >= 3)
+        assert (tmp_path / "umap.png").exists() == ("UMAP: " in out) == (n_cells == 4)
+
+    def test_dollars_are_no_formulas(self, run, tmp_path, multiome):
+        rna = multiome["rna"].copy()
+        rna.obs["$_$"] = ["$^$", "b"] * 40
+        rna.write_h5ad(tmp_path / "rna.h5ad")
+        argv = ["fit", tmp_path / "rna.h5ad", "--batch-key", "$_$", "--max-epochs", 1]
+        assert run(*argv, "--out", tmp_path)[0] == 0
+
     def test_types_that_cannot_be_scored(self, run, tmp_path, multiome):
         rna = multiome["rna"].copy()
         rna.obs["barcode"] = rna.obs_names

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from multiDGD import pl
 from multiDGD._scores import batch_mixing, kmeans_nmi_ari, knn_accuracy
 
-from ._errors import UserError
+from ._errors import UserError, blame_user
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 _MODEL = "model"
 _MAX_LEGEND_ENTRIES = 40
+# UMAP starts at eigenvectors, of which it takes one more than it has dimensions.
+_MIN_UMAP_CELLS = 4
 # As scanpy breaks its legends.
 _ENTRIES_PER_COLUMN = 14
 
@@ -64,10 +66,15 @@ def train(model: MultiDGD, max_epochs: int | None, folder: Path) -> str:
     -------
     str
         One line: how many epochs, and the seconds they took.
+
+    Raises
+    ------
+    UserError
+        If the cells cannot be trained on.
     """
     start = time.perf_counter()
     # The progress bar of scvi-tools writes to standard output, which is for results here.
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), blame_user(ValueError):
         model.train(max_epochs=max_epochs)
     seconds = time.perf_counter() - start
     model.save(str(folder / _MODEL), overwrite=True)
@@ -88,8 +95,8 @@ def embed(model: MultiDGD, data: AnnData | MuData, seed: int) -> NDArray[np.floa
     model
         A trained model.
     data
-        What it was trained on; gets obsm ``X_umap`` and what
-        :meth:`multiDGD.MultiDGD.annotate` writes.
+        What it was trained on; gets what :meth:`multiDGD.MultiDGD.annotate` writes and, unless
+        there are too few cells for one, obsm ``X_umap``.
     seed
         Seed of the UMAP.
 
@@ -100,6 +107,9 @@ def embed(model: MultiDGD, data: AnnData | MuData, seed: int) -> NDArray[np.floa
     """
     model.annotate()
     latent = data.obsm["X_multidgd"]
+    if data.n_obs < _MIN_UMAP_CELLS:
+        logger.warning("No UMAP: it takes %d cells, found %d", _MIN_UMAP_CELLS, data.n_obs)
+        return latent
     logger.info("Computing the UMAP")
     frame = AnnData(obs=pd.DataFrame(index=data.obs_names), obsm={"X_multidgd": latent})
     n_neighbors = min(15, data.n_obs - 1)
@@ -186,11 +196,14 @@ def write(
     written = {
         "embedding": folder / ("embedding.h5ad" if is_anndata else "embedding.h5mu"),
         "history": folder / "history.png",
-        "UMAP": folder / "umap.png",
         "model": folder / _MODEL,
     }
     pl.history(model, save=written["history"])
-    _draw_umap(data, written["UMAP"], colors)
+    if "X_umap" in data.obsm:
+        written["UMAP"] = folder / "umap.png"
+        # In names a `$` begins no formula.
+        with plt.rc_context({"text.parse_math": False}):
+            _draw_umap(data, written["UMAP"], colors)
     plt.close("all")
     data.write(written["embedding"])
     return written
