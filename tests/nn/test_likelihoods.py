@@ -212,6 +212,28 @@ def test_float32_is_close_to_float64(kind):
 
 
 @pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("of_logits", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("of_parameters", [torch.float32, torch.float64])
+def test_logits_say_how_exact_values_are(kind, of_logits, of_parameters):
+    likelihood, logits, x = simulate(kind, dtype=torch.float32)
+    logits = logits.half()
+    results = []
+    for dtype, of in ((of_logits, of_parameters), (torch.float64, torch.float64)):
+        likelihood.to(of).zero_grad()
+        a = logits.detach().to(dtype).requires_grad_()
+        value = likelihood.log_prob(a, x)
+        value.sum().backward()
+        parameters = list(likelihood.parameters())
+        assert value.dtype == torch.promote_types(dtype, torch.float32)
+        grads = [a.grad, *(p.grad for p in parameters)]
+        assert [g.dtype for g in grads] == [dtype, *(of for _ in parameters)]
+        results.append([g.double() for g in (value.detach(), *grads)])
+    tolerance = 1e-2 if of_logits == torch.float16 else 1e-5
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", ALL)
 def test_not_measured_is_neither_loss_nor_gradient(kind):
     likelihood, logits, x = simulate(kind)
     logits.requires_grad_()

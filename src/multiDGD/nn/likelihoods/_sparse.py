@@ -57,7 +57,7 @@ def sparse_log_prob(
     """
     dtype = torch.promote_types(logits_nf.dtype, torch.float32)
     library_n = counts.library.to(dtype)
-    terms = likelihood.terms(learned)
+    terms = likelihood.terms(learned).to(dtype)
     shift_f = None if bias_f is None else bias_f.to(dtype)
     if terms.scale_f is not None:
         log_scale_f = terms.scale_f.log()

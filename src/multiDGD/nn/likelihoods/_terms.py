@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -43,6 +43,18 @@ class Terms:
         self.likelihood = likelihood
         self.learned = learned
         self._sums = [torch.zeros_like(p) for p in likelihood.parameters()]
+
+    def to(self, dtype: torch.dtype) -> Self:
+        """Compute in this precision, which need not be that of the likelihood's parameters.
+
+        Parameters
+        ----------
+        dtype
+            At least float32.
+        """
+        if self.scale_f is not None:
+            self.scale_f = self.scale_f.to(dtype)
+        return self
 
     def evaluate(self, rows: Rows) -> None:
         """Fill what is wanted of a minibatch, by the other methods.

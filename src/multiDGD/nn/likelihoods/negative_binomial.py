@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -106,6 +106,11 @@ class NegativeBinomialTerms(Terms):
         r = likelihood.dispersion.detach()
         self.scale_f = r.to(torch.promote_types(r.dtype, torch.float32))
         self._by_r = torch.zeros_like(self.scale_f)
+
+    def to(self, dtype: torch.dtype) -> Self:
+        """Compute in this precision, sums of derivatives included."""
+        self._by_r = self._by_r.to(dtype)
+        return super().to(dtype)
 
     def evaluate(self, rows: Rows) -> None:
         """In one compiled pass, or a few kernels, where they are to be had."""
