@@ -1,6 +1,7 @@
 """Which likelihood fits."""
 
 import anndata as ad
+import mudata as md
 import numpy as np
 import pytest
 import scvi
@@ -89,8 +90,25 @@ def test_errors():
     ):
         with pytest.raises(ValueError, match=message):
             MultiDGD.compare_likelihoods(mdata, likelihoods)
-    with pytest.raises(ValueError, match="held_out"):
-        MultiDGD.compare_likelihoods(mdata, {"rna": ["nb"]}, held_out=1.0)
+    for argument, value in (("held_out", 1.0), ("held_out", "0.2"), ("seed", 0.5)):
+        with pytest.raises(ValueError, match=f"`{argument}` must"):
+            MultiDGD.compare_likelihoods(mdata, {"rna": ["nb"]}, **{argument: value})
+
+
+@pytest.mark.parametrize(
+    ("make", "read", "setup"),
+    [
+        (toy_adata, ad.read_h5ad, MultiDGD.setup_anndata),
+        (toy_mudata, md.read_h5mu, MultiDGD.setup_mudata),
+    ],
+)
+def test_backed_data_are_to_be_read_into_memory(make, read, setup, tmp_path):
+    make().write(tmp_path / "cells")
+    backed = read(tmp_path / "cells", backed="r")
+    setup(backed)
+    with pytest.raises(ValueError, match="`adata` is backed by the file .*without `backed`"):
+        MultiDGD.compare_likelihoods(backed, {"rna": ["nb"]})
+    backed.file.close()
 
 
 def test_a_seed_that_was_not_there_is_not_left_behind():

@@ -13,6 +13,7 @@ from mudata import MuData
 from scipy import sparse
 from scvi import settings
 
+from multiDGD._checks import finite, integer
 from multiDGD.nn import get_likelihood, likelihood_names
 
 from ._cells import CellsMixin
@@ -84,8 +85,8 @@ class ComparisonMixin(CellsMixin):
         Raises
         ------
         ValueError
-            If modality or likelihood are not there, or ``held_out`` is no share that leaves cells
-            on both sides.
+            If modality or likelihood are not there, ``held_out`` is no share that leaves cells on
+            both sides, or ``adata`` is backed by a file.
 
         Examples
         --------
@@ -94,12 +95,18 @@ class ComparisonMixin(CellsMixin):
         ...     mdata, {"prot": ["nb", "poisson", "protein"]}
         ... )
         """
+        if adata.isbacked:
+            raise ValueError(
+                f"`adata` is backed by the file {adata.filename}, but halves of its counts are made "
+                "in memory: read it without `backed`."
+            )
+        integer("seed", seed)
         manager = cls._get_most_recent_anndata_manager(adata, required=True)
         registry = manager.registry
         modalities = list(manager.summary.features)
         given = dict(model_kwargs or {})
         base = _base(given.pop("likelihoods", None), likelihoods, modalities)
-        n_held_out = round(held_out * adata.n_obs)
+        n_held_out = round(finite("held_out", held_out) * adata.n_obs)
         if not 0 < n_held_out < adata.n_obs:
             raise ValueError(
                 f"`held_out` must leave cells on both sides, found {held_out} of {adata.n_obs}."
