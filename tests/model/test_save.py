@@ -1,11 +1,14 @@
 """Models that are saved and loaded."""
 
+import copy
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 from scvi.train import SaveCheckpoint
 from tests.model.fitting import TRAIN, fitted, renamed_mudata
-from tests.toy import toy_mudata
+from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
 
@@ -33,6 +36,25 @@ def test_save_and_load(tmp_path, with_data):
     )
     assert loaded.summary.n_features == {"rna": 12, "atac": 15}
     assert loaded.history is not None
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
+)
+def test_copies(copied):
+    adata, new = toy_adata(), toy_adata(seed=1)
+    new.obs_names = "new_" + new.obs_names
+    model = fitted(adata, batch_key="batch")
+    expected = model.get_latent_representation(), model.get_latent_representation(new)
+    other = copied(model)
+    for data, found in zip((None, new), expected, strict=True):
+        np.testing.assert_allclose(other.get_latent_representation(data), found, atol=1e-5)
+    pd.testing.assert_frame_equal(
+        other.get_normalized_expression(), model.get_normalized_expression()
+    )
+    other.train(**TRAIN)
+    assert (other.get_latent_representation() != expected[0]).any()
+    np.testing.assert_array_equal(model.get_latent_representation(), expected[0])
 
 
 def test_load_with_other_cells(tmp_path):

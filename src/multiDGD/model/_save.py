@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from mudata import MuData
 from scvi.model.base import BaseModelClass
@@ -10,6 +11,15 @@ from scvi.model.base import BaseModelClass
 
 class SaveMixin(BaseModelClass):
     """What scvi-tools saves, where it can be loaded again."""
+
+    # For copies and pickles, which can hold neither weak references, by which places of cells that
+    # were asked about are known, nor the trainer, which no loaded model has.
+    def __getstate__(self) -> dict[str, Any]:
+        left_out = ("_inferred", "trainer")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _inferred=WeakKeyDictionary())
 
     def save(
         self,
