@@ -131,17 +131,21 @@ def _guesses(train: Dataset, new: Dataset) -> dict[str, torch.Tensor]:
     with torch.no_grad():
         at_place = model.module.mixture.class_log_prob(w[:, : model.module.n_latent])
     integrated = model._label_log_prob(manager, at, w)
-    best = calibrated(integrated, *fit_calibration(integrated, codes))
+    share = model._label_log_share(w)
+    best = calibrated(integrated, share, *fit_calibration(integrated, share, codes))
     found = {
         "most probable place": at_place,
         "all places": integrated,
         "all places, calibrated (predict)": _predicted(model, query),
         "all places, best calibration": best,
     }
+    model.known_cells_ = None
+    model._learn_labels(model.module.mixture)
+    found["predict, without neighbours"] = _predicted(model, query)
     for df in TAILS:
         model._label_df = df
         model._learn_labels(model.module.mixture)
-        found[f"predict, df {df:g}"] = _predicted(model, query)
+        found[f"the same, df {df:g}"] = _predicted(model, query)
     return {line: _guess(log_prob, codes) for line, log_prob in found.items()}
 
 
@@ -215,7 +219,8 @@ TASKS = {
         "place, and with its places integrated out. ECE in 10 bins over all cells; *by chance* is "
         f"what the same probabilities would show on average ({N_DRAWS} draws) if they were exactly "
         "right; log probability of the true type (nats). *Best calibration* is fitted, in each "
-        "part, to the very labels that are asked about, as a bound. *df*: other degrees of freedom of "
-        "the types' tails than the model's 16, infinite for normal ones.",
+        "part, to the very labels that are asked about, as a bound. *Without neighbours*: by the "
+        "density of the types alone; *df*: by other degrees of freedom of its tails than 16, infinite "
+        "for normal ones.",
     ),
 }

@@ -4,23 +4,28 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import KNeighborsClassifier
 from tests.model.fitting import fitted, load
 
 from multiDGD.datasets import simulate_multiome
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.model._calibration import calibrated, class_correlation, fit_calibration
+from multiDGD.model._known_cells import KnownCells
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.75])
 @pytest.mark.parametrize("noise", [0.0, 0.1])
-def test_calibration_is_that_of_the_labels(noise):
+def test_calibration_is_that_of_the_labels(noise, weight):
     torch.manual_seed(0)
-    log_prob = torch.randn(20_000, 4) * 3
-    truth = (1 - noise) * (log_prob / 2.5).softmax(1) + noise / 4
-    torch.testing.assert_close(calibrated(log_prob, 2.5, noise).exp().float(), truth)
+    log_prob, log_share = torch.randn(2, 8_000, 4) * 3
+    truth = (1 - noise) * (log_prob / 2.5 + weight * log_share).softmax(1) + noise / 4
+    found = calibrated(log_prob, log_share, 2.5, weight, noise)
+    torch.testing.assert_close(found.exp().float(), truth)
     labels = torch.distributions.Categorical(truth).sample()
-    temperature, found = fit_calibration(log_prob, labels)
-    assert temperature == pytest.approx(2.5, rel=0.06)
-    assert found == pytest.approx(noise, abs=0.021)
+    found = fit_calibration(log_prob, log_share, labels)
+    assert found[0] == pytest.approx(2.5, rel=0.11)
+    assert found[1] == pytest.approx(weight, abs=0.126)
+    assert found[2] == pytest.approx(noise, abs=0.021)
 
 
 def test_noise_bounds_what_is_predicted(bmmc_cite):
@@ -36,8 +41,8 @@ def test_noise_bounds_what_is_predicted(bmmc_cite):
 
 
 def test_without_labels_nothing_is_calibrated():
-    log_prob = torch.randn(0, 4)
-    assert fit_calibration(log_prob, torch.zeros(0)) == pytest.approx((1, 0))
+    nothing = torch.randn(0, 4)
+    assert fit_calibration(nothing, nothing, torch.zeros(0)) == pytest.approx((1, 0, 0))
 
 
 @pytest.mark.parametrize("components", [1, 2])
@@ -60,6 +65,42 @@ def test_classes_share_a_correlation(components):
     few = class_correlation(*drawn(10), mixture)
     assert np.linalg.eigvalsh(few).min() > 0.1
     np.testing.assert_array_equal(np.diag(few), 1)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_labels_that_each_cover_several_types(seed):
+    mdata = simulate_multiome(
+        1200, n_genes=60, n_peaks=60, n_types=8, rna_library_size=300.0, seed=seed
+    )
+    truth = np.where(mdata.obs["cell_type"].cat.codes < 4, "a", "b")
+    hidden = np.random.default_rng(0).random(len(truth)) < 0.3
+    mdata.obs["label"] = np.where(hidden, "unknown", truth)
+    train = {"max_epochs": 20, "batch_size": 64}
+    model = fitted(mdata, model={"n_latent": 10}, train=train, labels_key="label")
+
+    def accuracy():
+        return (model.predict()[hidden] == truth[hidden]).mean()
+
+    # Each class is one normal density, which does not know of its types.
+    found = accuracy()
+    model.known_cells_ = None
+    model._learn_labels(model.module.mixture)
+    assert found > max(0.95, accuracy() + 0.03)
+
+
+def test_shares_of_labels_among_the_nearest():
+    generator = np.random.default_rng(0)
+    z, labels = generator.normal(size=(400, 3)), generator.integers(0, 4, 400)
+    labels[::5] = -1
+    rest = np.zeros((400, 1))
+    # A row has covariates' places too, which do not count.
+    known = KnownCells(np.hstack([z, 100 * rest + labels[:, None]]), rest, labels, rest, rest)
+    points = generator.normal(size=(50, 3))
+    found = known.label_shares(torch.from_numpy(points), 5)
+    is_known = labels >= 0
+    votes = KNeighborsClassifier(15).fit(z[is_known], labels[is_known]).predict_proba(points)
+    often = (np.bincount(labels[is_known], minlength=5) + 1) / (is_known.sum() + 5)
+    np.testing.assert_allclose(found, (np.pad(15 * votes, ((0, 0), (0, 1))) + often) / 16)
 
 
 @pytest.mark.parametrize("n_labelled", [1, 2])
@@ -93,6 +134,7 @@ def test_a_donor_is_labelled_by_another(bmmc_multiome):
     assert abs(sure.mean() - (predicted == truth).mean()) < 0.15
     assert model.label_temperature_ == reference.label_temperature_ > 1.5
     assert model.label_noise_ == reference.label_noise_
+    assert model.label_weight_ == reference.label_weight_
     # The correlation within types was learned from one donor and holds in the other.
     known = np.isin(truth, reference.summary.labels)
     at = np.arange(len(truth))[known], reference.summary.labels.searchsorted(truth[known])

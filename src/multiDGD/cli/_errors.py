@@ -13,7 +13,6 @@ _CALLED = {
     "mdata": "FILE",
     "categorical_covariate_keys": "--covariate-keys",
     "fdr_target": "--fdr",
-    "layers": "--layer",
 }
 
 

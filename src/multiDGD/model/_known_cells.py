@@ -1,4 +1,4 @@
-"""What is kept of the training cells, to draw new ones that are as deep and as mixed."""
+"""What is kept of the training cells, to draw new ones like them and to label others."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from torch import Tensor
 from multiDGD.latent import GaussianMixture
 
 _N_NEIGHBOURS = 10
+# As scanpy's graphs have.
+_N_LABEL_NEIGHBOURS = 15
 # Cells' worth of belief in the component's own variances.
 _PSEUDO_CELLS = 5.0
 _CHUNK = 1_024
@@ -142,14 +144,44 @@ class KnownCells:
             Which draws them.
         """
         cells = np.flatnonzero(among)
+        near_nk = self._nearest(z_nl, cells, _N_NEIGHBOURS)
+        drawn = generator.integers(0, near_nk.shape[1], len(near_nk))
+        return near_nk[np.arange(len(near_nk)), drawn]
+
+    def _nearest(self, z_nl: Tensor, cells: np.ndarray, k: int) -> np.ndarray:
+        """The k of some cells that are nearest to each point, shape ``(n, k)``."""
         known_ml = torch.from_numpy(self.representation[cells, : z_nl.shape[1]]).to(z_nl)
-        k = min(_N_NEIGHBOURS, len(cells))
+        k = min(k, len(cells))
         near = [
             torch.cdist(z, known_ml).topk(k, largest=False).indices for z in z_nl.split(_CHUNK)
         ]
         near_nk = torch.cat([torch.zeros(0, k, dtype=torch.int64), *(x.cpu() for x in near)])
-        drawn = generator.integers(0, k, len(near_nk))
-        return cells[near_nk.numpy()[np.arange(len(near_nk)), drawn]]
+        return cells[near_nk.numpy()]
+
+    def label_shares(self, z_nl: Tensor, n_labels: int) -> np.ndarray:
+        """Shares of the labels among the 15 labelled cells nearest to each point, above 0.
+
+        One more neighbour has all labels, as often as they are.
+
+        Parameters
+        ----------
+        z_nl
+            Points, shape ``(n, n_latent)``.
+        n_labels
+            How many labels there are.
+
+        Returns
+        -------
+        Shape ``(n, n_labels)``.
+        """
+        cells = np.flatnonzero(self.labels >= 0)
+        near_nk = self.labels[self._nearest(z_nl, cells, _N_LABEL_NEIGHBOURS)]
+        votes_nc = np.zeros((len(near_nk), n_labels))
+        votes_nc += (np.bincount(self.labels[cells], minlength=n_labels) + 1) / (
+            len(cells) + n_labels
+        )
+        np.add.at(votes_nc, (np.arange(len(near_nk))[:, None], near_nk), 1)
+        return votes_nc / (near_nk.shape[1] + 1)
 
     def libraries(
         self, z_nl: Tensor, donors: np.ndarray, among: np.ndarray, generator: np.random.Generator

@@ -23,6 +23,7 @@ class LatentMixin(PosteriorMixin):
     """Representations, components and labels of cells."""
 
     label_temperature_: float
+    label_weight_: float
     label_noise_: float
 
     def _rows(
@@ -194,7 +195,8 @@ class LatentMixin(PosteriorMixin):
         their components, with the tails of Student's density with 16 degrees of freedom; the
         correlation between dimensions is one for all classes, learned from the labelled training
         cells. Where at least 20 labelled cells were held out from training, which never shows
-        their labels to the model, probabilities are calibrated on them: a temperature and a small
+        their labels to the model, probabilities are calibrated on them: a temperature, how much
+        the labels of the 15 nearest training cells count beside the classes' densities, and a small
         share of wrong labels are chosen such that these labels are explained best.
 
         Parameters
@@ -229,10 +231,15 @@ class LatentMixin(PosteriorMixin):
             )
         manager = self._manager_of(adata)
         cells, w = self._representation(manager, indices, batch_size)
-        log_prob = self._label_log_prob(manager, cells, w, batch_size)
+        log_prob = calibrated(
+            self._label_log_prob(manager, cells, w, batch_size),
+            self._label_log_share(w),
+            self.label_temperature_,
+            self.label_weight_,
+            self.label_noise_,
+        )
         labels = self.summary.labels
         if soft:
-            log_prob = calibrated(log_prob, self.label_temperature_, self.label_noise_)
             names = manager.adata.obs_names[cells]
             return pd.DataFrame(log_prob.exp().float().numpy(), index=names, columns=labels)
         return labels[log_prob.argmax(1).numpy()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -22,6 +23,7 @@ from multiDGD.train import (
 )
 
 from ._cells import CellsMixin, as_positions
+from ._known_cells import KnownCells
 from ._plain import as_plain, with_tensors
 from ._random import given_seed, some_cells
 
@@ -37,6 +39,7 @@ class PosteriorMixin(CellsMixin):
     weight_precision_: float
     output_posteriors_: dict[str, dict[str, Any]] | None
     label_correlation_: np.ndarray | None
+    known_cells_: dict[str, np.ndarray] | None
     # Of the tails of classes; see `labels` in the benchmarks for others.
     _label_df = 16.0
 
@@ -105,6 +108,18 @@ class PosteriorMixin(CellsMixin):
             parts.append(joint_bc.log_softmax(1).cpu())
         self.module.workspace.clear()
         return torch.cat(parts)
+
+    def _label_log_share(self, w: Tensor) -> Tensor:
+        """Log shares of the labels among the labelled training cells nearest to rows.
+
+        Shape ``(n, labels)``, on the CPU; alike where no labelled cells are known.
+        """
+        mixture = cast(GaussianMixtureSupervised, self.module.mixture)
+        known = None if self.known_cells_ is None else KnownCells(**self.known_cells_)
+        if known is None or (known.labels < 0).all():
+            return torch.full((len(w), mixture.Nclass), -math.log(mixture.Nclass))
+        share = known.label_shares(w[:, : mixture.dim], mixture.Nclass)
+        return torch.from_numpy(share).float().log()
 
     def _posterior_rows(
         self,

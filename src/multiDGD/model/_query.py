@@ -30,6 +30,7 @@ _LEARNED = (
     "imputers_",
     "typical_scores_",
     "label_temperature_",
+    "label_weight_",
     "label_noise_",
     "label_correlation_",
     "output_posteriors_",
