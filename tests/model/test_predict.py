@@ -101,6 +101,8 @@ def test_shares_of_labels_among_the_nearest():
     votes = KNeighborsClassifier(15).fit(z[is_known], labels[is_known]).predict_proba(points)
     often = (np.bincount(labels[is_known], minlength=5) + 1) / (is_known.sum() + 5)
     np.testing.assert_allclose(found, (np.pad(15 * votes, ((0, 0), (0, 1))) + often) / 16)
+    nobody = KnownCells(z, rest, np.full(400, -1), rest, rest)
+    np.testing.assert_allclose(nobody.label_shares(torch.from_numpy(points), 5), 0.2)
 
 
 @pytest.mark.parametrize("n_labelled", [1, 2])

@@ -112,14 +112,13 @@ class PosteriorMixin(CellsMixin):
     def _label_log_share(self, w: Tensor) -> Tensor:
         """Log shares of the labels among the labelled training cells nearest to rows.
 
-        Shape ``(n, labels)``, on the CPU; alike where no labelled cells are known.
+        Shape ``(n, labels)``, on the CPU; alike in models that have noted no cells.
         """
         mixture = cast(GaussianMixtureSupervised, self.module.mixture)
-        known = None if self.known_cells_ is None else KnownCells(**self.known_cells_)
-        if known is None or (known.labels < 0).all():
+        if self.known_cells_ is None:
             return torch.full((len(w), mixture.Nclass), -math.log(mixture.Nclass))
-        share = known.label_shares(w[:, : mixture.dim], mixture.Nclass)
-        return torch.from_numpy(share).float().log()
+        known = KnownCells(**self.known_cells_)
+        return torch.from_numpy(known.label_shares(w[:, : mixture.dim], mixture.Nclass)).log()
 
     def _posterior_rows(
         self,
