@@ -270,6 +270,10 @@ def test_drawn_cells_look_real(model):
     assert auc(model.adata, model.sample(300, library_size=100)) > 0.9
 
 
+def share_of_zeros(x, axis):
+    return (x == 0).mean(axis)
+
+
 def test_drawn_cells_have_the_features_of_real_ones(bmmc_cite):
     MultiDGD.setup_mudata(bmmc_cite, batch_key="batch")
     model = MultiDGD(bmmc_cite)
@@ -277,8 +281,10 @@ def test_drawn_cells_have_the_features_of_real_ones(bmmc_cite):
     drawn = model.sample(bmmc_cite.n_obs)
     for m, part in drawn.mod.items():
         real, found = bmmc_cite[m].X.toarray(), part.X.toarray()
-        for moment in (np.mean, np.var, lambda x, axis: (x == 0).mean(axis)):
-            assert np.corrcoef(moment(real, axis=0), moment(found, axis=0))[0, 1] > 0.95
+        # Logarithms, or a single protein decides.
+        for moment, least in ((np.mean, 0.97), (np.var, 0.9), (share_of_zeros, 0.95)):
+            a, b = (np.log1p(moment(x, axis=0)) for x in (real, found))
+            assert np.corrcoef(a, b)[0, 1] > least
 
 
 def relative_errors(model, mdata):
