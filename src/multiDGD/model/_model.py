@@ -211,9 +211,7 @@ class MultiDGD(
         self.imputers_: dict[str, dict[str, Any]] = {}
         self.output_posteriors_: dict[str, dict[str, Any]] | None = None
         self.typical_scores_: np.ndarray | None = None
-        self.label_temperature_ = 1.0
-        self.label_weight_ = 0.0
-        self.label_noise_ = 0.0
+        self.label_temperature_, self.label_weight_, self.label_noise_ = 1.0, 0.0, 0.0
         self.label_correlation_: np.ndarray | None = None
         self.known_cells_: dict[str, np.ndarray] | None = None
         self.is_started_ = False
