@@ -300,7 +300,7 @@ def test_devices_and_precisions_that_do_not_work(argument, value, message):
     model = MultiDGD(adata, n_latent=3)
     with pytest.raises(ValueError, match=f"`{argument}` {message}"):
         model.train(**{"accelerator": "cpu", argument: value})
-    assert not model.is_started_
+    assert not model.is_initialised_
 
 
 @pytest.mark.parametrize("start", ["spectral", "zero"])
@@ -312,7 +312,7 @@ def test_fewest_cells(n_cells, start):
     if n_cells < 3:
         with pytest.raises(ValueError, match=f"has {n_cells} cells, .*; at least 3 are needed"):
             model.train(start=start, **TRAIN)
-        assert not model.is_started_
+        assert not model.is_initialised_
     else:
         model.train(start=start, **TRAIN)
         assert model.is_trained

@@ -97,7 +97,7 @@ def test_inference_of_new_cells_is_remembered(monkeypatch):
     first = model.get_latent_representation(query, indices=[3, 5])
     whole = model.get_latent_representation(query)
     np.testing.assert_array_equal(whole[[3, 5]], first)
-    monkeypatch.setattr("multiDGD.model._cells.infer_representations", None)
+    monkeypatch.setattr("multiDGD.model.core._representations.infer_representations", None)
     model.get_normalized_expression(query)
     model.get_cluster_assignments(query)
 

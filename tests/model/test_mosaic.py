@@ -14,7 +14,7 @@ from tests.seeds import SEEDS
 
 from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_multiome
-from multiDGD.train import infer_representations
+from multiDGD.inference import infer_representations
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 

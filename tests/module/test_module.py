@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from multiDGD.module import MultiDGDModule, unimodal
+from multiDGD.module import MultiDGDModule, surrogate_module
 from multiDGD.nn import Counts
 
 
@@ -170,9 +170,9 @@ def test_without_labels_the_mixture_is_not_supervised():
 def test_a_stand_in_shares_all_but_its_likelihoods():
     sizes = {"rna": 3, "adt": 4}
     plain = MultiDGDModule(1, sizes, n_latent=2, n_components=2, likelihoods="nb")
-    assert unimodal(plain) is plain
+    assert surrogate_module(plain) is plain
     module = MultiDGDModule(1, sizes, n_latent=2, n_components=2)
-    found = unimodal(module)
+    found = surrogate_module(module)
     assert module.likelihood("adt").name == "protein"
     assert [found.likelihood(m).name for m in found.modalities] == ["nb", "nb"]
     assert found.likelihood("rna") is module.likelihood("rna")

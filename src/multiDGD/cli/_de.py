@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from multiDGD.model._differential_table import is_discovery
+from multiDGD.stats import is_discovery
 
 from ._model import asking, read_model_and_data
 from ._results import make_folder

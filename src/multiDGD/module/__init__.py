@@ -1,8 +1,22 @@
-"""Latent space and decoder put together."""
+"""Latent space and decoder put together: the module, its objective, and views of it."""
 
-from ._categories import add_categories
+from ._categories import add_categories, category_means
+from ._feature_subset import FeatureSubset
+from ._frozen import cell_losses, frozen, frozen_gradient
+from ._minibatches import join, pools, take_cells
 from ._module import MultiDGDModule
-from ._restricted import Restriction
-from ._unimodal import unimodal
+from ._surrogate import surrogate_module
 
-__all__ = ["MultiDGDModule", "Restriction", "add_categories", "unimodal"]
+__all__ = [
+    "FeatureSubset",
+    "MultiDGDModule",
+    "add_categories",
+    "category_means",
+    "cell_losses",
+    "frozen",
+    "frozen_gradient",
+    "join",
+    "pools",
+    "surrogate_module",
+    "take_cells",
+]

@@ -9,9 +9,10 @@ import torch
 from scvi.module.base import BaseModuleClass, LossOutput
 from torch import Tensor, nn
 
-from multiDGD._checks import pair, positive, positive_int
 from multiDGD.latent import GaussianMixture, GaussianMixtureSupervised, RepresentationLayer
 from multiDGD.nn import Counts, Decoder, Likelihood, Workspace, get_likelihood, likelihood_names
+
+from ._config import ModuleConfig
 
 
 class MultiDGDModule(BaseModuleClass):
@@ -29,151 +30,73 @@ class MultiDGDModule(BaseModuleClass):
     Parameters
     ----------
     n_cells
-        Number of rows of the table.
+        Number of cells in the table.
     n_features
         Number of features of each modality, by name.
-    n_latent
-        Dimensions of z.
-    n_components
-        Components of the mixture over z where it is not supervised.
-    n_labels
-        Number of classes; 0 leaves the mixture over z unsupervised.
-    n_components_per_class
-        Components of each class of a supervised mixture.
-    covariates
-        Number of categories of each categorical covariate, by name. One with a single category
-        is left out.
-    n_covariate_latent
-        Dimensions of each covariate's representation.
-    n_continuous
-        Number of continuous covariates, which enter the decoder as they are (standardised).
-    likelihoods
-        Name of the likelihood of each modality; one name stands for all of them. See
-        :func:`multiDGD.nn.likelihood_names` for what is not named.
-    covariance_type
-        ``"diagonal"``, ``"isotropic"`` or ``"fixed"``, for the mixture over z.
-    softball
-        Radius and hardness of the prior on the mixtures' means.
-    sd_mean
-        Typical standard deviation of a component; ``0.2 * radius / components`` if `None`, as
-        published.
-    sd_sd
-        Standard deviation of the prior on the components' log variances.
-    dirichlet_alpha
-        Concentration of the prior on the weights of the mixture over z.
-    dirichlet_alpha_covariates
-        The same for the covariates' mixtures.
-    decoder_kwargs
-        Further arguments of :class:`multiDGD.nn.Decoder`.
+    **settings
+        Fields of :class:`ModuleConfig`.
 
     Raises
     ------
     ValueError
-        If an argument cannot be used, naming it.
+        If an argument is invalid; the message names it.
     """
 
-    def __init__(
-        self,
-        n_cells: int,
-        n_features: Mapping[str, int],
-        *,
-        n_latent: int = 20,
-        n_components: int = 1,
-        n_labels: int = 0,
-        n_components_per_class: int = 1,
-        covariates: Mapping[str, int] | None = None,
-        n_covariate_latent: int = 2,
-        n_continuous: int = 0,
-        likelihoods: str | Mapping[str, str] | None = None,
-        covariance_type: str = "diagonal",
-        softball: tuple[float, float] = (2.0, 5.0),
-        sd_mean: float | None = None,
-        sd_sd: float = 1.0,
-        dirichlet_alpha: float = 1.0,
-        dirichlet_alpha_covariates: float = 2.0,
-        decoder_kwargs: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, n_cells: int, n_features: Mapping[str, int], **settings: Any) -> None:
         super().__init__()
-        for argument, count in {
-            "n_latent": n_latent,
-            "n_components": n_components,
-            "n_components_per_class": n_components_per_class,
-            "n_covariate_latent": n_covariate_latent,
-        }.items():
-            positive_int(argument, count)
-        for argument, value in {
-            **({} if sd_mean is None else {"sd_mean": sd_mean}),
-            "sd_sd": sd_sd,
-            "dirichlet_alpha": dirichlet_alpha,
-            "dirichlet_alpha_covariates": dirichlet_alpha_covariates,
-        }.items():
-            positive(argument, value)
-        radius, hardness = pair("softball", "(radius, hardness)", softball)
-        softball = positive("softball", radius), positive("softball", hardness)
-        covariates = dict(covariates or {})
-        self.n_latent = n_latent
-        self.n_covariate_latent = n_covariate_latent
-        self.n_labels = n_labels
-        self.softball_radius = softball[0]
+        config = self.config = ModuleConfig(**settings)
         self.modalities = list(n_features)
-        # One category says nothing, and its representation would be a hidden part of z.
-        self.covariate_columns = [i for i, n in enumerate(covariates.values()) if n > 1]
-        covariates = {name: n for name, n in covariates.items() if n > 1}
-        self.covariates = list(covariates)
-
-        n_total = n_labels * n_components_per_class if n_labels else n_components
-        sd_init = (0.2 * softball[0] / n_total if sd_mean is None else sd_mean, sd_sd)
-        if n_labels:
-            self.mixture: GaussianMixture = GaussianMixtureSupervised(
-                n_labels,
-                n_components_per_class,
-                n_latent,
-                covariance_type=covariance_type,
-                mean_init=softball,
-                sd_init=sd_init,
-                alpha=dirichlet_alpha,
-            )
-        else:
-            self.mixture = GaussianMixture(
-                n_components,
-                n_latent,
-                covariance_type=covariance_type,
-                mean_init=softball,
-                sd_init=sd_init,
-                weight_alpha=dirichlet_alpha,
-            )
+        self.covariates = list(config.modelled_covariates)
+        self.mixture = _mixture(config)
         self.covariate_mixtures = nn.ModuleList(
             GaussianMixtureSupervised(
                 n_categories,
                 1,
-                n_covariate_latent,
+                config.n_covariate_latent,
                 covariance_type="isotropic",
-                mean_init=softball,
-                sd_init=(0.2 * softball[0] / n_categories, sd_sd),
-                alpha=dirichlet_alpha_covariates,
+                mean_init=config.softball,
+                sd_init=config.covariate_sd_prior(n_categories),
+                alpha=config.dirichlet_alpha_covariates,
             )
-            for n_categories in covariates.values()
+            for n_categories in config.modelled_covariates.values()
         )
         self.representations = RepresentationLayer(self.n_representation, n_cells)
         self.decoder = Decoder(
-            self.n_representation + n_continuous, n_features, **(decoder_kwargs or {})
+            self.n_representation + config.n_continuous,
+            n_features,
+            **(config.decoder_kwargs or {}),
         )
         self.likelihoods = nn.ModuleList(
             get_likelihood(name)(n_features[modality])
-            for modality, name in likelihood_names(n_features, likelihoods or {}).items()
+            for modality, name in likelihood_names(n_features, config.likelihoods or {}).items()
         )
         self.workspace = Workspace()
-        self.register_buffer("continuous_mean", torch.zeros(n_continuous))
-        self.register_buffer("continuous_scale", torch.ones(n_continuous))
+        self.register_buffer("continuous_mean", torch.zeros(config.n_continuous))
+        self.register_buffer("continuous_scale", torch.ones(config.n_continuous))
 
     @property
     def n_representation(self) -> int:
         """Columns of the table of representations: those of z and of all covariates."""
-        return self.n_latent + self.n_covariate_latent * len(self.covariates)
+        return self.config.n_representation
+
+    @property
+    def n_latent(self) -> int:
+        """Dimensions of z."""
+        return self.config.n_latent
+
+    @property
+    def n_covariate_latent(self) -> int:
+        """Dimensions of the representation of each covariate."""
+        return self.config.n_covariate_latent
+
+    @property
+    def covariate_columns(self) -> list[int]:
+        """Positions of the modelled covariates among the registered ones."""
+        return self.config.covariate_columns
 
     def on_load(self, model: Any, **kwargs: Any) -> None:
         """Give the table the number of cells that the saved one has."""
-        self.resize(len(model.cell_names_) or model.n_rows_)
+        self.resize(len(model.cell_names_) or model.n_representations_)
 
     def resize(self, n_cells: int) -> None:
         """Start a table anew, for another number of cells."""
@@ -399,3 +322,25 @@ class MultiDGDModule(BaseModuleClass):
             )
             for m, a in logits.items()
         }
+
+
+def _mixture(config: ModuleConfig) -> GaussianMixture:
+    """The mixture over z, supervised if there are labels."""
+    if config.n_labels:
+        return GaussianMixtureSupervised(
+            config.n_labels,
+            config.n_components_per_class,
+            config.n_latent,
+            covariance_type=config.covariance_type,
+            mean_init=config.softball,
+            sd_init=config.sd_prior,
+            alpha=config.dirichlet_alpha,
+        )
+    return GaussianMixture(
+        config.n_components,
+        config.n_latent,
+        covariance_type=config.covariance_type,
+        mean_init=config.softball,
+        sd_init=config.sd_prior,
+        weight_alpha=config.dirichlet_alpha,
+    )

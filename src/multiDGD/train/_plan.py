@@ -11,9 +11,8 @@ from scvi.module.base import LossOutput
 from scvi.train import TrainingPlan
 from torch import Tensor
 
-from multiDGD.module import MultiDGDModule
+from multiDGD.module import MultiDGDModule, frozen_gradient
 
-from ._frozen import frozen_gradient
 from ._row_adam import RowAdam
 
 # Steps that validation cells take at once, however many epochs ago the last validation was.

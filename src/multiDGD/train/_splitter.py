@@ -8,7 +8,7 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from scvi.dataloaders import DataSplitter
 
-from ._batches import join, take_cells
+from multiDGD.module import join, take_cells
 
 
 class CellSplitter(DataSplitter):

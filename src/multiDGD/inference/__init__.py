@@ -1,0 +1,25 @@
+"""Inference: representations of cells and their posteriors under a frozen decoder."""
+
+from ._associations import associations, log_mean_variances
+from ._curvature import hidden_jacobians
+from ._evidence import component_log_evidence
+from ._infer_representations import infer_representations
+from ._laplace import Laplace, laplace, log_mean_jacobian
+from ._new_categories import learn_categories
+from ._output_posterior import OutputPosterior, output_posteriors
+from ._population import population_covariance
+
+__all__ = [
+    "Laplace",
+    "OutputPosterior",
+    "associations",
+    "component_log_evidence",
+    "hidden_jacobians",
+    "infer_representations",
+    "laplace",
+    "learn_categories",
+    "log_mean_jacobian",
+    "log_mean_variances",
+    "output_posteriors",
+    "population_covariance",
+]

@@ -1,0 +1,5 @@
+"""Files of the first implementation."""
+
+from ._load import load_legacy
+
+__all__ = ["load_legacy"]

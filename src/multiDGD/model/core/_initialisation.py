@@ -1,0 +1,119 @@
+"""Initialisation of a module for registered cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from scipy import sparse
+from scvi import settings
+
+from multiDGD.data import CellDataset, CellManager
+from multiDGD.init import spectral_embedding
+from multiDGD.latent import GaussianMixtureSupervised
+from multiDGD.module import MultiDGDModule
+from multiDGD.train import initialise_at_zero, initialise_from_embedding
+
+
+def initialise(
+    module: MultiDGDModule,
+    manager: CellManager,
+    start: str | np.ndarray,
+    train_cells: np.ndarray,
+) -> None:
+    """Initialise representations, mixtures, decoder and the scales of continuous covariates.
+
+    Parameters
+    ----------
+    module
+        The module, with one representation for each registered cell.
+    manager
+        Manager of the registered cells.
+    start
+        ``"spectral"``, ``"zero"`` or an embedding, shape ``(n_cells, n_latent)``.
+    train_cells
+        Positions of the training cells, the only ones that affect parameters.
+
+    Raises
+    ------
+    ValueError
+        If no training cell has a label in a supervised model, or ``start`` is invalid.
+    """
+    dataset = manager.create_torch_dataset()
+    supervised = isinstance(module.mixture, GaussianMixtureSupervised)
+    if supervised and not (dataset.labels[train_cells] >= 0).any():
+        raise ValueError("`labels_key`: no training cell has a label. Raise `train_size`.")
+    _standardise(module, dataset, train_cells)
+    if isinstance(start, str) and start == "zero":
+        initialise_at_zero(module)
+        return
+    counts = {m: manager.matrix(m) for m in module.modalities}
+    initialise_from_embedding(
+        module,
+        _embedding(module, manager, start, counts, train_cells),
+        counts,
+        train_cells=train_cells,
+        labels=dataset.labels,
+        covariates=dataset.covariates,
+        seed=settings.seed or 0,
+    )
+
+
+def _embedding(
+    module: MultiDGDModule,
+    manager: CellManager,
+    start: str | np.ndarray,
+    counts: Mapping[str, sparse.csr_matrix],
+    train_cells: np.ndarray,
+) -> np.ndarray:
+    """The spectral embedding, or the given one."""
+    shape = (manager.adata.n_obs, module.n_latent)
+    if isinstance(start, str):
+        if start != "spectral":
+            raise ValueError(f"`start` must be 'spectral', 'zero' or an array, found {start!r}.")
+        fit_cells = np.zeros(shape[0], dtype=bool)
+        fit_cells[train_cells] = True
+        return embed_cells(manager, counts, shape[1], fit_cells)
+    embedding = np.asarray(start)
+    if embedding.shape != shape or not np.isfinite(embedding).all():
+        raise ValueError(f"`start` must be finite and of shape {shape}, found {embedding.shape}.")
+    return embedding
+
+
+def _standardise(module: MultiDGDModule, dataset: CellDataset, train_cells: np.ndarray) -> None:
+    """Set mean and scale of the continuous covariates to those of the training cells."""
+    values = torch.from_numpy(dataset.continuous[train_cells])
+    if values.shape[1]:
+        scale = values.std(0, correction=0)
+        module.continuous_mean.copy_(values.mean(0))
+        module.continuous_scale.copy_(torch.where(scale > 0, scale, torch.ones(())))
+
+
+def embed_cells(
+    manager: CellManager,
+    counts: Mapping[str, sparse.csr_matrix],
+    n_latent: int,
+    fit_cells: np.ndarray | None = None,
+) -> np.ndarray:
+    """Where training starts from, for all registered cells, shape ``(n_cells, n_latent)``.
+
+    Parameters
+    ----------
+    manager
+        Of the registered cells.
+    counts
+        Their counts in each modality, shape ``(n_cells, f)``.
+    n_latent
+        Dimensions of the representation.
+    fit_cells
+        Mask of the cells to learn the embedding from, all by default.
+    """
+    return spectral_embedding(
+        counts,
+        n_latent=n_latent,
+        feature_names={m: list(names) for m, names in manager.summary.features.items()},
+        covariates=list(manager.create_torch_dataset().covariates.T),
+        fit_cells=fit_cells,
+        seed=settings.seed or 0,
+    )

@@ -1,0 +1,175 @@
+"""Registration of AnnData and MuData."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+from mudata import MuData
+from scvi.data import AnnDataManagerValidationCheck
+from scvi.utils import setup_anndata_dsp
+
+from multiDGD._names import nearest
+from multiDGD.data import CellManager, anndata_fields, mudata_fields
+
+from ._representations import RepresentationMixin
+
+
+class SetupMixin(RepresentationMixin):
+    """Registration of modalities, labels and covariates, and the registered names."""
+
+    @classmethod
+    @setup_anndata_dsp.dedent
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        layer: str | None = None,
+        modality_key: str | None = None,
+        labels_key: str | None = None,
+        unlabeled_category: str = "unknown",
+        batch_key: str | None = None,
+        categorical_covariate_keys: list[str] | None = None,
+        continuous_covariate_keys: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """%(summary)s.
+
+        Parameters
+        ----------
+        %(param_adata)s
+        %(param_layer)s
+        modality_key
+            Column of ``adata.var`` with the modality of each feature (``feature_types`` as 10x
+            writes it), where one AnnData holds several. Features may come in any order.
+        labels_key
+            Column of ``adata.obs`` with labels, which supervise the mixture. Missing entries and
+            ``unlabeled_category`` mark unlabelled cells.
+        unlabeled_category
+            Value that says unknown.
+        batch_key
+            Column of ``adata.obs`` with the batch: one more categorical covariate.
+        %(param_cat_cov_keys)s
+        %(param_cont_cov_keys)s
+
+        Raises
+        ------
+        ValueError
+            If a key is missing, names repeat, values are not counts, or cells have none.
+
+        Examples
+        --------
+        >>> MultiDGD.setup_anndata(  # doctest: +SKIP
+        ...     adata, modality_key="feature_types", batch_key="donor"
+        ... )
+        """
+        fields = anndata_fields(
+            adata,
+            layer=layer,
+            modality_key=modality_key,
+            labels_key=labels_key,
+            unlabeled_category=unlabeled_category,
+            batch_key=batch_key,
+            categorical_covariate_keys=categorical_covariate_keys,
+            continuous_covariate_keys=continuous_covariate_keys,
+            is_query=kwargs.get("source_registry") is not None,
+        )
+        given = {k: v for k, v in locals().items() if k != "fields"}
+        cls._register(adata, fields, given, kwargs)
+
+    @classmethod
+    @setup_anndata_dsp.dedent
+    def setup_mudata(
+        cls,
+        mdata: MuData,
+        modalities: list[str] | None = None,
+        layers: Mapping[str, str | None] | None = None,
+        labels_key: str | None = None,
+        unlabeled_category: str = "unknown",
+        batch_key: str | None = None,
+        categorical_covariate_keys: list[str] | None = None,
+        continuous_covariate_keys: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """%(summary_mdata)s.
+
+        Parameters
+        ----------
+        %(param_mdata)s
+        modalities
+            Names of the modalities to model, in any number and order; all by default. A cell may
+            be missing from some of them.
+        layers
+            Layer with the counts of each modality; ``X`` where none is named.
+        labels_key
+            Column of ``mdata.obs`` with labels, which supervise the mixture. Missing entries and
+            ``unlabeled_category`` mark unlabelled cells.
+        unlabeled_category
+            Value that says unknown.
+        batch_key
+            Column of ``mdata.obs`` with the batch: one more categorical covariate.
+        categorical_covariate_keys
+            Columns of ``mdata.obs`` with further categorical covariates.
+        continuous_covariate_keys
+            Columns of ``mdata.obs`` with continuous covariates.
+
+        Raises
+        ------
+        ValueError
+            If a modality or key is missing, names repeat, values are not counts, or cells have
+            none.
+
+        Examples
+        --------
+        >>> MultiDGD.setup_mudata(
+        ...     mdata, layers={"rna": "counts"}, batch_key="donor"
+        ... )  # doctest: +SKIP
+        """
+        fields = mudata_fields(
+            mdata,
+            modalities=modalities,
+            layers=layers,
+            labels_key=labels_key,
+            unlabeled_category=unlabeled_category,
+            batch_key=batch_key,
+            categorical_covariate_keys=categorical_covariate_keys,
+            continuous_covariate_keys=continuous_covariate_keys,
+            source_registry=kwargs.get("source_registry"),
+        )
+        given = {k: v for k, v in locals().items() if k != "fields"}
+        cls._register(mdata, fields, given, kwargs)
+
+    @classmethod
+    def _register(
+        cls, data: AnnData | MuData, fields: list, given: dict[str, Any], kwargs: dict[str, Any]
+    ) -> None:
+        if kwargs and "source_registry" not in kwargs:
+            wrong = next(iter(kwargs))
+            near = nearest(wrong, [name for name in given if name not in ("cls", "kwargs")])
+            raise TypeError(f"The setup has no argument `{wrong}`. Nearest: {near}.")
+        manager = CellManager(
+            fields=fields,
+            setup_method_args=cls._get_setup_method_args(**given),
+            # Mosaics are welcome: their cells are looked up by name.
+            validation_checks=AnnDataManagerValidationCheck(check_fully_paired_mudata=False),
+        )
+        manager.register_fields(data, **kwargs)
+        cls.register_manager(manager)
+
+    def get_var_names(
+        self, legacy_mudata_format: bool = False
+    ) -> np.ndarray | dict[str, np.ndarray]:
+        """Feature names: an array for AnnData, arrays by modality for MuData.
+
+        Parameters
+        ----------
+        legacy_mudata_format
+            Return one array for a MuData too, of all modalities together.
+        """
+        if self.adata is not None:
+            return super().get_var_names(legacy_mudata_format=legacy_mudata_format)
+        features = self.summary.features
+        if self.registry_["setup_method_name"] == "setup_mudata" and not legacy_mudata_format:
+            return features
+        return np.concatenate(list(features.values()))

@@ -1,0 +1,58 @@
+"""Identity of the cells whose representations the module stores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from multiDGD.data import CellIndex, CellManager
+
+
+@dataclass(frozen=True)
+class TrainingCells:
+    """Names and fingerprints of the cells in the module's table of representations.
+
+    Attributes
+    ----------
+    names
+        Cell names, shape ``(n,)``.
+    fingerprints
+        Hash of the counts of each cell, shape ``(n,)``, uint64.
+    """
+
+    names: np.ndarray = field(default_factory=lambda: np.asarray([], dtype=str))
+    fingerprints: np.ndarray = field(default_factory=lambda: np.asarray([], dtype=np.uint64))
+
+    @classmethod
+    def of(cls, manager: CellManager) -> TrainingCells:
+        """Identify all cells of a registered object.
+
+        Parameters
+        ----------
+        manager
+            Manager of the object.
+        """
+        return cls(np.asarray(manager.adata.obs_names, dtype=str), manager.fingerprints)
+
+    # The index of many cells takes longer to build than most queries take to answer.
+    @cached_property
+    def _index(self) -> CellIndex:
+        return CellIndex(self.names, self.fingerprints)
+
+    def find(self, manager: CellManager, cells: np.ndarray) -> np.ndarray:
+        """Index in the table of each cell with the same name and counts, -1 for others.
+
+        Parameters
+        ----------
+        manager
+            Manager of the object that holds the cells.
+        cells
+            Positions of m cells in the object.
+
+        Returns
+        -------
+        Shape ``(m,)``.
+        """
+        return self._index.find(manager.adata.obs_names[cells], manager.fingerprints[cells])

@@ -1,0 +1,221 @@
+"""What every capability that decodes cells needs: names, batches, depths, decoded tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from torch import Tensor
+
+from multiDGD._checks import positive, positive_int
+from multiDGD._names import nearest
+from multiDGD.data import CellManager, find_categories
+from multiDGD.model.core._posterior import PosteriorMixin
+from multiDGD.model.core._representations import as_positions
+from multiDGD.module import category_means
+from multiDGD.nn import Likelihood
+
+from ._output_array import allocate
+
+
+class DecodingMixin(PosteriorMixin):
+    """Decoded values of cells, by the names that users have for modalities, features, batches."""
+
+    def _learn_library_medians(self) -> dict[str, float]:
+        """Median library size of the training cells in each modality."""
+        libraries = self.adata_manager.libraries[self.train_indices_].T
+        modalities = self.module.modalities
+        return {
+            m: float(np.median(total[total > 0]))
+            for m, total in zip(modalities, libraries, strict=True)
+        }
+
+    def _modality(self, modality: str | None) -> str:
+        """The asked modality, which is checked; the first one by default."""
+        known = self.module.modalities
+        if modality is None:
+            return known[0]
+        if modality not in known:
+            raise ValueError(f"`modality` must be one of {known}, found {modality!r}.")
+        return modality
+
+    def _features(self, modality: str, argument: str, wanted: Sequence[str] | None) -> np.ndarray:
+        """Positions of the features that an argument names, all by default."""
+        names = pd.Index(self.summary.features[modality])
+        if wanted is None:
+            return np.arange(len(names))
+        if isinstance(wanted, str):
+            raise ValueError(f"`{argument}` must be a list of names, found the string {wanted!r}.")
+        at = names.get_indexer(pd.Index(wanted))
+        if (at < 0).any():
+            unknown = [str(w) for w, i in zip(wanted, at, strict=True) if i < 0]
+            near = nearest(unknown[0], names)
+            raise ValueError(
+                f"`{argument}`: {len(unknown)} features are not in modality {modality!r}, such as "
+                f"{unknown[0]!r}. Nearest names: {near}."
+            )
+        return at
+
+    def _table(
+        self,
+        array_nf: np.ndarray,
+        manager: CellManager,
+        indices: Sequence[int] | None,
+        modality: str,
+        features: np.ndarray,
+    ) -> pd.DataFrame:
+        """Values of the asked cells and features, with their names."""
+        names = manager.adata.obs_names[as_positions(indices, manager.adata.n_obs)]
+        columns = self.summary.features[modality][features]
+        return pd.DataFrame(array_nf, index=names, columns=columns)
+
+    def _in_batches(
+        self, categories: str | int | Sequence[str | int] | None
+    ) -> Callable[[Tensor], list[Tensor]]:
+        """What turns rows of cells into those in each of some batches, by default in all."""
+        if categories is None:
+            key = self.batch_key
+            categories = [] if key is None else list(self.summary.covariates.get(key, []))
+        # One category may be a number, as columns of numbers have it.
+        names: list[Any] = [categories]
+        if pd.api.types.is_list_like(categories):
+            names = list(cast(Sequence[Any], categories))
+        empty = torch.zeros(0, self.module.n_representation, device=self.module.device)
+        # What is not there is to be said before any work.
+        for name in names or [""]:
+            self._with_batch(empty, name)
+        return lambda w: [self._with_batch(w, name) for name in names]
+
+    def _with_batch(self, w: Tensor, transform_batch: str | int | None) -> Tensor:
+        """Rows of cells with the batch at a category's mean; as they are for `None`."""
+        if transform_batch is None:
+            return w
+        if pd.api.types.is_list_like(transform_batch):
+            raise ValueError(
+                f"`transform_batch` must be one category here, found {transform_batch!r}."
+            )
+        key = self.batch_key
+        if key is None or key not in self.module.covariates:
+            raise ValueError(
+                "To decode cells in other batches needs a `batch_key` with several categories."
+            )
+        categories = self.summary.covariates[key]
+        code, unknown = find_categories(pd.Series([transform_batch], dtype=object), categories)
+        if len(unknown):
+            raise ValueError(
+                f"`transform_batch`: {transform_batch!r} is not one of {categories.tolist()}."
+            )
+        codes = torch.full((1, len(self.summary.covariates)), -1, device=w.device)
+        codes[:, 0] = int(code[0])
+        u = category_means(self.module, codes)
+        first = self.module.n_latent
+        last = first + self.module.n_covariate_latent
+        w = w.clone()
+        w[:, first:last] = u[:, : self.module.n_covariate_latent]
+        return w
+
+    def _require_background(self, modality: str) -> None:
+        likelihood = self.module.likelihood(modality)
+        if not likelihood.has_background:
+            raise ValueError(
+                f"`modality`: {modality!r} has the likelihood {likelihood.name!r}, which knows no "
+                f"background. Make the model with `likelihoods={{{modality!r}: 'protein'}}`."
+            )
+
+    def _library_or_median(self, library_nm: np.ndarray, modality: str) -> Tensor:
+        """Libraries of one modality; the training cells' median where there is none."""
+        own_n = library_nm[:, self.module.modalities.index(modality)]
+        depth_n = np.where(own_n > 0, own_n, self._learned.library_medians[modality])
+        return torch.from_numpy(depth_n.astype(np.float32))
+
+    def _library_sizes(
+        self,
+        manager: CellManager,
+        indices: Sequence[int] | None,
+        modality: str,
+        library_size: float | Literal["latent"],
+        batch_size: int | None,
+    ) -> Tensor:
+        """Totals that the values of the asked cells sum to, shape ``(n,)``."""
+        if isinstance(library_size, str) and library_size == "latent":
+            return self._library_or_median(
+                self._complete_libraries(manager, indices, batch_size), modality
+            )
+        size = positive("library_size", library_size)
+        return torch.full((len(as_positions(indices, manager.adata.n_obs)),), size)
+
+    @torch.inference_mode()
+    def _mean_shares(self, batches: Sequence[tuple[dict[str, Any], Tensor]], m: str) -> np.ndarray:
+        """Decoded share of each feature of a modality, mean over cells, shape ``(f,)``."""
+        total = torch.zeros(self.module.likelihood(m).n_features)
+        for batch, w in batches:
+            logits = self.module.generative(w, batch["continuous"], [m])["logits"][m]
+            total += logits.softmax(-1).sum(0).cpu()
+        return (total / sum(len(w) for _, w in batches)).numpy()
+
+    def _decoded_table(
+        self,
+        value: Callable[[Likelihood, Tensor, slice], Tensor],
+        modality: str,
+        features: np.ndarray,
+        *,
+        adata: AnnData | MuData | None,
+        indices: Sequence[int] | None,
+        library_size: float | Literal["latent"],
+        transform_batch: str | int | Sequence[str | int] | None,
+        n_samples: int | None,
+        return_mean: bool,
+        batch_size: int | None,
+        return_numpy: bool,
+        out: str | Path | None,
+    ) -> pd.DataFrame | np.ndarray:
+        """A function of the decoded means of one modality, for some of its features.
+
+        ``value`` is given the likelihood, means of all features for some cells, shape ``(n, f)``,
+        and where these cells are among the asked ones; it returns the same shape. The other
+        arguments are as for :meth:`get_normalized_expression`.
+        """
+        if n_samples is not None:
+            positive_int("n_samples", n_samples)
+        manager = self._manager_of(adata)
+        library_n = self._library_sizes(manager, indices, modality, library_size, batch_size)
+        module, likelihood = self.module, self.module.likelihood(modality)
+        at = torch.from_numpy(features).to(module.device)
+        in_batches = _unchanged if transform_batch is None else self._in_batches(transform_batch)
+        n_draws = n_samples or 1
+        keeps_draws = n_samples is not None and not return_mean
+        found = allocate((n_draws if keeps_draws else 1, len(library_n), len(features)), out)
+        draws = self._decoder_samples(manager, indices, modality, n_samples, batch_size)
+        for draw, (inputs, output) in enumerate(draws):
+            first = 0
+            for w, continuous, _ in inputs:
+                here = slice(first, first + len(w))
+                first = here.stop
+                library = library_n[here].to(w)
+                values = []
+                for row in in_batches(w):
+                    latent = module.decoder_input(row, continuous)
+                    logits = output(module.decoder.hidden(latent, [modality])[modality])
+                    mean = likelihood.mean(logits, library)
+                    values.append(value(likelihood, mean, here)[:, at])
+                part = torch.stack(values).mean(0).cpu().numpy()
+                if keeps_draws:
+                    found[draw, here] = part
+                else:
+                    found[0, here] += part / n_draws
+        if keeps_draws:
+            return found
+        if return_numpy or out is not None:
+            return found[0]
+        return self._table(found[0], manager, indices, modality, features)
+
+
+def _unchanged(w: Tensor) -> list[Tensor]:
+    """Rows of cells in the batches that they have."""
+    return [w]

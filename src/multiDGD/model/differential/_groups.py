@@ -1,0 +1,138 @@
+"""Which cells are to be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from multiDGD._names import nearest
+from multiDGD.data import find_categories
+from multiDGD.model.core._columns import column_of
+
+_REST = "Rest"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two groups of cells.
+
+    Attributes
+    ----------
+    first, second
+        Their cells' categories.
+    name1, name2
+        What they are called; none where the user gave indices.
+    """
+
+    first: list[int]
+    second: list[int]
+    name1: Any = None
+    name2: Any = None
+
+
+def read_groups(
+    obs: pd.DataFrame,
+    groupby: str | None,
+    group1: Any,
+    group2: Any,
+    idx1: Any,
+    idx2: Any,
+) -> tuple[np.ndarray, list[Comparison]]:
+    """Category of each cell, -1 for none, and the comparisons of categories that are asked for.
+
+    Parameters
+    ----------
+    obs
+        Annotation of all cells.
+    groupby, group1, group2, idx1, idx2
+        As for :meth:`multiDGD.MultiDGD.differential_expression`.
+
+    Raises
+    ------
+    ValueError
+        If a column or group is not there, or groups overlap.
+    """
+    if idx2 is not None and idx1 is None:
+        raise ValueError("`idx2` is what `idx1` is compared with, which is needed too.")
+    if idx1 is not None:
+        return _by_index(obs, idx1, idx2)
+    if groupby is None:
+        raise ValueError("`groupby` or `idx1` is needed: which cells are to be compared?")
+    column = pd.Categorical(column_of(obs, "groupby", groupby))
+    if group1 is None:
+        column = column.remove_unused_categories()
+    names = list(column.categories)
+    codes = np.asarray(column.codes, dtype=np.int64)
+    if group2 is not None:
+        if pd.api.types.is_list_like(group2):
+            raise ValueError(f"`group2` must be the name of one group, found {group2!r}.")
+        (group2,) = _named(names, "group2", groupby, [group2])
+    if group1 is None:
+        wanted = [name for name in names if name != group2]
+    else:
+        is_one = isinstance(group1, str) or not isinstance(
+            group1, Sequence | np.ndarray | pd.Index
+        )
+        wanted = _named(names, "group1", groupby, [group1] if is_one else list(group1))
+    if len(names) < 2:
+        raise ValueError(f"`groupby`: obs[{groupby!r}] has one category, {names}.")
+    if not wanted:
+        raise ValueError("`group1` must name at least one group, found none.")
+    if group2 in wanted:
+        raise ValueError(f"`group2`: {group2!r} is in `group1` as well.")
+    if group2 is None and (codes < 0).any():
+        # Cells of no category are part of the rest, as in scvi-tools.
+        codes = np.where(codes < 0, len(names), codes)
+    everything = range(codes.max() + 1)
+    found = []
+    for name in wanted:
+        first = names.index(name)
+        if group2 is None:
+            found.append(Comparison([first], [c for c in everything if c != first], name, _REST))
+        else:
+            found.append(Comparison([first], [names.index(group2)], name, group2))
+    return codes, found
+
+
+def _named(names: list[Any], argument: str, groupby: str, asked: list[Any]) -> list[Any]:
+    """Categories as the column has them, where a number may be given as it is written."""
+    at, _ = find_categories(pd.Series(asked, dtype=object), np.array(names, dtype=object))
+    for name, position in zip(asked, at, strict=True):
+        if position < 0:
+            raise ValueError(
+                f"`{argument}`: {name!r} is not in obs[{groupby!r}]. Nearest names: {nearest(name, names)}."
+            )
+    return [names[position] for position in at]
+
+
+def _by_index(obs: pd.DataFrame, idx1: Any, idx2: Any) -> tuple[np.ndarray, list[Comparison]]:
+    first = _mask(obs, "idx1", idx1)
+    second = ~first if idx2 is None else _mask(obs, "idx2", idx2)
+    both = int((first & second).sum())
+    if both:
+        raise ValueError(f"`idx1` and `idx2` share {both} cells.")
+    return np.where(first, 0, np.where(second, 1, -1)), [Comparison([0], [1])]
+
+
+def _mask(obs: pd.DataFrame, argument: str, idx: Any) -> np.ndarray:
+    """Cells named by a query, a mask or positions."""
+    if isinstance(idx, str):
+        return obs.index.isin(obs.query(idx).index)
+    found = np.asarray(idx).ravel()
+    if found.dtype == bool:
+        if len(found) != len(obs):
+            raise ValueError(f"`{argument}` must have {len(obs)} entries, found {len(found)}.")
+        return found
+    if len(found) and not np.issubdtype(found.dtype, np.integer):
+        raise ValueError(
+            f"`{argument}` must be a query, a mask or positions, found {found.dtype} values."
+        )
+    if len(found) and (found.min() < -len(obs) or found.max() >= len(obs)):
+        raise ValueError(f"`{argument}` has positions beyond the {len(obs)} cells.")
+    mask = np.zeros(len(obs), dtype=bool)
+    mask[found.astype(int)] = True
+    return mask

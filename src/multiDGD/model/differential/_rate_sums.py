@@ -1,0 +1,104 @@
+"""Sums over cells from which the rates of groups are estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multiDGD.module import MultiDGDModule
+from multiDGD.nn import Counts
+from multiDGD.stats import RateSums
+
+
+def rate_sums(
+    module: MultiDGDModule,
+    cells: Iterable[tuple[dict[str, Any], Tensor]],
+    modality: str,
+    strata: Tensor,
+    n_strata: int,
+    weights: Tensor | None = None,
+    conditions: Callable[[Tensor], Iterable[Tensor]] | None = None,
+) -> RateSums:
+    """Sum what rates of one modality need, in one pass over the cells.
+
+    Parameters
+    ----------
+    module
+        A trained module.
+    cells
+        Minibatches of cells with their rows, on the module's device.
+    modality
+        Its name.
+    strata
+        Stratum of each cell, shape ``(n,)``, int64; -1 for cells of none. Cells in which nothing
+        was counted are of none.
+    n_strata
+        Their number s.
+    weights
+        Of each cell, shape ``(n,)``; 1 by default.
+    conditions
+        Gives rows of the same cells under other conditions, over which a cell's share is
+        averaged; its own by default.
+    """
+    likelihood = module.likelihood(modality)
+    shape = n_strata, likelihood.n_features
+    sums = RateSums(
+        *torch.zeros(3, n_strata, dtype=torch.float64),
+        *(torch.zeros(n_strata, m, shape[1], dtype=torch.float64) for m in (3, 5, 3)),
+    )
+    start = 0
+
+    def share_of(w: Tensor, batch: dict[str, Any]) -> Tensor:
+        logits = module.generative(w, batch["continuous"], [modality])["logits"][modality]
+        # The softmax of a feature that is next to never counted may be 0.
+        return likelihood.mean(logits, torch.ones_like(w[:, 0])).clamp(min=1e-30)
+
+    for batch, w in cells:
+        counts: Counts = batch["counts"][modality]
+        here = slice(start, start + len(w))
+        start = here.stop
+        code = torch.where(counts.library > 0, strata[here].to(w.device), -1)
+        is_in = (code == torch.arange(n_strata, device=w.device)[:, None]).to(w)
+        weighted = is_in if weights is None else is_in * weights[here].to(w)
+        own = share_of(w, batch)
+        share = own
+        if conditions is not None:
+            share = torch.stack([share_of(other, batch) for other in conditions(w)]).mean(0)
+        mean = counts.library[:, None] * own
+        precision = likelihood.fisher(mean) / mean.clamp(min=1e-30)
+        residual = (counts.to_dense() - mean).mul_(precision).mul_(share / own)
+        depth = precision * counts.library[:, None]
+        squares = share.square(), share * residual, residual.square()
+        for found, added in zip(
+            vars(sums).values(),
+            (
+                is_in.sum(1),
+                weighted.sum(1),
+                weighted.square().sum(1),
+                _sums(weighted, share, residual, depth),
+                _sums(weighted.square(), share, residual, *squares),
+                _count_sums(code, counts, n_strata),
+            ),
+            strict=True,
+        ):
+            found += added.double().cpu()
+    return sums
+
+
+def _sums(weight_sn: Tensor, *values_nf: Tensor) -> Tensor:
+    """Weighted sums, shape ``(s, values, f)``."""
+    return torch.stack([weight_sn @ v for v in values_nf], dim=1)
+
+
+def _count_sums(code: Tensor, counts: Counts, n_strata: int) -> Tensor:
+    """Sums of counts, of those above 0 and of their shares, shape ``(s, 3, f)``."""
+    stratum = code[counts.rows]
+    kept = stratum >= 0
+    at = (stratum * counts.n_features + counts.columns)[kept]
+    x, s = counts.values[kept], counts.library[counts.rows][kept]
+    found = x.new_zeros(n_strata * counts.n_features, 3)
+    found.index_add_(0, at, torch.stack([x, torch.ones_like(x), x / s], dim=1))
+    return found.view(n_strata, counts.n_features, 3).transpose(1, 2)

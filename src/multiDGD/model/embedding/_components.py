@@ -1,0 +1,143 @@
+"""What the components of the mixture are, and how many there should be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from torch import Tensor
+
+from multiDGD._checks import integer
+from multiDGD.latent import GaussianMixtureSupervised
+from multiDGD.model.core._columns import column_of
+from multiDGD.module import category_means
+
+from ._latent import LatentMixin
+
+# Features with a smaller share of the counts than this part of an even one are not told apart
+# from it: fold changes of what is hardly there would come first otherwise.
+_PSEUDO_SHARE = 0.1
+
+
+class ComponentMixin(LatentMixin):
+    """A table of the mixture's components."""
+
+    @torch.inference_mode()
+    def get_component_summary(
+        self,
+        adata: AnnData | MuData | None = None,
+        label_key: str | None = None,
+        n_top_features: int = 5,
+    ) -> pd.DataFrame:
+        """Size, labels, place and markers of each component of the mixture.
+
+        Parameters
+        ----------
+        adata
+            Cells to count; those of the model by default.
+        label_key
+            Column of ``adata.obs`` with labels; the registered ``labels_key`` by default.
+        n_top_features
+            Features to name of each modality.
+
+        Returns
+        -------
+        One row a component:
+
+        - ``label_of_component``, in a supervised mixture;
+        - ``weight``, its probability in the mixture;
+        - ``n_cells``, cells for which it is the most probable one;
+        - ``top_label``, ``top_share`` and ``label_entropy`` (nats; 0 where all of its cells have
+          one label), where there are labels;
+        - ``sd``, geometric mean of its standard deviations over the dimensions;
+        - ``nearest`` and ``distance``, the component whose mean is nearest and how far it is;
+        - ``top_<modality>``, the features whose share of the counts at the component's mean is
+          largest against the average component's, as names and log2 fold changes. Covariates are
+          at the average of their categories.
+
+        Raises
+        ------
+        ValueError
+            If the column is not there or ``n_top_features`` is no integer of at least 0.
+
+        Examples
+        --------
+        >>> model.get_component_summary(label_key="cell_type")  # doctest: +SKIP
+        """
+        integer("n_top_features", n_top_features)
+        data = self.adata if adata is None else adata
+        labels = self._labels_of(data, label_key)
+        component = self.get_cluster_assignments(adata)
+        mixture = self.module.mixture
+        n = mixture.n_mix_comp
+        table = pd.DataFrame(index=pd.RangeIndex(n, name="component"))
+        if isinstance(mixture, GaussianMixtureSupervised):
+            table["label_of_component"] = np.repeat(self.summary.labels, mixture.Ncompperclass)
+        table["weight"] = mixture.mixture_probs().cpu().numpy()
+        table["n_cells"] = np.bincount(component, minlength=n)
+        if labels is not None:
+            table = table.join(_composition(component, labels, n))
+        table["sd"] = mixture.stddev.log().mean(1).exp().cpu().numpy()
+        distance = torch.cdist(mixture.mean, mixture.mean).fill_diagonal_(torch.inf)
+        nearest = distance.min(1)
+        table["nearest"] = nearest.indices.cpu().numpy() if n > 1 else -1
+        table["distance"] = nearest.values.cpu().numpy()
+        if n_top_features:
+            for modality, fold in self._fold_changes().items():
+                names = self.summary.features[modality]
+                table[f"top_{modality}"] = [_named(row, names, n_top_features) for row in fold]
+        return table
+
+    def _labels_of(self, data: AnnData | MuData | None, label_key: str | None) -> pd.Series | None:
+        """Labels of cells, missing where unknown; `None` where there is no column of them."""
+        key = label_key or self.registry_["setup_args"].get("labels_key")
+        if label_key is not None:
+            if data is None:
+                raise ValueError("`label_key` needs `adata`: the model was loaded without data.")
+            column_of(data.obs, "label_key", label_key)
+        if key is None or data is None or key not in data.obs:
+            return None
+        labels = data.obs[key].astype(object)
+        unknown = self.registry_["setup_args"].get("unlabeled_category")
+        return labels.where(labels != unknown)
+
+    def _fold_changes(self) -> dict[str, np.ndarray]:
+        """Log2 of each component's shares over the average's, shape ``(K, f)``, by modality."""
+        module = self.module
+        mean_kl = module.mixture.mean
+        unknown = torch.full((1, len(self.summary.covariates)), -1, device=module.device)
+        u = category_means(module, unknown).expand(len(mean_kl), -1)
+        continuous = module.continuous_mean.expand(len(mean_kl), -1)
+        logits = module.generative(torch.cat([mean_kl, u], 1), continuous)["logits"]
+        weight = module.mixture.mixture_probs()
+        return {m: _log2_fold(a.softmax(-1), weight).cpu().numpy() for m, a in logits.items()}
+
+
+def _log2_fold(share_kf: Tensor, weight_k: Tensor) -> Tensor:
+    pseudo = _PSEUDO_SHARE / share_kf.shape[1]
+    return torch.log2((share_kf + pseudo) / (weight_k @ share_kf + pseudo))
+
+
+def _named(fold_f: np.ndarray, names: np.ndarray, n_top: int) -> str:
+    top = np.argsort(-fold_f, kind="stable")[:n_top]
+    return ", ".join(f"{names[j]} ({fold_f[j]:.1f})" for j in top)
+
+
+def _composition(component: np.ndarray, labels: pd.Series, n_components: int) -> pd.DataFrame:
+    """Most frequent label of each component's cells, its share, and the labels' entropy."""
+    known = labels.notna().to_numpy()
+    counts = pd.crosstab(component[known], labels[known].astype(str).to_numpy())
+    counts = counts.reindex(range(n_components), fill_value=0)
+    if counts.empty:  # no cell has a label
+        empty = {"top_label": None, "top_share": np.nan, "label_entropy": np.nan}
+        return pd.DataFrame(empty, index=counts.index)
+    total = counts.sum(1)
+    share = counts.div(total.where(total > 0), axis=0)
+    logs = np.log(share.where(share > 0, 1))
+    found = pd.DataFrame(index=counts.index)
+    found["top_label"] = counts.idxmax(axis=1).where(total > 0)
+    found["top_share"] = share.max(axis=1)
+    found["label_entropy"] = (share * logs).sum(axis=1).abs().where(total > 0)
+    return found

@@ -1,0 +1,173 @@
+"""Representations of cells and their components."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, overload
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from torch import Tensor
+
+from multiDGD.model.core._posterior import PosteriorMixin
+from multiDGD.model.core._representations import as_positions
+
+
+class LatentMixin(PosteriorMixin):
+    """Representations and components of cells."""
+
+    def _named_representation(
+        self,
+        adata: AnnData | MuData | None,
+        indices: Sequence[int] | None,
+        batch_size: int | None = None,
+    ) -> tuple[pd.Index, Tensor]:
+        """Names of the asked cells and their rows, from the table alone in a model without data."""
+        if adata is None and self.adata is None and self.is_trained_:
+            table = self.module.representations.z.detach().cpu()
+            at = as_positions(indices, len(table))
+            return pd.Index(self.cell_names_[at]), table[at]
+        manager = self._manager_of(adata)
+        cells, w = self._representation(manager, indices, batch_size)
+        return manager.adata.obs_names[cells], w
+
+    @overload
+    def get_latent_representation(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        return_dist: Literal[False] = False,
+    ) -> np.ndarray: ...
+
+    @overload
+    def get_latent_representation(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        *,
+        return_dist: Literal[True],
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def get_latent_representation(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+        return_dist: bool = False,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Basal representation z of each cell.
+
+        Training cells are recognised by name and counts, in whatever subset, order, view or copy
+        they come. The representation of any other cell is found by maximum a posteriori with the
+        model frozen.
+
+        Parameters
+        ----------
+        adata
+            Cells; those of the model by default. A model loaded without data then returns the
+            training cells'.
+        indices
+            Positions (or a mask) of the cells to return, all by default.
+        batch_size
+            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+        return_dist
+            Return mean and variance of the posterior, by Laplace's approximation at its maximum:
+            the fewer counts a cell has, the larger its variance. It is local: other components
+            of the mixture that could explain the cell as well are not in it.
+
+        Returns
+        -------
+        Shape ``(n_cells, n_latent)``; two such arrays with ``return_dist``.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+
+        Examples
+        --------
+        >>> adata.obsm["X_multidgd"] = model.get_latent_representation()  # doctest: +SKIP
+        """
+        n_latent = self.module.n_latent
+        if return_dist:
+            empty = torch.zeros(2, 0, n_latent)
+            found = self._posteriors(self._manager_of(adata), indices, batch_size)
+            moments = [torch.stack([p.mean, p.variance])[..., :n_latent].cpu() for _, p in found]
+            mean, variance = torch.cat([empty, *moments], dim=1).numpy()
+            return mean, variance
+        _, w = self._named_representation(adata, indices, batch_size)
+        return w[:, :n_latent].numpy()
+
+    def get_covariate_representation(
+        self,
+        key: str | None = None,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+    ) -> np.ndarray:
+        """Representation of each cell in one covariate.
+
+        Parameters
+        ----------
+        key
+            Column that was registered as ``batch_key`` or in ``categorical_covariate_keys``; may
+            be left out if there is one.
+        adata, indices
+            As for :meth:`get_latent_representation`.
+
+        Returns
+        -------
+        Shape ``(n_cells, n_covariate_latent)``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such covariate, or several and ``key`` does not say which.
+
+        Examples
+        --------
+        >>> u = model.get_covariate_representation("donor")  # doctest: +SKIP
+        """
+        names = self.module.covariates
+        if key is None and len(names) == 1:
+            key = names[0]
+        if key not in names:
+            raise ValueError(
+                f"`key` must be one of the modelled covariates {names}, found {key!r}."
+            )
+        _, w = self._named_representation(adata, indices)
+        return self.module.split(w)[1][names.index(key)].numpy()
+
+    @torch.inference_mode()
+    def get_cluster_assignments(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        soft: bool = False,
+    ) -> np.ndarray:
+        """Component of the mixture that each cell belongs to.
+
+        Parameters
+        ----------
+        adata, indices
+            As for :meth:`get_latent_representation`.
+        soft
+            Return the posterior over all components instead of the most probable one.
+
+        Returns
+        -------
+        Shape ``(n_cells,)``, whole numbers; or ``(n_cells, n_components)``, rows that sum to 1.
+
+        Examples
+        --------
+        >>> component = model.get_cluster_assignments()  # doctest: +SKIP
+        """
+        _, w = self._named_representation(adata, indices)
+        z_nl = w[:, : self.module.n_latent].to(self.module.device)
+        if not soft:
+            return self.module.mixture.clustering(z_nl).cpu().numpy()
+        return self.module.mixture.component_log_prob(z_nl).softmax(1).cpu().numpy()

@@ -1,0 +1,295 @@
+"""Cells that a trained model has not seen, mapped as scvi-tools maps a query to a reference."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from lightning.fabric.utilities import move_data_to_device
+from mudata import MuData
+from scvi import settings
+
+from multiDGD.data import check_features, check_names, logger
+from multiDGD.inference import learn_categories
+from multiDGD.model.core._random import subsample
+from multiDGD.model.core._training import TrainingMixin
+from multiDGD.model.core._training_cells import TrainingCells
+from multiDGD.module import FeatureSubset, add_categories
+
+# A category has a handful of parameters: more cells than this say little more about them.
+_MAX_CELLS_PER_CATEGORY = 300
+_MAX_CELLS = 6000
+
+
+class QueryMixin(TrainingMixin):
+    """Models of new cells with the decoder of a reference."""
+
+    init_params_: dict[str, Any]
+
+    @classmethod
+    def _reference(cls, reference_model: str | Path | Self | None, **device: Any) -> Self:
+        if reference_model is None:
+            raise ValueError("`reference_model` is needed: a model or the folder of a saved one.")
+        if isinstance(reference_model, (str, Path)):
+            reference_model = cls.load(str(reference_model), adata=False, **device)
+        if not isinstance(reference_model, cls):
+            raise ValueError(
+                f"`reference_model` must be a {cls.__name__} or the folder of a saved one, found "
+                f"{type(reference_model).__name__}."
+            )
+        if not reference_model.is_trained_:
+            raise ValueError("`reference_model` is not trained: call its `train()` first.")
+        return reference_model
+
+    @classmethod
+    def prepare_query_anndata(
+        cls,
+        adata: AnnData,
+        reference_model: str | Path | Self,
+        return_reference_var_names: bool = False,
+        inplace: bool = True,
+    ) -> AnnData | pd.Index | None:
+        """Bring an AnnData into the shape of a reference.
+
+        Features that the reference does not have are removed and the others take its order.
+        Missing ones are *not* filled with zeros: what was not measured says nothing about a cell.
+        :meth:`load_query_data` takes objects as they are, so this is needed only to save memory.
+
+        Parameters
+        ----------
+        adata
+            Cells to map.
+        reference_model
+            A trained model, or the folder of a saved one.
+        return_reference_var_names
+            Return the reference's feature names and do nothing.
+        inplace
+            Change ``adata``; otherwise return another object.
+
+        Returns
+        -------
+        `None`; the new object if not ``inplace``; or the names.
+
+        Raises
+        ------
+        ValueError
+            If no feature matches, with some of either side.
+
+        Examples
+        --------
+        >>> MultiDGD.prepare_query_anndata(query, "reference/")  # doctest: +SKIP
+        """
+        features = cls._reference(reference_model).summary.features
+        names = pd.Index(np.concatenate(list(features.values())))
+        if return_reference_var_names:
+            return names
+        if not isinstance(adata, AnnData):
+            raise ValueError(
+                f"`adata` must be an AnnData, found {type(adata).__name__}. Use "
+                "`prepare_query_mudata` for MuData."
+            )
+        check_features(adata, features)
+        return _with_features(adata, names, inplace)
+
+    @classmethod
+    def prepare_query_mudata(
+        cls,
+        mdata: MuData,
+        reference_model: str | Path | Self,
+        return_reference_var_names: bool = False,
+        inplace: bool = True,
+    ) -> MuData | dict[str, pd.Index] | None:
+        """Bring a MuData into the shape of a reference.
+
+        As :meth:`prepare_query_anndata`, for every modality. Modalities that the reference does
+        not have are removed; missing ones stay missing.
+
+        Parameters
+        ----------
+        mdata
+            Cells to map.
+        reference_model, return_reference_var_names, inplace
+            As for :meth:`prepare_query_anndata`; names come by modality.
+
+        Returns
+        -------
+        `None`; the new object if not ``inplace``; or the names.
+
+        Raises
+        ------
+        ValueError
+            If a modality shares no feature with the reference, or none is one of its, with some
+            names of either side.
+
+        Examples
+        --------
+        >>> MultiDGD.prepare_query_mudata(query, "reference/")  # doctest: +SKIP
+        """
+        features = cls._reference(reference_model).summary.features
+        if return_reference_var_names:
+            return {m: pd.Index(names) for m, names in features.items()}
+        if not isinstance(mdata, MuData):
+            raise ValueError(
+                f"`mdata` must be a MuData, found {type(mdata).__name__}. Wrap one modality as "
+                f"`MuData({{{next(iter(features))!r}: adata}})`."
+            )
+        check_features(mdata, features)
+        found = mdata if inplace else mdata.copy()
+        for modality in list(found.mod):
+            if modality in features:
+                _with_features(found.mod[modality], pd.Index(features[modality]), inplace=True)
+            else:
+                del found.mod[modality]
+        found.update()
+        return None if inplace else found
+
+    @classmethod
+    def load_query_data(
+        cls,
+        adata: AnnData | MuData,
+        reference_model: str | Path | Self,
+        inplace_subset_query_vars: bool = False,
+        accelerator: str = "auto",
+        device: int | str = "auto",
+        unfrozen: bool = False,
+        **freeze_options: bool,
+    ) -> Self:
+        """Make a model of new cells with the decoder and the mixtures of a reference.
+
+        Features may come in any order, beside others or be missing, and so may modalities: the
+        cells are placed by what was measured in them. Categories of covariates that the
+        reference does not know get components of their own, which :meth:`train` learns; the
+        reference is never changed. Labels are not needed and not looked at.
+
+        Parameters
+        ----------
+        adata
+            Cells to map. It needs no setup, but the columns of the covariates.
+        reference_model
+            A trained model, or the folder of a saved one.
+        inplace_subset_query_vars
+            Remove features that the reference does not have from ``adata``.
+        accelerator, device
+            Where to put the model, as for :meth:`load`.
+        unfrozen
+            Must be `False`.
+        **freeze_options
+            Those of scvi-tools (``freeze_...``) are accepted and change nothing.
+
+        Returns
+        -------
+        A model whose cells are those of ``adata``. Call its :meth:`train`, then ask it as any
+        other.
+
+        Raises
+        ------
+        ValueError
+            If the objects do not fit each other, saying why.
+
+        Examples
+        --------
+        >>> query_model = MultiDGD.load_query_data(query, "reference/")  # doctest: +SKIP
+        >>> query_model.train()  # doctest: +SKIP
+        >>> query.obs["label"] = query_model.predict()  # doctest: +SKIP
+        """
+        unknown = [name for name in freeze_options if not name.startswith("freeze_")]
+        if unknown:
+            raise TypeError(f"load_query_data() got an unexpected keyword argument {unknown[0]!r}")
+        if unfrozen:
+            raise ValueError(
+                "`unfrozen` must be False: the reference stays as it is. To change it, train a "
+                "new model on all cells."
+            )
+        reference = cls._reference(reference_model, accelerator=accelerator, device=device)
+        method = reference.registry_["setup_method_name"]
+        if inplace_subset_query_vars and method == "setup_mudata":
+            cls.prepare_query_mudata(adata, reference)
+        elif inplace_subset_query_vars:
+            cls.prepare_query_anndata(adata, reference)
+        getattr(cls, method)(
+            adata,
+            source_registry=reference.registry_,
+            extend_categories=True,
+            **reference.registry_["setup_args"],
+        )
+        model = cls(adata, **reference.init_params_["non_kwargs"])
+        model._adopt_reference(reference)
+        return model
+
+    def _adopt_reference(self, reference: Self) -> None:
+        """Share nothing with the reference, but have all that it learned from its cells."""
+        known, mine = reference.summary.covariates, self.summary.covariates
+        added = {name: list(mine[name][len(known[name]) :]) for name in known}
+        module = copy.deepcopy(reference.module)
+        add_categories(module, {name: len(new) for name, new in added.items()})
+        module.resize(self.adata.n_obs)
+        module.eval()
+        self.module = module.requires_grad_(False)
+        # The records are immutable, so that both models can hold them.
+        self._learned = replace(reference._learned, cells=TrainingCells())
+        self.is_initialised_ = True
+        self.new_categories_ = {name: new for name, new in added.items() if new}
+        for name in self.new_categories_:
+            if name not in module.covariates:
+                logger.warning(
+                    "Covariate %r had one category in the reference, which so has learned "
+                    "nothing about how categories differ: it cannot correct for the new ones %s.",
+                    name,
+                    self.new_categories_[name],
+                )
+
+    def _train_query(self, max_epochs: int | None, batch_size: int) -> None:
+        """Learn the new categories, then find all cells' representations."""
+        manager = self.adata_manager
+        covariates = manager.create_torch_dataset().covariates
+        seen = FeatureSubset(self.module, manager.observed)
+        known = self.summary.covariates
+        names = list(known)
+        new = {
+            name: list(range(len(known[name]) - len(added), len(known[name])))
+            for name, added in (self.new_categories_ or {}).items()
+            if name in self.module.covariates
+        }
+        chosen = _some_of_each(covariates, {names.index(n): codes for n, codes in new.items()})
+        batches = [
+            move_data_to_device(seen.batch(b), self.module.device)
+            for b in manager.batches(chosen, batch_size)
+        ]
+        losses = learn_categories(seen.module, batches, new, n_epochs=max_epochs)
+        self._inferred_cache.clear()
+        n_obs = manager.adata.n_obs
+        self._store_inferred(np.arange(n_obs))
+        self._identify_cells()
+        self.train_indices_ = np.arange(n_obs)
+        self.validation_indices_ = self.test_indices_ = np.arange(0)
+        per_cell = pd.DataFrame({"train_loss": np.array(losses) / max(len(chosen), 1)})
+        self.history_ = {"train_loss": per_cell.rename_axis("epoch")}
+        self.is_trained_ = True
+
+
+def _with_features(adata: AnnData, names: pd.Index, inplace: bool) -> AnnData | None:
+    """Keep those of the names that are there, in their order."""
+    check_names(adata.var_names, "Feature names (`var_names`)")
+    kept = names[names.isin(adata.var_names)]
+    if not inplace:
+        return adata[:, kept].copy()
+    adata._inplace_subset_var(kept)
+    return None
+
+
+def _some_of_each(covariates: np.ndarray, new: dict[int, list[int]]) -> np.ndarray:
+    """Cells of every new category, not more than are useful, in ascending order."""
+    generator = np.random.default_rng(settings.seed or 0)
+    chosen = [np.arange(0)]
+    share = max(30, _MAX_CELLS // max(1, sum(map(len, new.values()))))
+    for column, codes in new.items():
+        for code in codes:
+            cells = np.flatnonzero(covariates[:, column] == code)
+            n_cells = min(share, _MAX_CELLS_PER_CATEGORY)
+            chosen.append(subsample(cells, n_cells, generator))
+    return np.unique(np.concatenate(chosen))

@@ -1,0 +1,125 @@
+"""Settings of the module: checked, with what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from multiDGD._checks import pair, positive, positive_int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleConfig:
+    """Sizes, priors and likelihoods of a :class:`MultiDGDModule`.
+
+    Parameters
+    ----------
+    n_latent
+        Dimensions of the basal representation z.
+    n_components
+        Components of the mixture over z if the mixture is unsupervised.
+    n_labels
+        Number of classes; 0 for an unsupervised mixture over z.
+    n_components_per_class
+        Components of each class of a supervised mixture.
+    covariates
+        Number of categories of each categorical covariate, by name. A covariate with a single
+        category is not modelled.
+    n_covariate_latent
+        Dimensions of each covariate's representation.
+    n_continuous
+        Number of continuous covariates. The decoder receives them standardised.
+    likelihoods
+        Name of the likelihood of each modality, or one name for all modalities. See
+        :func:`multiDGD.nn.likelihood_names` for the defaults.
+    covariance_type
+        ``"diagonal"``, ``"isotropic"`` or ``"fixed"``, for the mixture over z.
+    softball
+        Radius and hardness of the prior on the means of the mixtures.
+    sd_mean
+        Typical standard deviation of a component; ``0.2 * radius / components`` if `None`, as
+        published.
+    sd_sd
+        Standard deviation of the prior on the log variances of the components.
+    dirichlet_alpha
+        Concentration of the prior on the weights of the mixture over z.
+    dirichlet_alpha_covariates
+        Concentration of the prior on the weights of the covariates' mixtures.
+    decoder_kwargs
+        Further arguments of :class:`multiDGD.nn.Decoder`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is invalid; the message names it.
+    """
+
+    n_latent: int = 20
+    n_components: int = 1
+    n_labels: int = 0
+    n_components_per_class: int = 1
+    covariates: Mapping[str, int] = field(default_factory=dict)
+    n_covariate_latent: int = 2
+    n_continuous: int = 0
+    likelihoods: str | Mapping[str, str] | None = None
+    covariance_type: str = "diagonal"
+    softball: tuple[float, float] = (2.0, 5.0)
+    sd_mean: float | None = None
+    sd_sd: float = 1.0
+    dirichlet_alpha: float = 1.0
+    dirichlet_alpha_covariates: float = 2.0
+    decoder_kwargs: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for argument in (
+            "n_latent",
+            "n_components",
+            "n_components_per_class",
+            "n_covariate_latent",
+        ):
+            positive_int(argument, getattr(self, argument))
+        if self.sd_mean is not None:
+            positive("sd_mean", self.sd_mean)
+        for argument in ("sd_sd", "dirichlet_alpha", "dirichlet_alpha_covariates"):
+            positive(argument, getattr(self, argument))
+        radius, hardness = pair("softball", "(radius, hardness)", self.softball)
+        checked = positive("softball", radius), positive("softball", hardness)
+        object.__setattr__(self, "softball", checked)
+
+    @property
+    def modelled_covariates(self) -> dict[str, int]:
+        """Covariates with several categories.
+
+        The representation of a single category would be a hidden part of z.
+        """
+        return {name: n for name, n in self.covariates.items() if n > 1}
+
+    @property
+    def covariate_columns(self) -> list[int]:
+        """Positions of the modelled covariates among all."""
+        return [i for i, n in enumerate(self.covariates.values()) if n > 1]
+
+    @property
+    def n_representation(self) -> int:
+        """Columns of the table of representations: those of z and of all covariates."""
+        return self.n_latent + self.n_covariate_latent * len(self.modelled_covariates)
+
+    @property
+    def sd_prior(self) -> tuple[float, float]:
+        """Typical standard deviation of a component and its spread, for the mixture over z."""
+        n_total = self.n_labels * self.n_components_per_class or self.n_components
+        return self._default_sd(n_total) if self.sd_mean is None else self.sd_mean, self.sd_sd
+
+    def covariate_sd_prior(self, n_categories: int) -> tuple[float, float]:
+        """The same for the mixture of a covariate.
+
+        Parameters
+        ----------
+        n_categories
+            Number of its categories.
+        """
+        return self._default_sd(n_categories), self.sd_sd
+
+    def _default_sd(self, n_components: int) -> float:
+        return 0.2 * self.softball[0] / n_components

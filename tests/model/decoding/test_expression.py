@@ -1,0 +1,101 @@
+"""What a model expects to measure."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.model.fitting import fitted
+from tests.toy import toy_mudata
+
+
+def test_feature_lists():
+    model = fitted(toy_mudata())
+    table = model.get_normalized_expression(modality="atac", gene_list=["atac4", "atac1"])
+    assert list(table.columns) == ["atac4", "atac1"]
+    whole = model.get_normalized_expression(modality="atac")
+    pd.testing.assert_frame_equal(table, whole[["atac4", "atac1"]])
+    with pytest.raises(
+        ValueError, match=r"`gene_list`: 1 features .*'atac99'.*Nearest names: \['atac9'"
+    ):
+        model.get_normalized_expression(modality="atac", gene_list=["atac1", "atac99"])
+    with pytest.raises(ValueError, match="`modality`.*'prot'"):
+        model.get_normalized_expression(modality="prot")
+
+
+def test_library_sizes():
+    mdata = toy_mudata()
+    model = fitted(mdata)
+    share = model.get_normalized_expression(modality="rna", return_numpy=True)
+    np.testing.assert_allclose(
+        model.get_normalized_expression(modality="rna", library_size=100, return_numpy=True),
+        share * 100,
+        rtol=1e-5,
+    )
+    totals = np.asarray(mdata["rna"].X.sum(1))
+    np.testing.assert_allclose(
+        model.get_normalized_expression(modality="rna", library_size="latent", return_numpy=True),
+        share * totals,
+        rtol=1e-5,
+    )
+
+
+def test_accessibility_is_the_chance_of_a_count():
+    mdata = toy_mudata()
+    model = fitted(mdata, model={"likelihoods": {"atac": "poisson"}})
+    share = model.get_normalized_expression(modality="atac", return_numpy=True)
+    found = model.get_accessibility_estimates(library_size=7, return_numpy=True)
+    np.testing.assert_allclose(found, -np.expm1(-7 * share), rtol=1e-4)
+    median = np.median(np.asarray(mdata["atac"].X.sum(1))[model.train_indices])
+    np.testing.assert_allclose(
+        model.get_accessibility_estimates(return_numpy=True),
+        -np.expm1(-median * share),
+        rtol=1e-4,
+    )
+
+
+def test_values_in_a_file(tmp_path, monkeypatch):
+    model = fitted(toy_mudata(), train={"max_epochs": 2})
+    given = {"n_samples": 3, "return_numpy": True}
+    for more in ({}, {"return_mean": False}):
+        expected = model.get_normalized_expression(**given, **more)
+        found = model.get_normalized_expression(**given, **more, out=tmp_path / "values.npy")
+        np.testing.assert_array_equal(found, expected)
+        in_file = np.load(tmp_path / "values.npy", mmap_mode="r")
+        np.testing.assert_array_equal(in_file.reshape(expected.shape), expected)
+    # A machine of 100 kB, which 3 draws of 40 cells and 12 features fit and 100 do not.
+    monkeypatch.setattr("multiDGD.model.decoding._output_array._physical_memory", lambda: 100_000)
+    model.get_normalized_expression(n_samples=3, return_mean=False)
+    model.get_normalized_expression(n_samples=100)
+    with pytest.raises(ValueError, match=r"shape \(100, 40, 12\).*`out`"):
+        model.get_normalized_expression(n_samples=100, return_mean=False)
+    with pytest.raises(ValueError, match=r"`out` must end in .npy, found 'values.h5'"):
+        model.get_accessibility_estimates(out="values.h5")
+
+
+def test_transform_batch_moves_only_the_batch():
+    model = fitted(toy_mudata(), batch_key="batch", train={"max_epochs": 10})
+    one, two = (
+        model.get_normalized_expression(transform_batch=b, return_numpy=True) for b in ("b0", "b1")
+    )
+    assert np.abs(one - two).max() > 1e-5
+    both = model.get_normalized_expression(transform_batch=["b0", "b1"], return_numpy=True)
+    np.testing.assert_allclose(both, (one + two) / 2, rtol=1e-5)
+    is_open = [
+        model.get_accessibility_estimates(transform_batch=b, return_numpy=True)
+        for b in ("b0", "b1", ["b0", "b1"])
+    ]
+    np.testing.assert_allclose(is_open[2], (is_open[0] + is_open[1]) / 2, rtol=1e-5)
+    assert not np.allclose(is_open[0], is_open[1])
+    with pytest.raises(ValueError, match="`transform_batch`"):
+        model.get_normalized_expression(transform_batch=[])
+    with pytest.raises(ValueError, match="`transform_batch`: 'b7'"):
+        model.get_normalized_expression(transform_batch="b7")
+
+
+def test_reconstruction_error_is_the_mean_of_the_likelihood():
+    model = fitted(toy_mudata(), train={"train_size": 1.0})
+    error = model.get_reconstruction_error()
+    assert error["reconstruction_loss"] == pytest.approx(
+        error["reconstruction_loss_rna"] + error["reconstruction_loss_atac"], rel=1e-5
+    )
+    sizes = [model.get_reconstruction_error(batch_size=b)["reconstruction_loss"] for b in (7, 40)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=1e-5)

@@ -1,0 +1,103 @@
+"""Cells unlike those of training."""
+
+import mudata as md
+import numpy as np
+import pytest
+import scvi
+import torch
+from sklearn.metrics import roc_auc_score
+from tests.model.fitting import fitted, load, renamed
+
+from multiDGD.datasets import simulate_multiome
+from multiDGD.model.embedding._typicality import _moments
+from multiDGD.nn import get_likelihood
+
+
+@pytest.fixture(scope="module")
+def model():
+    scvi.settings.seed = 0
+    mdata = simulate_multiome(n_cells=300, n_genes=80, n_peaks=80, seed=0)
+    return fitted(mdata, train={"max_epochs": 30, "train_size": 0.7, "batch_size": 42})
+
+
+class TestTypicality:
+    def test_held_out_cells_spread_evenly(self, model):
+        held_out = np.concatenate([model.validation_indices, model.test_indices])
+        found = model.get_typicality(indices=held_out)
+        assert 0 < found.min() < 0.05 and 0.95 < found.max() <= 1
+        np.testing.assert_allclose(np.sort(found)[len(found) // 2], 0.5, atol=0.05)
+        np.testing.assert_array_equal(model.get_typicality(indices=held_out), found)
+
+    def test_known_cells_are_where_they_were_whatever_the_minibatch(self, model):
+        cells = np.concatenate([model.validation_indices, model.test_indices])
+        alike = [model.get_typicality(indices=cells, batch_size=n) for n in (1, 7, 128)]
+        np.testing.assert_array_equal(alike[0], alike[2])
+        np.testing.assert_array_equal(alike[1], alike[2])
+
+    def test_other_cells_that_are_asked_about_do_not_matter(self, model):
+        cells = model.validation_indices
+        found = model.get_typicality(indices=cells, as_quantile=False)
+        for n in (1, 7):
+            backwards = model.get_typicality(indices=cells[::-1], batch_size=n, as_quantile=False)
+            np.testing.assert_allclose(backwards[::-1], found, rtol=1e-3)
+        alone = model.get_typicality(indices=cells[4:5], as_quantile=False)
+        np.testing.assert_allclose(alone, found[4:5], rtol=1e-3)
+
+    @pytest.mark.parametrize("name", ["poisson", "nb"])
+    def test_moments_are_those_of_the_likelihood(self, name):
+        likelihood = get_likelihood(name)(3)
+        mean = torch.tensor([0.05, 2.0, 30.0])
+        log_p = likelihood.log_prob_zero(mean.expand(400, -1)).clone()
+        x, columns = torch.arange(1.0, 400).repeat(3), torch.arange(3).repeat_interleave(399)
+        log_p[1:] += likelihood.log_ratio_to_zero(x, mean.log()[columns], columns).view(3, -1).T
+        log_p = log_p.detach()
+        expected = (log_p.exp() * log_p).sum(0)
+        variance = (log_p.exp() * (log_p - expected) ** 2).sum(0)
+        with torch.no_grad():
+            found = _moments(likelihood, mean.expand(2000, -1), range(2000))
+        assert float(found[0].mean()) == pytest.approx(float(expected.sum()), abs=0.02)
+        assert float(found[1].mean()) == pytest.approx(float(variance.sum()), rel=0.05)
+
+    def test_cells_of_shuffled_features_are_unlike_any(self, model):
+        order = np.random.default_rng(0)
+        parts = {}
+        for name, part in model.adata[model.validation_indices].mod.items():
+            parts[name] = renamed(part)
+            parts[name].X = parts[name].X[:, order.permutation(part.n_vars)]
+        strange = md.MuData(parts)
+        assert np.median(model.get_typicality(strange)) < 0.05
+        scores = model.get_typicality(strange, as_quantile=False)
+        assert scores.min() < model.typical_scores_.min()
+
+    def test_depth_alone_makes_no_cell_strange(self, model):
+        generator = np.random.default_rng(0)
+        parts = {}
+        for name, part in model.adata[model.validation_indices].mod.items():
+            parts[name] = renamed(part)
+            x = parts[name].X.toarray().astype(int)
+            parts[name].X = generator.binomial(x, 0.4).astype(np.float32)
+            parts[name].X[:, 0] += 1
+        assert 0.25 < np.median(model.get_typicality(md.MuData(parts))) < 0.85
+
+    def test_it_is_taken_from_the_reference(self, model):
+        query = md.MuData({m: renamed(p) for m, p in model.adata.mod.items()})
+        query_model = load(query, model)
+        np.testing.assert_array_equal(query_model.typical_scores_, model.typical_scores_)
+
+
+@pytest.mark.parametrize("unknown", [["CD14+ Mono", "CD16+ Mono"], ["Erythroblast", "Normoblast"]])
+def test_types_that_the_reference_lacks_are_told(bmmc_multiome, unknown):
+    labels = bmmc_multiome.obs["cell_type"].astype(str).to_numpy()
+    new = np.isin(labels, [*unknown, "Proerythroblast"] if "Normoblast" in unknown else unknown)
+    held_out = new | (np.random.default_rng(0).random(len(labels)) < 0.15)
+    model = fitted(
+        bmmc_multiome[~held_out].copy(),
+        model={"n_latent": 20},
+        train={"max_epochs": None, "batch_size": 128},
+        labels_key="cell_type",
+        batch_key="batch",
+    )
+    query = bmmc_multiome[held_out].copy()
+    found = load(query, model).get_typicality()
+    assert roc_auc_score(new[held_out], -found) > 0.8
+    assert 0.25 < np.median(found[~new[held_out]]) < 0.75

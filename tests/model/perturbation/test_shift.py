@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+
+from multiDGD.inference import associations, population_covariance
+from multiDGD.model.links._published_step import published_step
+from multiDGD.model.perturbation._shift import Shift
+from multiDGD.module import MultiDGDModule
+from multiDGD.nn import Counts
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(0)
+    found = MultiDGDModule(
+        1,
+        {"rna": 7, "atac": 5},
+        n_latent=3,
+        n_components=2,
+        covariates={"batch": 2},
+        decoder_kwargs={"n_hidden": 1, "n_hidden_modality": 1},
+    )
+    found.decoder.trunk[1] = torch.nn.Tanh()  # smooth, so that derivatives hold for a while
+    for head in found.decoder.heads:
+        torch.nn.init.normal_(head.output.weight, std=1.0)
+    found.mixture.neglogvar.data.fill_(-2.0)
+    return found.double().eval().requires_grad_(False)
+
+
+@pytest.fixture
+def batch(module):
+    generator = torch.Generator().manual_seed(1)
+    counts = {
+        m: Counts.from_dense(torch.poisson(torch.full((6, f), 3.0), generator).double())
+        for m, f in (("rna", 7), ("atac", 5))
+    }
+    return {"counts": counts, "continuous": torch.zeros(6, 0).double()}
+
+
+@pytest.fixture
+def rows(module):
+    return torch.randn(6, module.n_representation, dtype=torch.float64)
+
+
+def log_means(module, batch, w, modality="rna"):
+    logits = module.generative(w, batch["continuous"], [modality])["logits"][modality]
+    return logits.log_softmax(-1)
+
+
+def test_population_covariance_is_that_of_samples(module):
+    module.mixture.weight.data[:] = torch.tensor([0.5, -0.5])
+    z = module.mixture.sample(200_000)
+    found = population_covariance(module.mixture)
+    torch.testing.assert_close(found, torch.cov(z.double().T), atol=0.03, rtol=0.03)
+
+
+def test_features_change_by_what_was_asked(module, batch, rows):
+    change = torch.tensor([-0.7, 0.3]).double()
+    shift = Shift(module, rows, batch["continuous"])
+    moved = shift([1, 4], "rna", change)
+    found = (log_means(module, batch, moved) - log_means(module, batch, rows))[:, [1, 4]]
+    torch.testing.assert_close(found, change.expand_as(found), atol=0.1, rtol=0)
+    # Covariates stay.
+    assert torch.equal(moved[:, 3:], rows[:, 3:])
+    changes = shift.log_fold_changes([1, 4], "rna", change)
+    assert {m: tuple(x.shape) for m, x in changes.items()} == {"rna": (6, 7), "atac": (6, 5)}
+
+
+def test_the_shift_is_the_most_likely_one(module, batch, rows):
+    """A small change: no other move that makes it is nearer by the population's covariance."""
+    change = torch.tensor([0.05]).double()
+    shift = Shift(module, rows, batch["continuous"])
+    step = (shift([2], "rna", change) - rows)[:, :3]
+    precision = torch.linalg.inv(shift.covariance)
+    # At the least cost the step, seen by the precision, is along the feature's derivative.
+    leaf = rows.clone().requires_grad_()
+    eta = log_means(module, batch, leaf)[:, 2]
+    (slope,) = torch.autograd.grad(eta.sum(), leaf)
+    cosine = torch.cosine_similarity(step @ precision, slope[:, :3], dim=1)
+    torch.testing.assert_close(cosine, torch.ones_like(cosine), atol=0.02, rtol=0)
+
+
+def test_the_published_step_is_one_of_adam(module, batch, rows):
+    found = published_step(module, batch, rows, 3, "rna")
+    leaf = rows.clone().requires_grad_()
+    likelihood, library = module.likelihood("rna"), batch["counts"]["rna"].library
+    mean = likelihood.mean(module.generative(leaf, batch["continuous"])["logits"]["rna"], library)
+    (gradient,) = torch.autograd.grad(-likelihood.log_prob_zero(mean)[:, 3].sum(), leaf)
+    gradient = gradient[:, :3] + 1e-4 * rows[:, :3]
+    expected = rows[:, :3] - 0.01 * gradient / (gradient.abs() + 1e-8)
+    torch.testing.assert_close(found[:, :3], expected)
+    assert torch.equal(found[:, 3:], rows[:, 3:])
+    assert (published_step(module, batch, rows, 3, "rna", n_steps=4) != found).any()
+
+
+def test_associations_are_jacobians_products(module, batch, rows):
+    found = associations(module, [(batch, rows)], torch.tensor([1, 3]), "rna", "atac")
+    covariance = population_covariance(module.mixture)
+    jacobians = {
+        m: torch.stack(
+            [
+                torch.autograd.functional.jacobian(
+                    lambda z, i=i, m=m: log_means(
+                        module,
+                        {"continuous": batch["continuous"][i : i + 1]},
+                        torch.cat([z, rows[i, 3:]])[None],
+                        m,
+                    )[0],
+                    rows[i, :3],
+                )
+                for i in range(len(rows))
+            ]
+        )
+        for m in ("rna", "atac")
+    }
+    expected = jacobians["rna"][:, [1, 3]] @ covariance @ jacobians["atac"].mT
+    torch.testing.assert_close(found.covariance, expected.mean(0))
+    own = associations(module, [(batch, rows)], torch.tensor([1, 3]), "rna", "rna")
+    torch.testing.assert_close(own.correlation[[0, 1], [1, 3]], torch.ones(2).double())
+    assert (found.correlation.abs() <= 1).all()
+    # The same cells in two minibatches.
+    parts = [
+        ({"continuous": batch["continuous"][part]}, rows[part]) for part in (slice(4), slice(4, 6))
+    ]
+    again = associations(module, parts, torch.tensor([1, 3]), "rna", "atac")
+    np.testing.assert_allclose(again.correlation, found.correlation)

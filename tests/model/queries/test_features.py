@@ -1,0 +1,139 @@
+"""Queries with other features than the reference, or with other modalities."""
+
+import anndata as ad
+import mudata as md
+import numpy as np
+import pytest
+import torch
+from tests.model.fitting import fitted, renamed
+from tests.model.queries.conftest import query_mudata
+from tests.toy import toy_adata
+
+from multiDGD.module import FeatureSubset
+from multiDGD.nn import Counts
+
+
+class TestRestriction:
+    def test_likelihood_is_that_of_the_observed_features_alone(self, reference):
+        module = reference.module
+        observed = {"rna": np.array([1, 4, 5, 9])}
+        seen = FeatureSubset(module, observed)
+        full = reference.adata_manager.create_torch_dataset()[range(10)]
+        x = full["counts"]["rna"].to_dense()[:, observed["rna"]]
+        part = renamed(reference.adata["rna"][:10, observed["rna"]].copy())
+        np.testing.assert_array_equal(part.X.toarray(), x)
+        with torch.no_grad():
+            w = module.representations.z[:10]
+            logits = module.generative(w, full["continuous"])["logits"]["rna"]
+            mean = x.sum(1, keepdim=True) * logits[:, observed["rna"]].softmax(1)
+            r = module.likelihood("rna").dispersion[observed["rna"]]
+            truth = torch.distributions.NegativeBinomial(r, logits=(mean / r).log()).log_prob(x)
+            dense = torch.zeros(10, 12)
+            dense[:, observed["rna"]] = x
+            counts = {"rna": Counts.from_dense(dense), "atac": full["counts"]["atac"]}
+            batch = seen.batch({**full, "counts": counts})
+            assert list(batch["counts"]) == ["rna"]
+            logits = seen.module.generative(w, batch["continuous"])["logits"]
+            loss = seen.module.reconstruction_loss(logits, batch["counts"])
+        assert list(loss) == ["rna"]
+        torch.testing.assert_close(-loss["rna"], truth.sum(1), rtol=1e-4, atol=1e-3)
+
+    def test_everything_measured_is_the_module_itself(self, reference):
+        seen = FeatureSubset(reference.module, reference.adata_manager.observed)
+        assert seen.module is reference.module
+
+    def test_the_module_is_left_as_it_is(self, reference):
+        before = {k: v.clone() for k, v in reference.module.state_dict().items()}
+        seen = FeatureSubset(reference.module, {"atac": np.arange(3)})
+        assert seen.module.modalities == ["atac"]
+        assert reference.module.modalities == ["rna", "atac"]
+        for key, value in reference.module.state_dict().items():
+            torch.testing.assert_close(value, before[key])
+
+    def test_nothing_measured(self, reference):
+        with pytest.raises(ValueError, match="`observed`"):
+            FeatureSubset(reference.module, {})
+
+
+class TestFeatures:
+    def test_order_does_not_matter(self, reference):
+        query = query_mudata(reference.adata)
+        z = reference.get_latent_representation(query)
+        parts = {m: part[:, ::-1].copy() for m, part in reversed(list(query.mod.items()))}
+        turned = md.MuData(parts)
+        for column in ("batch", "label", "site"):
+            turned.obs[column] = query.obs[column]
+        np.testing.assert_allclose(reference.get_latent_representation(turned), z, atol=1e-3)
+
+    def test_extra_features_and_modalities_do_not_matter_and_are_said_once(self, reference, said):
+        query = query_mudata(reference.adata)
+        z = reference.get_latent_representation(query)
+        parts = {m: part.copy() for m, part in query.mod.items()}
+        extra = toy_adata(60, 5, prefix="extra", seed=9)
+        extra.obs = extra.obs[[]]
+        extra.obs_names = parts["rna"].obs_names
+        parts["rna"] = ad.concat([parts["rna"], extra], axis=1)
+        parts["prot"] = extra
+        wider = md.MuData(parts)
+        for column in ("batch", "label", "site"):
+            wider.obs[column] = query.obs[column].to_numpy()
+        said.clear()
+        np.testing.assert_allclose(reference.get_latent_representation(wider), z, atol=1e-3)
+        reference.get_normalized_expression(wider)
+        ignored = [text for _, text in said if "ignored" in text]
+        assert len(ignored) == 2
+        assert any("5 features of 'rna'" in text for text in ignored)
+        assert any("['prot']" in text for text in ignored)
+
+    def test_missing_features_are_not_zeros(self, reference, said):
+        query = query_mudata(reference.adata)
+        kept = [f"rna{j}" for j in range(4)]
+        part = md.MuData({"rna": query["rna"][:, kept].copy()})
+        zeros = query["rna"].copy()
+        x = zeros.X.toarray()
+        x[:, 4:] = 0
+        zeros.X = x
+        padded = md.MuData({"rna": zeros})
+        for other in (part, padded):
+            for column in ("batch", "label", "site"):
+                other.obs[column] = query.obs[column].to_numpy()
+        z = reference.get_latent_representation(part)
+        assert np.abs(z - reference.get_latent_representation(padded)).max() > 1e-2
+        assert ("WARNING", "4 of the model's 12 features of modality 'rna' are there") in [
+            (level, text.split(";")[0]) for level, text in said
+        ]
+        error = reference.get_reconstruction_error(part)
+        assert set(error) == {"reconstruction_loss", "reconstruction_loss_rna"}
+        assert reference.get_normalized_expression(part, modality="rna").shape == (60, 12)
+
+    def test_a_missing_modality_tells_nothing(self, reference):
+        query = query_mudata(reference.adata, ["atac"])
+        z = reference.get_latent_representation(query)
+        other = reference.adata.copy()
+        mosaic = md.MuData(
+            {"rna": renamed(other["rna"], "other"), "atac": renamed(other["atac"], "new")}
+        )
+        for column in ("batch", "label", "site"):
+            mosaic.obs[column] = np.tile(query.obs[column].to_numpy(), 2)
+        lacking = mosaic.obs_names.isin(query.obs_names)
+        found = reference.get_latent_representation(mosaic)[lacking]
+        order = mosaic.obs_names[lacking].get_indexer(query.obs_names)
+        np.testing.assert_allclose(found[order], z, atol=1e-3)
+
+    def test_views_and_strings_for_numbers(self):
+        adata = toy_adata()
+        adata.obs["batch"] = np.arange(40) % 2
+        model = fitted(adata, batch_key="batch")
+        query = renamed(adata)
+        z = model.get_latent_representation(query)
+        query.obs["batch"] = query.obs["batch"].astype(str)
+        np.testing.assert_allclose(model.get_latent_representation(query[5:9]), z[5:9], atol=1e-3)
+
+    def test_backed(self, tmp_path):
+        model = fitted(toy_adata(), batch_key="batch")
+        query = renamed(toy_adata())[:, [3, 1, 7, 11]].copy()
+        z = model.get_latent_representation(query)
+        renamed(query, "").write_h5ad(tmp_path / "query.h5ad")
+        backed = ad.read_h5ad(tmp_path / "query.h5ad", backed="r")
+        np.testing.assert_allclose(model.get_latent_representation(backed), z, atol=1e-3)
+        backed.file.close()
