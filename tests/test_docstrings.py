@@ -13,7 +13,7 @@ import multiDGD
 MODULES = [
     name
     for _, name, _ in pkgutil.walk_packages(multiDGD.__path__, "multiDGD.")
-    if not name.endswith(("__main__", "._triton"))  # the latter needs what comes with CUDA
+    if not name.endswith(("__main__", "._triton_kernels"))  # the latter requires Triton
 ]
 
 

@@ -5,7 +5,7 @@ from multiDGD.nn import Counts
 X = torch.tensor([[0.0, 2.0, 1.0], [0.0, 0.0, 0.0], [3.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
 
 
-def test_dense_and_back():
+def test_dense_round_trip():
     counts = Counts.from_dense(X)
     assert torch.equal(counts.to_dense(), X)
     assert torch.equal(counts.library, X.sum(1))
@@ -24,7 +24,7 @@ def test_take_equals_indexing_the_dense_matrix():
         assert len(taken.values) == (X[index] > 0).sum()
 
 
-def test_concatenate_undoes_take():
+def test_concatenate_inverts_take():
     counts = Counts.from_dense(X)
     parts = [counts.take(torch.tensor(cells)) for cells in ([0], [1, 2], [3])]
     joined = Counts.concatenate(parts)

@@ -4,7 +4,7 @@ import torch
 from multiDGD.nn import Decoder
 
 
-def test_widths_as_published():
+def test_widths_are_as_published():
     decoder = Decoder(22, {"rna": 600, "atac": 40000})
     shapes = {name: tuple(p.shape) for name, p in decoder.named_parameters() if p.ndim == 2}
     assert shapes == {
@@ -19,7 +19,7 @@ def test_widths_as_published():
     }
 
 
-def test_forward_is_the_layers_in_turn():
+def test_forward_applies_the_layers_in_order():
     decoder = Decoder(3, {"a.b": 5, "keys": 4}, n_units=6, n_hidden=1, n_hidden_modality=2)
     x = torch.randn(7, 3)
     logits = decoder(x)
@@ -33,17 +33,17 @@ def test_forward_is_the_layers_in_turn():
     assert decoder(x, []) == {}
 
 
-def test_head_of_one_layer():
+def test_head_with_one_layer():
     decoder = Decoder(3, {"rna": 5}, n_units=6, n_hidden_modality=1)
     assert decoder(torch.randn(2, 3))["rna"].shape == (2, 5)
 
 
-def test_output_starts_at_the_average_profile():
+def test_output_is_initialised_with_the_average_profile():
     decoder = Decoder(3, {"rna": 4})
-    share = torch.tensor([0.1, 0.2, 0.3, 0.4])
-    decoder.initialize_output({"rna": share})
+    proportions = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    decoder.initialize_output({"rna": proportions})
     decoder.head("rna").output.weight.data.zero_()
-    torch.testing.assert_close(decoder(torch.randn(2, 3))["rna"].softmax(-1)[0], share)
+    torch.testing.assert_close(decoder(torch.randn(2, 3))["rna"].softmax(-1)[0], proportions)
 
 
 @pytest.mark.parametrize("argument", ["n_units", "n_hidden", "n_hidden_modality"])

@@ -5,7 +5,7 @@ from multiDGD.nn import Bernoulli, Counts, NegativeBinomial, Poisson
 
 
 @pytest.mark.parametrize("kind", [NegativeBinomial, Poisson, Bernoulli])
-def test_information_is_the_expected_square_of_the_score(kind):
+def test_fisher_is_the_expected_squared_score(kind):
     mean = torch.tensor([1e-3, 0.3, 2.0, 15.0], dtype=torch.float64)
     likelihood = kind(len(mean)).double()
     for parameter in likelihood.parameters():
@@ -27,7 +27,7 @@ def test_information_is_the_expected_square_of_the_score(kind):
     torch.testing.assert_close((p * score.square()).sum(0), found, rtol=1e-6, atol=0)
 
 
-def test_information_at_extreme_means():
+def test_fisher_at_extreme_means():
     mean = torch.tensor([[0.0, 1e-30, 1e6]])
     for kind in (NegativeBinomial, Poisson, Bernoulli):
         found = kind(3).fisher(mean)

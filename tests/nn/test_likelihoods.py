@@ -33,7 +33,7 @@ def simulate(kind, n=7, f=6, seed=0, dtype=torch.float64):
 
 
 def reference(likelihood, logits, x):
-    """Log-probability of every count by scipy."""
+    """Log-probability of each count by scipy."""
     mean = likelihood.mean(logits, x.sum(1)).detach().double().numpy()
     x = x.double().numpy()
     if isinstance(likelihood, NegativeBinomial):
@@ -48,7 +48,7 @@ def reference(likelihood, logits, x):
 
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("sparse", [True, False])
-def test_value_is_scipys(kind, sparse):
+def test_log_prob_equals_scipy(kind, sparse):
     likelihood, logits, x = simulate(kind)
     found = likelihood.log_prob(logits, Counts.from_dense(x) if sparse else x)
     np.testing.assert_allclose(
@@ -57,10 +57,10 @@ def test_value_is_scipys(kind, sparse):
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_gradients_by_finite_differences(kind):
+def test_gradients_equal_finite_differences(kind):
     likelihood, logits, x = simulate(kind)
     counts = Counts.from_dense(x)
-    # The parameters are taken from the likelihood; naming them as inputs has them checked too.
+    # The likelihood holds its parameters; as inputs, they are checked too.
     assert torch.autograd.gradcheck(
         lambda a, *_: likelihood.log_prob(a, counts),
         (logits.requires_grad_(), *likelihood.parameters()),
@@ -71,14 +71,14 @@ def test_gradients_by_finite_differences(kind):
 @pytest.mark.parametrize("learned", [True, False])
 def test_closed_forms_equal_autograd(kind, learned):
     likelihood, logits, x = simulate(kind)
-    x[0] += 7 * (kind is not Bernoulli)  # beyond what is tabulated
+    x[0] += 7 * (kind is not Bernoulli)  # larger than the tabulated counts
     counts = Counts.from_dense(x)
     closed, by_autograd = likelihood.terms(learned), Terms(likelihood, learned)
     assert type(closed) is not Terms
     scale = torch.ones(x.shape[1]).to(x) if closed.scale_f is None else closed.scale_f
     weight = torch.linspace(-1, 2, len(x), dtype=x.dtype)
     at_nonzeros = counts.columns, weight[counts.rows]
-    for factor in (1, 2):  # blocks add up
+    for factor in (1, 2):  # sums over blocks
         mean = factor * likelihood.mean(logits, x.sum(1)).detach()
         ratio = mean / scale
         scratch = torch.empty(2, *mean.shape, dtype=mean.dtype)
@@ -86,8 +86,8 @@ def test_closed_forms_equal_autograd(kind, learned):
         expected, expected_share = by_autograd.zeros(mean, weight, scratch.clone())
         torch.testing.assert_close(value, expected)
         torch.testing.assert_close(share * scale, expected_share)
-        place = counts.rows, counts.columns
-        log_ratio, log_mean = ratio.log()[place], mean.log()[place]
+        index = counts.rows, counts.columns
+        log_ratio, log_mean = ratio.log()[index], mean.log()[index]
         torch.testing.assert_close(
             closed.slope(counts.values, log_ratio, counts.columns),
             by_autograd.slope(counts.values, log_mean, counts.columns),
@@ -103,22 +103,22 @@ def test_closed_forms_equal_autograd(kind, learned):
 
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("weighted", [True, False])
-def test_with_the_last_layer_as_without(kind, weighted):
+def test_log_prob_with_the_last_layer_equals_log_prob_of_its_output(kind, weighted):
     likelihood, logits, x = simulate(kind)
     layer = torch.nn.Linear(4, x.shape[1]).double()
     hidden = logits[:, :4].clone().requires_grad_()
     weight = torch.linspace(-1, 2, len(x)).double() if weighted else -torch.ones(len(x)).double()
-    wanted = hidden, layer.weight, layer.bias, *likelihood.parameters()
+    leaves = hidden, layer.weight, layer.bias, *likelihood.parameters()
     apart = likelihood.log_prob(layer(hidden), x)
     together = likelihood.linear_log_prob(hidden, layer, x)
     torch.testing.assert_close(together, apart)
     torch.testing.assert_close(
-        torch.autograd.grad(together @ weight, wanted), torch.autograd.grad(apart @ weight, wanted)
+        torch.autograd.grad(together @ weight, leaves), torch.autograd.grad(apart @ weight, leaves)
     )
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_gradients_of_the_last_layer_by_finite_differences(kind):
+def test_gradients_of_the_last_layer_equal_finite_differences(kind):
     likelihood, logits, x = simulate(kind)
     layer = torch.nn.Linear(4, x.shape[1]).double()
     hidden = logits[:, :4].clone().requires_grad_()
@@ -157,7 +157,7 @@ def test_products_in_bfloat16_under_autocast():
         assert 0 < error < 0.02
 
 
-def test_training_steps_use_the_same_memory_again():
+def test_training_steps_reuse_memory():
     nb, logits, x = simulate(NegativeBinomial, dtype=torch.float32)
     layer, hidden, workspace = torch.nn.Linear(4, x.shape[1]), logits[:, :4], Workspace()
 
@@ -167,10 +167,10 @@ def test_training_steps_use_the_same_memory_again():
         return layer.weight.grad
 
     first = step().clone()
-    place = layer.weight.grad.data_ptr()
+    address = layer.weight.grad.data_ptr()
     assert torch.equal(step(), first)
-    assert layer.weight.grad.data_ptr() == place
-    # Whoever still looks at a gradient keeps it, and gradients add up as they always do.
+    assert layer.weight.grad.data_ptr() == address
+    # A gradient that is still referenced is not overwritten, and gradients accumulate as usual.
     held = layer.weight.grad
     assert step().data_ptr() != held.data_ptr()
     assert torch.equal(held, first)
@@ -179,7 +179,7 @@ def test_training_steps_use_the_same_memory_again():
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_rows_in_blocks_change_nothing(kind, monkeypatch):
+def test_splitting_into_blocks_does_not_change_results(kind, monkeypatch):
     results = []
     for elements in (1, 13, 10**6):
         monkeypatch.setattr(_blocks, "BLOCK_ELEMENTS", elements)
@@ -212,29 +212,32 @@ def test_float32_is_close_to_float64(kind):
 
 
 @pytest.mark.parametrize("kind", ALL)
-@pytest.mark.parametrize("of_logits", [torch.float16, torch.float32, torch.float64])
-@pytest.mark.parametrize("of_parameters", [torch.float32, torch.float64])
-def test_logits_say_how_exact_values_are(kind, of_logits, of_parameters):
+@pytest.mark.parametrize("logits_dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("parameters_dtype", [torch.float32, torch.float64])
+def test_precision_is_that_of_the_logits(kind, logits_dtype, parameters_dtype):
     likelihood, logits, x = simulate(kind, dtype=torch.float32)
     logits = logits.half()
     results = []
-    for dtype, of in ((of_logits, of_parameters), (torch.float64, torch.float64)):
-        likelihood.to(of).zero_grad()
+    for dtype, own_dtype in (
+        (logits_dtype, parameters_dtype),
+        (torch.float64, torch.float64),
+    ):
+        likelihood.to(own_dtype).zero_grad()
         a = logits.detach().to(dtype).requires_grad_()
         value = likelihood.log_prob(a, x)
         value.sum().backward()
         parameters = list(likelihood.parameters())
         assert value.dtype == torch.promote_types(dtype, torch.float32)
         grads = [a.grad, *(p.grad for p in parameters)]
-        assert [g.dtype for g in grads] == [dtype, *(of for _ in parameters)]
+        assert [g.dtype for g in grads] == [dtype, *(own_dtype for _ in parameters)]
         results.append([g.double() for g in (value.detach(), *grads)])
-    tolerance = 1e-2 if of_logits == torch.float16 else 1e-5
+    tolerance = 1e-2 if logits_dtype == torch.float16 else 1e-5
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_not_measured_is_neither_loss_nor_gradient(kind):
+def test_missing_modality_contributes_no_loss_or_gradient(kind):
     likelihood, logits, x = simulate(kind)
     logits.requires_grad_()
     x[:] = 0
@@ -262,13 +265,13 @@ def test_large_counts_and_tiny_means():
         (gradient,) = torch.autograd.grad(value.sum(), logits)
         assert value.isfinite().all()
         assert gradient.isfinite().all()
-    # By Bernoulli's own formula, log(mean) for a mean of exp(-69) / 2, which is about 5e-31.
+    # The Bernoulli's log-likelihood is log(mean) for a mean of exp(-69) / 2, about 5e-31.
     x = torch.tensor([[0.0, 1.0, 0.0]])
     found = Bernoulli(3).log_prob(logits, Counts.from_dense(x)).item()
     assert found == pytest.approx(-69 - np.log(2) - 1.0, rel=1e-5)
 
 
-def test_half_precision_logits_are_raised():
+def test_half_precision_logits_are_converted():
     nb, logits, x = simulate(NegativeBinomial, dtype=torch.float32)
     low = logits.bfloat16().requires_grad_()
     value = nb.log_prob(low, x)
@@ -279,8 +282,8 @@ def test_half_precision_logits_are_raised():
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_half_precision_parameters_are_raised(kind):
-    """The compiled pass would read their bits as whole numbers."""
+def test_half_precision_parameters_are_converted(kind):
+    """The compiled pass would otherwise read their bits as integers."""
     likelihood, logits, x = simulate(kind, dtype=torch.float32)
     layer, hidden = torch.nn.Linear(4, x.shape[1]), logits[:, :4]
     exact = likelihood.linear_log_prob(hidden, layer, x)
@@ -292,7 +295,7 @@ def test_half_precision_parameters_are_raised(kind):
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_samples_have_the_stated_moments(kind):
+def test_samples_have_the_expected_moments(kind):
     torch.manual_seed(0)
     likelihood = kind(3)
     mean = torch.tensor([0.2, 3.0, 0.0])
@@ -305,15 +308,15 @@ def test_samples_have_the_stated_moments(kind):
         torch.testing.assert_close(x.var(0), mean + mean**2 / 2, atol=0.2, rtol=0)
 
 
-def test_cells_are_drawn_with_their_totals():
-    """From the distribution given the total: of Poisson counts that is the multinomial."""
+def test_cells_are_sampled_given_their_totals():
+    """Given their total, Poisson counts follow a multinomial distribution."""
     torch.manual_seed(0)
     mean = torch.tensor([[30.0, 15.0, 5.0]]).expand(20_000, 3)
     x = Poisson(3).sample_cells(mean)
     assert ((x.sum(1) - 50).abs() <= 1).double().mean() > 0.999
-    share = mean[0] / 50
+    proportions = mean[0] / 50
     torch.testing.assert_close(x.mean(0), mean[0], rtol=0.01, atol=0)
-    torch.testing.assert_close(x.var(0), 50 * share * (1 - share), rtol=0.05, atol=0)
+    torch.testing.assert_close(x.var(0), 50 * proportions * (1 - proportions), rtol=0.05, atol=0)
     zero = NegativeBinomial(3).sample_cells(torch.zeros(2, 3))
     assert (zero == 0).all()
     assert Bernoulli(3).sample_cells(mean).max() == 1

@@ -19,8 +19,8 @@ def protein():
 
 
 def scipy_parts(protein, x, mean):
-    """Background's and foreground's part of the probability of counts."""
-    mean = np.maximum(mean, 1e-15)  # of cells without counts
+    """Probability of counts by component: background, then foreground."""
+    mean = np.maximum(mean, 1e-15)  # for cells without counts
     b, s, a = (
         x.detach().numpy() for x in (protein.log_level.exp(), protein.sharpness, protein.contrast)
     )
@@ -30,8 +30,8 @@ def scipy_parts(protein, x, mean):
         (t**2 / (1 + t**2), mean + a * mean / (t * (1 + a * t)), protein.log_r_foreground),
     ]
     return [
-        share * scipy.stats.nbinom.pmf(x, r, r / (r + m))
-        for share, m, log_r in parts
+        weight * scipy.stats.nbinom.pmf(x, r, r / (r + m))
+        for weight, m, log_r in parts
         for r in (log_r.exp().detach().numpy(),)
     ]
 
@@ -40,14 +40,14 @@ def scipy_pmf(protein, x, mean):
     return sum(scipy_parts(protein, x, mean))
 
 
-def of_simple_fractions(protein):
-    """Sharpness and contrast 1, at which shares and means are simple fractions."""
+def with_rational_weights(protein):
+    """Set sharpness and contrast to 1, where mixture weights and means are simple fractions."""
     protein.logit_sharpness.data.fill_(-torch.inf)
     protein.logit_contrast.data.fill_(torch.inf)
     return protein
 
 
-def test_value_is_scipys_mixture(protein):
+def test_log_prob_equals_scipy(protein):
     rng = np.random.default_rng(0)
     logits = torch.from_numpy(rng.normal(size=(6, 5)))
     x = rng.poisson(3, (6, 5)).astype(float)
@@ -59,7 +59,7 @@ def test_value_is_scipys_mixture(protein):
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_without_contrast_it_is_a_negative_binomial():
+def test_protein_without_contrast_is_a_negative_binomial():
     protein, nb = Protein(3).double(), get_likelihood("nb")(3).double()
     protein.logit_contrast.data.fill_(-torch.inf)
     for log_r in (protein.log_r_background, protein.log_r_foreground):
@@ -68,7 +68,7 @@ def test_without_contrast_it_is_a_negative_binomial():
     torch.testing.assert_close(protein.log_prob(logits, x), nb.log_prob(logits, x))
 
 
-def test_mean_of_the_mixture_is_the_mean(protein):
+def test_mixture_has_the_given_mean(protein):
     x = np.arange(20_000)[:, None]
     for mean in (0.1, 5.0, 80.0):
         p = scipy_pmf(protein, x, mean)
@@ -76,7 +76,7 @@ def test_mean_of_the_mixture_is_the_mean(protein):
         np.testing.assert_allclose((x * p).sum(0), mean, rtol=1e-4)
 
 
-def test_gradients_by_finite_differences(protein):
+def test_gradients_equal_finite_differences(protein):
     logits = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
     counts = Counts.from_dense(torch.poisson(torch.full((4, 5), 2.0)).double())
     assert torch.autograd.gradcheck(
@@ -84,7 +84,7 @@ def test_gradients_by_finite_differences(protein):
     )
 
 
-def test_samples_are_of_the_mixture(protein):
+def test_samples_follow_the_mixture(protein):
     torch.manual_seed(0)
     x = protein.sample(torch.full((100_000, 5), 4.0, dtype=torch.float64)).detach().numpy()
     np.testing.assert_allclose(x.mean(0), 4, rtol=0.03)
@@ -93,7 +93,7 @@ def test_samples_are_of_the_mixture(protein):
         np.testing.assert_allclose((x == count).mean(0), expected, atol=0.005)
 
 
-def test_information_is_finite_and_bounds_the_exact_one(protein):
+def test_fisher_is_finite_and_an_upper_bound(protein):
     mean = torch.tensor([1e-3, 0.3, 2.0, 15.0, 40.0], dtype=torch.float64)
     log_mean = mean.log().requires_grad_()
     columns = torch.arange(5)
@@ -121,7 +121,7 @@ def test_extreme_means_and_no_counts():
     assert (protein.log_prob(logits, torch.zeros(1, 3)) == 0).all()
 
 
-def test_in_inference_mode():
+def test_log_prob_in_inference_mode():
     protein, x = Protein(3), torch.tensor([[4.0, 1.0, 0.0]])
     expected = protein.log_prob(torch.zeros(1, 3), x).detach()
     with torch.inference_mode():
@@ -129,8 +129,8 @@ def test_in_inference_mode():
 
 
 def test_foreground_by_hand():
-    """Level 10 and mean 20: shares 0.2 and 0.8, means 20/3 and 70/3; r = 1 is geometric."""
-    protein = of_simple_fractions(Protein(1, level=10.0).double())
+    """Level 10, mean 20: weights 0.2 and 0.8, means 20/3 and 70/3; r = 1 is geometric."""
+    protein = with_rational_weights(Protein(1, level=10.0).double())
     protein.log_r_background.data.zero_()
     protein.log_r_foreground.data.zero_()
     mean = torch.tensor([[20.0]], dtype=torch.float64)
@@ -144,7 +144,7 @@ def test_foreground_by_hand():
         assert found.item() == pytest.approx(other / (one + other), rel=1e-5)
 
 
-def test_foreground_is_bayes_rule_by_scipy(protein):
+def test_foreground_probability_follows_bayes_rule(protein):
     rng = np.random.default_rng(0)
     mean = rng.lognormal(2, 1, (40, 5))
     x = rng.poisson(mean).astype(float)
@@ -153,39 +153,41 @@ def test_foreground_is_bayes_rule_by_scipy(protein):
     np.testing.assert_allclose(found.detach(), foreground / (background + foreground), rtol=1e-8)
 
 
-def test_expected_foreground_is_the_share():
-    """Averaged over what is counted, what the count says is what was known without it."""
-    protein = of_simple_fractions(Protein(1, level=10.0).double())
+def test_expected_foreground_probability_is_the_prior():
+    """The posterior probability, averaged over counts, equals the prior."""
+    protein = with_rational_weights(Protein(1, level=10.0).double())
     mean = torch.full((1, 1), 14.0, dtype=torch.float64)
     x = torch.arange(4000, dtype=torch.float64)[:, None]
     p = torch.from_numpy(scipy_pmf(protein, x.numpy(), 14.0))
-    given = protein.foreground_probability(mean.expand_as(x), x)
-    assert (p * given).sum().item() == pytest.approx(14**2 / (10**2 + 14**2), rel=1e-5)
-    assert (given.diff(dim=0) >= 0).all()
+    posterior = protein.foreground_probability(mean.expand_as(x), x)
+    assert (p * posterior).sum().item() == pytest.approx(14**2 / (10**2 + 14**2), rel=1e-5)
+    assert (posterior.diff(dim=0) >= 0).all()
 
 
-def test_foreground_and_background_add_up(protein):
+def test_foreground_and_background_sum_to_the_mean(protein):
     mean = torch.logspace(-3, 4, 40, dtype=torch.float64)[:, None].expand(40, 5)
-    share = protein.foreground_probability(mean)
+    foreground = protein.foreground_probability(mean)
     t = (mean / protein.log_level.exp()) ** protein.sharpness
-    background = (1 - share) * mean / (1 + protein.contrast * t)
+    background = (1 - foreground) * mean / (1 + protein.contrast * t)
     torch.testing.assert_close(protein.foreground_mean(mean) + background, mean)
 
 
-def test_only_with_a_background():
+def test_foreground_requires_a_background():
     for name in ("nb", "poisson", "bernoulli"):
         likelihood = get_likelihood(name)(2)
         assert not likelihood.has_background
-        for ask in (likelihood.foreground_probability, likelihood.foreground_mean):
+        for method in (likelihood.foreground_probability, likelihood.foreground_mean):
             with pytest.raises(NotImplementedError, match="no background"):
-                ask(torch.ones(1, 2))
+                method(torch.ones(1, 2))
     with pytest.raises(ValueError, match="`level`"):
         Protein(2, level=0.0)
 
 
-def test_background_is_found_again():
-    """Fitted to cells with and without a protein it knows which are which, and how far each
-    scatters, for which one dispersion is not enough."""
+def test_fit_recovers_background_and_dispersions():
+    """A fit separates cells with and without a protein.
+
+    It recovers both dispersions and fits better than a single dispersion does.
+    """
     torch.manual_seed(0)
     n = 2000
     has = torch.rand(n, 1) < 0.4
@@ -216,8 +218,8 @@ def test_background_is_found_again():
     assert r[1].tolist() == pytest.approx([30, 30], rel=0.3)
 
 
-def test_stand_in_scatters_less_and_has_one_optimum(protein):
-    found = protein.unimodal()
+def test_surrogate_has_the_larger_dispersion_parameter_and_one_optimum(protein):
+    found = protein.surrogate()
     r = torch.stack([protein.log_r_background, protein.log_r_foreground]).exp()
     torch.testing.assert_close(found.dispersion, r.amax(0).clamp(min=1.1).detach())
     assert not any(p.requires_grad for p in found.parameters())
@@ -231,17 +233,17 @@ def test_stand_in_scatters_less_and_has_one_optimum(protein):
         assert (rises.diff(dim=0) <= 0).all()
 
 
-def test_other_likelihoods_need_no_stand_in():
+def test_other_likelihoods_are_their_own_surrogate():
     for name in ("nb", "poisson", "bernoulli"):
         likelihood = get_likelihood(name)(2)
-        assert likelihood.unimodal() is likelihood
+        assert likelihood.surrogate() is likelihood
 
 
 def test_elasticities_are_derivatives_of_the_log_means(protein):
     log_mean = (
         torch.linspace(-4, 9, 60, dtype=torch.float64)[:, None].repeat(1, 5).requires_grad_()
     )
-    at = protein._at(log_mean)
-    for component in (0, 1):
-        (slope,) = torch.autograd.grad(at.log_mean[component].sum(), log_mean, retain_graph=True)
-        torch.testing.assert_close(at.elasticity[component], slope)
+    components = protein._components_at(log_mean)
+    for k in (0, 1):
+        (slope,) = torch.autograd.grad(components.log_mean[k].sum(), log_mean, retain_graph=True)
+        torch.testing.assert_close(components.elasticity[k], slope)

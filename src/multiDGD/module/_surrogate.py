@@ -21,7 +21,7 @@ def surrogate_module(module: MultiDGDModule) -> MultiDGDModule:
     The given module itself if its likelihoods are their own stand-ins.
     """
     own = [module.likelihood(m) for m in module.modalities]
-    stand_ins = [likelihood.unimodal() for likelihood in own]
+    stand_ins = [likelihood.surrogate() for likelihood in own]
     if all(a is b for a, b in zip(own, stand_ins, strict=True)):
         return module
     found = shallow_copy(module)

@@ -1,4 +1,4 @@
-"""The counts of a minibatch of one modality, held as the non-zeros alone."""
+"""Counts of one modality in a minibatch, stored as non-zeros."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 
 class Counts(NamedTuple):
-    """Counts of n cells and f features of one modality, as their non-zeros.
+    """Counts of n cells and f features of one modality, stored as non-zeros.
 
-    A named tuple of tensors, so data loaders, Lightning and scvi-tools move it between devices
-    as they move any other part of a minibatch.
+    It is a named tuple of tensors, which data loaders, Lightning and scvi-tools move between
+    devices like any other part of a minibatch.
 
-    A cell in which the modality was not measured is an empty row with library 0: its mean is then
-    0 for every feature, so likelihood and gradient of that row are exactly 0.
+    A cell in which the modality was not measured is an empty row with library size 0. Its mean is
+    0 for every feature, so its log-likelihood and gradient are exactly 0.
 
     Attributes
     ----------
@@ -54,12 +54,12 @@ class Counts(NamedTuple):
 
     @property
     def flat_index(self) -> Tensor:
-        """Position of each non-zero in the flattened ``(n, f)`` matrix, shape ``(nnz,)``."""
+        """Index of each non-zero in the flattened ``(n, f)`` matrix, shape ``(nnz,)``."""
         return self.rows * self.n_features + self.columns
 
     @classmethod
     def from_dense(cls, x_nf: Tensor, library: Tensor | None = None) -> Counts:
-        """Take the non-zeros of a dense count matrix.
+        """Convert a dense count matrix.
 
         Parameters
         ----------
@@ -88,12 +88,12 @@ class Counts(NamedTuple):
 
     @classmethod
     def concatenate(cls, parts: Sequence[Counts]) -> Counts:
-        """Put the cells of several objects of the same features one below the other.
+        """Concatenate the cells of several objects with the same features.
 
         Parameters
         ----------
         parts
-            At least one.
+            Objects to concatenate, at least one.
         """
         first = accumulate((part.n_cells for part in parts), initial=0)
         return cls(
@@ -105,12 +105,12 @@ class Counts(NamedTuple):
         )
 
     def take(self, cells: Tensor) -> Counts:
-        """Take some cells, at the cost of their non-zeros.
+        """Select cells, at a cost proportional to their non-zeros.
 
         Parameters
         ----------
         cells
-            Rows, in any order and any of them more than once, shape ``(b,)``, int64.
+            Row indices in any order, repeats allowed, shape ``(b,)``, int64.
 
         Examples
         --------
@@ -126,11 +126,11 @@ class Counts(NamedTuple):
         first = torch.searchsorted(self.rows, cells)
         n_of_cell = torch.searchsorted(self.rows, cells + 1) - first
         rows = torch.arange(len(cells), device=device).repeat_interleave(n_of_cell)
-        # Where a cell's non-zeros were, minus where they are now.
+        # Offset of a cell's non-zeros in the old object, minus that in the new one.
         shift = first - (n_of_cell.cumsum(0) - n_of_cell)
-        at = torch.arange(len(rows), device=device) + shift[rows]
+        source = torch.arange(len(rows), device=device) + shift[rows]
         return Counts(
-            self.values[at], rows, self.columns[at], self.library[cells], self.n_features
+            self.values[source], rows, self.columns[source], self.library[cells], self.n_features
         )
 
     def to_dense(self) -> Tensor:

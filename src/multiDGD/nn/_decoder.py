@@ -1,4 +1,4 @@
-"""From a cell's representation to the logits of every modality's features."""
+"""Decoder from representations to the logits of each modality's features."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from multiDGD._checks import positive_int
 
 
 def mlp(n_in: int, widths: Sequence[int]) -> nn.Sequential:
-    """Fully connected layers with a ReLU after each.
+    """Return fully connected layers with a ReLU after each.
 
     Parameters
     ----------
     n_in
         Width of the input.
     widths
-        Width of each layer; none at all gives the identity.
+        Width of each layer; an empty sequence gives the identity.
     """
     layers: list[nn.Module] = []
     for n_out in widths:
@@ -29,12 +29,12 @@ def mlp(n_in: int, widths: Sequence[int]) -> nn.Sequential:
 
 
 def head_width(n_features: int, n_units: int) -> int:
-    """Width of a head's last hidden layer as published: ``max(n_units, sqrt(features))``."""
+    """Return the published width of a last hidden layer, ``max(n_units, sqrt(features))``."""
     return max(n_units, round(n_features**0.5))
 
 
 class Head(nn.Module):
-    """The decoder's branch for one modality: hidden layers, then one logit a feature.
+    """Branch of the decoder for one modality: hidden layers, then one logit per feature.
 
     Parameters
     ----------
@@ -52,12 +52,12 @@ class Head(nn.Module):
         self.output = nn.Linear(widths[-1] if widths else n_in, n_features)
 
     def forward(self, trunk_nh: Tensor) -> Tensor:
-        """Logits, shape ``(n, f)``; the likelihood turns them into mean counts."""
+        """Return logits, shape ``(n, f)``; the likelihood converts them to mean counts."""
         return self.output(self.hidden(trunk_nh))
 
 
 class Decoder(nn.Module):
-    """Shared trunk and one head a modality.
+    """Shared trunk and one head per modality.
 
     ``logits_m = head_m(trunk([z, u_1, u_2, ..., continuous covariates]))`` (Schuster et al.,
     Nature Communications 2024).
@@ -73,7 +73,7 @@ class Decoder(nn.Module):
     n_hidden
         Number of layers of the trunk.
     n_hidden_modality
-        Number of layers of a head, its output layer included. The last hidden layer is
+        Number of layers of a head, including its output layer. The last hidden layer is
         ``max(n_units, sqrt(features))`` wide.
 
     Raises
@@ -111,7 +111,7 @@ class Decoder(nn.Module):
         if not n_features:
             raise ValueError("`n_features` must name at least one modality, found none.")
         self.trunk = mlp(n_in, [n_units] * n_hidden)
-        # ModuleDict refuses some names (with a dot, or those of its methods); a list takes all.
+        # ModuleDict rejects names with a dot and those of its methods; ModuleList needs no names.
         self.modalities = list(n_features)
         self.heads = nn.ModuleList()
         for f in n_features.values():
@@ -121,20 +121,20 @@ class Decoder(nn.Module):
             self.heads.append(Head(n_units, f, widths))
 
     def head(self, modality: str) -> Head:
-        """The head of one modality."""
+        """Return the head of one modality."""
         return cast(Head, self.heads[self.modalities.index(modality)])
 
     def forward(
         self, latent_nl: Tensor, modalities: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        """Logits of each modality, shape ``(n, f)`` each.
+        """Return the logits of each modality, shape ``(n, f)`` each.
 
         Parameters
         ----------
         latent_nl
             Decoder input, shape ``(n, n_in)``.
         modalities
-            Those wanted; all by default.
+            Modalities to decode; all by default.
         """
         hidden = self.hidden(latent_nl, modalities)
         return {m: self.head(m).output(x) for m, x in hidden.items()}
@@ -142,7 +142,7 @@ class Decoder(nn.Module):
     def hidden(
         self, latent_nl: Tensor, modalities: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        """What each modality's output layer is given, shape ``(n, h)`` each.
+        """Return the input of each modality's output layer, shape ``(n, h)`` each.
 
         Parameters
         ----------
@@ -150,21 +150,21 @@ class Decoder(nn.Module):
             As for :meth:`forward`.
         """
         trunk = self.trunk(latent_nl)
-        wanted = self.modalities if modalities is None else modalities
-        return {m: self.head(m).hidden(trunk) for m in wanted}
+        selected = self.modalities if modalities is None else modalities
+        return {m: self.head(m).hidden(trunk) for m in selected}
 
     @torch.no_grad()
     def initialize_output(self, mean_proportions: Mapping[str, Tensor]) -> None:
-        """Start every head at the average profile of its modality.
+        """Initialise the bias of each head from the average profile of its modality.
 
-        A decoder that starts from uniform proportions spends its first epochs on finding the
-        average, with gradients that drag the representations along.
+        From uniform proportions, the first epochs would be spent on learning the average, with
+        gradients that displace all representations.
 
         Parameters
         ----------
         mean_proportions
-            Share of each feature in the modality's counts, shape ``(f,)``, all positive.
+            Proportion of each feature in the modality's counts, shape ``(f,)``, all positive.
         """
-        for modality, share in mean_proportions.items():
+        for modality, proportions in mean_proportions.items():
             bias = self.head(modality).output.bias
-            bias.copy_(share.to(bias).log())
+            bias.copy_(proportions.to(bias).log())

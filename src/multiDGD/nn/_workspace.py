@@ -1,4 +1,4 @@
-"""Large buffers that are used again."""
+"""Reusable memory for large tensors."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from torch import Tensor
 
 
 class Workspace:
-    """Memory for what is as large as a minibatch's means, or as a decoder's last weights.
+    """Pool of reusable buffers for large tensors.
 
-    On a CPU such memory goes back to the system when it is freed, and fetching it anew in the
-    next step can cost as much as the matrix product that fills it. Here it is kept, and handed
-    out again once no tensor refers to it any more. Other devices have such an allocator already.
+    Such tensors have the size of a minibatch's means or of a decoder's last weights. On a CPU,
+    their memory returns to the operating system when it is freed. To allocate it again in the next
+    step can take as long as the matrix product that fills it. The pool keeps its buffers and
+    reuses each one once no tensor refers to it. Other devices already have such an allocator.
 
     Examples
     --------
     >>> from multiDGD.nn import Workspace
     >>> workspace = Workspace()
     >>> first, second = workspace.empty(2, 3), workspace.empty(2, 3)
-    >>> place = first.data_ptr()
-    >>> second.data_ptr() == place
+    >>> address = first.data_ptr()
+    >>> second.data_ptr() == address
     False
     >>> del first
-    >>> workspace.empty(3, 2).data_ptr() == place
+    >>> workspace.empty(3, 2).data_ptr() == address
     True
     """
 
     def __init__(self) -> None:
-        self._kept: list[Tensor] = []
+        self._buffers: list[Tensor] = []
 
     def empty(
         self,
@@ -38,36 +39,36 @@ class Workspace:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """A tensor whose values are whatever was there before.
+        """Return a tensor with uninitialised values.
 
         Parameters
         ----------
         *shape
-            Its shape.
+            Shape of the tensor.
         dtype, device
             As for :func:`torch.empty`.
         """
-        if torch.device(device).type != "cpu" or _n_holders is None:
+        if torch.device(device).type != "cpu" or _reference_count is None:
             return torch.empty(shape, dtype=dtype, device=device)
         n = math.prod(shape)
-        free = [t for t in self._kept if t.dtype == dtype and _is_free(t)]
+        free = [t for t in self._buffers if t.dtype == dtype and _is_free(t)]
         fitting = [t for t in free if len(t) >= n]
         if fitting:
             memory = min(fitting, key=len)
-        else:  # what was too small once will be so again
+        else:  # shapes recur, so free buffers that are too small now would stay unused
             dropped = {id(t) for t in free}
-            self._kept = [t for t in self._kept if id(t) not in dropped]
+            self._buffers = [t for t in self._buffers if id(t) not in dropped]
             memory = torch.empty(n, dtype=dtype)
-            self._kept.append(memory)
+            self._buffers.append(memory)
         return memory[:n].view(shape)
 
     def empty_like(self, x: Tensor) -> Tensor:
-        """A tensor of the same shape, type and device, whose values are whatever was there."""
+        """Return an uninitialised tensor of the same shape, type and device."""
         return self.empty(*x.shape, dtype=x.dtype, device=x.device)
 
     def clear(self) -> None:
-        """Give all memory back that nobody holds."""
-        self._kept.clear()
+        """Empty the pool. Tensors in use keep their memory."""
+        self._buffers.clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Workspace:
         return Workspace()
@@ -76,11 +77,11 @@ class Workspace:
         return Workspace, ()
 
 
-# Not a public function of torch; without it nothing is kept, which is slower and no less right.
-_n_holders = getattr(torch._C, "_storage_Use_Count", None)
+# Not a public function of torch. Without it no buffers are kept: slower, with the same results.
+_reference_count = getattr(torch._C, "_storage_Use_Count", None)
 
 
-def _is_free(kept: Tensor) -> bool:
-    storage = kept.untyped_storage()
-    # The tensor itself and the variable of the line above.
-    return _n_holders is not None and _n_holders(storage._cdata) == 2
+def _is_free(buffer: Tensor) -> bool:
+    storage = buffer.untyped_storage()
+    # The two references are those of `buffer` and `storage`.
+    return _reference_count is not None and _reference_count(storage._cdata) == 2

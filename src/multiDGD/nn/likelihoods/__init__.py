@@ -1,13 +1,15 @@
-"""Distributions of counts given the decoder's logits, one to a file.
+"""Distributions of counts given the decoder's logits, one per file.
 
-Every module of this folder whose name has no underscore in front is imported and every
-:class:`Likelihood` in it is known by its ``name``, so a new likelihood is a new file and nothing else.
+Every module of this folder whose name does not start with an underscore is imported. Every
+:class:`Likelihood` in it is registered under its ``name``, so a new likelihood needs only a new
+file.
 """
 
 import importlib
 import pkgutil
 
-from ._base import Likelihood, get_likelihood, likelihood_names
+from ._base import Likelihood
+from ._registry import get_likelihood, likelihood_names
 from .bernoulli import Bernoulli
 from .negative_binomial import NegativeBinomial
 from .poisson import Poisson

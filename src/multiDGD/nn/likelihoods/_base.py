@@ -1,9 +1,8 @@
-"""The one interface of all likelihoods."""
+"""Base class and common interface of all likelihoods."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -13,19 +12,21 @@ from multiDGD._checks import positive_int
 from multiDGD.nn._counts import Counts
 from multiDGD.nn._workspace import Workspace
 
-from ._functions import LinearLogProb, LogProb
+from ._autograd import LinearLogProb, LogProb
+from ._conditional_sampling import sample_given_totals
 from ._terms import Terms
-from ._totals import sample_given_totals
+
+_NO_BACKGROUND = "{} has no background. Use a likelihood that has one, such as 'protein'."
 
 
 class Likelihood(nn.Module, ABC):
     r"""Distribution of one modality's counts given the decoder's logits.
 
     The mean count of feature j in cell i is :math:`\mu_{ij} = s_i\,\mathrm{softmax}(a_i)_j` with
-    :math:`s_i` the cell's total count in the modality and :math:`a_i` its logits. A subclass says
-    how counts scatter around it, through :meth:`log_prob_zero` and :meth:`log_ratio_to_zero`.
-    Zeros, which are most of the data, then cost one pass over the means without any gamma
-    function, and the rest is a correction at the non-zeros.
+    :math:`s_i` the cell's total count in the modality and :math:`a_i` its logits. A subclass
+    defines the distribution around this mean by :meth:`log_prob_zero` and
+    :meth:`log_ratio_to_zero`. Most counts are zero, and zeros take one pass over the means
+    without any gamma function. Non-zeros add a correction.
 
     Parameters
     ----------
@@ -35,17 +36,17 @@ class Likelihood(nn.Module, ABC):
     Attributes
     ----------
     name
-        Name under which users ask for this likelihood.
+        Name by which users select this likelihood.
     default_for
-        Names of modalities, in lower case, that have this likelihood where none is asked for.
+        Modality names, in lower case, for which this likelihood is the default.
     has_background
-        Whether it tells counts of background from those of foreground, and has
+        Whether the likelihood separates background from foreground counts, by
         :meth:`foreground_probability` and :meth:`foreground_mean`.
 
     Raises
     ------
     ValueError
-        If there are no features.
+        If ``n_features`` is not a positive integer.
     """
 
     name: ClassVar[str]
@@ -82,17 +83,23 @@ class Likelihood(nn.Module, ABC):
         values
             Counts, shape ``(nnz,)``.
         log_mean
-            Logarithm of their means, shape ``(nnz,)``.
+            Logarithms of the counts' means, shape ``(nnz,)``.
         columns
-            Feature of each, shape ``(nnz,)``.
+            Feature of each count, shape ``(nnz,)``.
         """
 
     @abstractmethod
     def sample(self, mean_nf: Tensor) -> Tensor:
-        """Draw counts with the given means, shape ``(n, f)``, by torch's global generator."""
+        """Draw counts with the given means, shape ``(n, f)``, by torch's global generator.
+
+        Parameters
+        ----------
+        mean_nf
+            Mean counts, shape ``(n, f)``.
+        """
 
     def initialize(self, mean_f: Tensor) -> None:
-        """Start parameters where the counts ask; nothing unless a subclass has such parameters.
+        """Initialise parameters from mean counts; does nothing unless a subclass overrides it.
 
         Parameters
         ----------
@@ -103,8 +110,8 @@ class Likelihood(nn.Module, ABC):
     def sample_cells(self, mean_nf: Tensor) -> Tensor:
         """Draw counts of cells whose totals are those of their means, shape ``(n, f)``.
 
-        A real cell's library is its total; where a few features with much scatter have most of
-        the counts, totals of independent draws are far from it.
+        The library size of a measured cell is its total count. Totals of independent draws are
+        far from it if a few highly variable features contribute most of the counts.
 
         Parameters
         ----------
@@ -116,9 +123,9 @@ class Likelihood(nn.Module, ABC):
     def fisher(self, mean_nf: Tensor) -> Tensor:
         """Fisher information of each count about the logarithm of its mean, shape ``(n, f)``.
 
-        The expected curvature of the negative log-likelihood. Unless a subclass says otherwise,
-        that of a Poisson count, which is its mean; it decides how fast representations are found
-        and how wide posteriors and intervals are, not where the optimum is.
+        This is the expected curvature of the negative log-likelihood. The default is that of a
+        Poisson count, which equals its mean. It affects the speed at which representations are
+        inferred and the width of posteriors and intervals, but not the optimum.
 
         Parameters
         ----------
@@ -127,48 +134,50 @@ class Likelihood(nn.Module, ABC):
         """
         return mean_nf
 
-    def unimodal(self) -> Likelihood:
-        """A stand-in without local optima of the mean, to find starts for new cells by.
+    def surrogate(self) -> Likelihood:
+        """Return a likelihood with the same interface and no local optima in the mean.
 
-        Unless a subclass says otherwise this likelihood itself, which needs no other.
+        It is used to find a starting point for the inference of representations. The default is
+        this likelihood itself, for likelihoods without such local optima.
         """
         return self
 
     def foreground_probability(self, mean_nf: Tensor, counts_nf: Tensor | None = None) -> Tensor:
-        """Probability that each count is of foreground, shape ``(n, f)``.
+        """Probability that each count is foreground, shape ``(n, f)``.
 
-        Only of likelihoods with ``has_background``.
+        Only for likelihoods with ``has_background``.
 
         Parameters
         ----------
         mean_nf
             Mean counts, shape ``(n, f)``.
         counts_nf
-            What was counted, shape ``(n, f)``; without it, what is to be expected of a count.
+            Observed counts, shape ``(n, f)``; by default, the prior probability is returned.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no background.")
+        raise NotImplementedError(_NO_BACKGROUND.format(type(self).__name__))
 
     def foreground_mean(self, mean_nf: Tensor) -> Tensor:
-        """What of the means is foreground, shape ``(n, f)``.
+        """Foreground part of the means, shape ``(n, f)``.
 
-        Only of likelihoods with ``has_background``.
+        Only for likelihoods with ``has_background``.
 
         Parameters
         ----------
         mean_nf
             Mean counts, shape ``(n, f)``.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no background.")
+        raise NotImplementedError(_NO_BACKGROUND.format(type(self).__name__))
 
     def terms(self, learned: bool) -> Terms:
-        """What evaluates the distribution and its derivatives for blocks of rows.
+        """Return the object that evaluates the log-likelihood and its derivatives.
 
-        By autograd, unless a subclass returns closed forms, for speed alone.
+        The default uses automatic differentiation. A subclass may return closed forms, for speed
+        only.
 
         Parameters
         ----------
         learned
-            Whether derivatives by the likelihood's parameters are wanted.
+            Whether to compute derivatives with respect to the likelihood's parameters.
         """
         return Terms(self, learned)
 
@@ -195,21 +204,22 @@ class Likelihood(nn.Module, ABC):
         Parameters
         ----------
         logits_nf
-            Output of the modality's head, shape ``(n, f)``. Below float32 it is raised to it.
+            Output of the modality's head, shape ``(n, f)``. Lower precisions are converted to
+            float32.
         counts
-            The cells' counts, as non-zeros or as a dense matrix ``(n, f)``.
+            Counts of the cells, as non-zeros or as a dense matrix ``(n, f)``.
         workspace
-            Memory to use; fresh memory by default.
+            Buffers to use; newly allocated by default.
 
         Raises
         ------
         ValueError
-            If the counts' shape is not that of the logits or of this likelihood.
+            If the shape of ``counts`` is not that of the logits or does not match ``n_features``.
         """
         counts = self._checked(counts, tuple(logits_nf.shape), "logits_nf")
         inputs = (logits_nf, *self.parameters())
         workspace = workspace or Workspace()
-        return LogProb.apply(self, counts, workspace, _differentiable(inputs), *inputs)
+        return LogProb.apply(self.terms, counts, workspace, _differentiable(inputs), *inputs)
 
     def linear_log_prob(
         self,
@@ -225,20 +235,20 @@ class Likelihood(nn.Module, ABC):
         hidden_nh
             Input of the modality's last layer, shape ``(n, h)``.
         output
-            That layer, which has a bias.
+            The last layer, with a bias.
         counts, workspace
             As for :meth:`log_prob`.
 
         Raises
         ------
         ValueError
-            If the counts' shape is not that of the logits or of this likelihood.
+            If the shape of ``counts`` is not that of the logits or does not match ``n_features``.
         """
         shape = len(hidden_nh), output.out_features
         counts = self._checked(counts, shape, "output")
         inputs = (hidden_nh, output.weight, output.bias, *self.parameters())
         workspace = workspace or Workspace()
-        return LinearLogProb.apply(self, counts, workspace, _differentiable(inputs), *inputs)
+        return LinearLogProb.apply(self.terms, counts, workspace, _differentiable(inputs), *inputs)
 
     def _checked(self, counts: Counts | Tensor, shape: tuple[int, ...], argument: str) -> Counts:
         if isinstance(counts, Tensor):
@@ -246,70 +256,11 @@ class Likelihood(nn.Module, ABC):
         found = (counts.n_cells, counts.n_features)
         if found != shape or found[1] != self.n_features:
             raise ValueError(
-                f"`counts` must have shape {(shape[0], self.n_features)} and `{argument}` give "
-                f"the same, found {found} and {shape}."
+                f"`counts` and the logits (`{argument}`) must both have shape "
+                f"{(shape[0], self.n_features)}, found {found} and {shape}."
             )
         return counts
 
 
 def _differentiable(inputs: tuple[Tensor, ...]) -> bool:
     return torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
-
-
-def get_likelihood(name: str) -> type[Likelihood]:
-    """Look a likelihood up by its name.
-
-    Parameters
-    ----------
-    name
-        ``"nb"``, ``"poisson"``, ``"bernoulli"``, ``"protein"``, or one of your own.
-
-    Raises
-    ------
-    ValueError
-        If no likelihood has this name.
-    """
-    try:
-        return Likelihood._registry[name]
-    except KeyError:
-        known = ", ".join(sorted(Likelihood._registry))
-        raise ValueError(f"`likelihoods` has no {name!r}. Known are: {known}.") from None
-
-
-def likelihood_names(
-    modalities: Sequence[str] | Mapping[str, int], likelihoods: str | Mapping[str, str]
-) -> dict[str, str]:
-    """The likelihood of each modality; where none is named, that which is the default for its name.
-
-    Parameters
-    ----------
-    modalities
-        Names of all of them.
-    likelihoods
-        Name of the likelihood of some of them; one name stands for all.
-
-    Raises
-    ------
-    ValueError
-        If ``likelihoods`` names a modality that is not there.
-
-    Examples
-    --------
-    >>> from multiDGD.nn import likelihood_names
-    >>> likelihood_names(["rna", "atac", "adt"], {"atac": "poisson"})
-    {'rna': 'nb', 'atac': 'poisson', 'adt': 'protein'}
-    """
-    if isinstance(likelihoods, str):
-        return dict.fromkeys(modalities, likelihoods)
-    unknown = [m for m in likelihoods if m not in modalities]
-    if unknown:
-        raise ValueError(
-            f"`likelihoods` names {unknown}, which are not modalities. There are: "
-            f"{list(modalities)}."
-        )
-    return {m: likelihoods.get(m, _default(m)) for m in modalities}
-
-
-def _default(modality: str) -> str:
-    known = Likelihood._registry.items()
-    return next((name for name, kind in known if modality.lower() in kind.default_for), "nb")

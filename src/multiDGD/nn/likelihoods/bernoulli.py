@@ -11,11 +11,11 @@ from .poisson import Poisson
 
 
 class Bernoulli(Poisson):
-    r"""Open or closed: :math:`p(x > 0) = 1 - e^{-\mu}`.
+    r"""Bernoulli, open or closed: :math:`p(x > 0) = 1 - e^{-\mu}`.
 
-    The chance that a Poisson count of mean :math:`\mu` is not zero, so that depth enters as it
-    does in the other likelihoods, and a zero is as likely as in a Poisson. Counts above 1 are
-    read as 1.
+    This is the probability that a Poisson count of mean :math:`\mu` is not zero. The library size
+    thus has the same role as in the other likelihoods, and zeros are as likely as for the Poisson.
+    Counts above 1 are treated as 1.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Bernoulli(Poisson):
 
     def log_ratio_to_zero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
         """Log odds of an open feature, ``log(exp(mean) - 1)`` (nats), shape ``(nnz,)``."""
-        # As mean + log(1 - exp(-mean)), where the last is log(mean) - mean / 2 for tiny means.
+        # mean + log(1 - exp(-mean)), whose last term is log(mean) - mean / 2 for tiny means.
         mean = log_mean.exp()
         tiny = mean < 1e-4
         safe = torch.where(tiny, torch.ones_like(mean), mean)
@@ -42,7 +42,7 @@ class Bernoulli(Poisson):
 
     def fisher(self, mean_nf: Tensor) -> Tensor:
         """Information about the log mean, ``mean² / (exp(mean) - 1)``, shape ``(n, f)``."""
-        # As mean exp(-mean) (mean / (1 - exp(-mean))): neither overflows nor divides 0 by 0.
+        # mean exp(-mean) (mean / (1 - exp(-mean))) neither overflows nor divides 0 by 0.
         safe = mean_nf.clamp(min=torch.finfo(mean_nf.dtype).tiny)
         return mean_nf * torch.exp(-mean_nf) * (safe / -torch.expm1(-safe))
 
@@ -51,5 +51,5 @@ class Bernoulli(Poisson):
         return torch.bernoulli(-torch.expm1(-mean_nf))
 
     def sample_cells(self, mean_nf: Tensor) -> Tensor:
-        """Draw zeros and ones, which do not add up to a library, shape ``(n, f)``."""
+        """Draw zeros and ones, shape ``(n, f)``; their totals are not library sizes."""
         return self.sample(mean_nf)

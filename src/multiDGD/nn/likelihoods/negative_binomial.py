@@ -8,15 +8,16 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from . import _device, _fused
 from ._base import Likelihood
-from ._gamma import log_rising, rising_slope
-from ._rows import Rows
+from ._minibatch import Minibatch
+from ._nb_coefficient import NBCoefficientTable, log_nb_coefficient
+from ._negative_binomial_cpu import can_evaluate_on_cpu, evaluate_on_cpu
+from ._negative_binomial_cuda import can_evaluate_on_cuda, evaluate_on_cuda
 from ._terms import Terms
 
 
 class NegativeBinomial(Likelihood):
-    r"""Negative binomial with a dispersion for each feature, the published likelihood.
+    r"""Negative binomial with one dispersion per feature, the published likelihood.
 
     .. math::
         \log p(x) = \log\Gamma(x + r) - \log\Gamma(r) - \log\Gamma(x + 1)
@@ -29,7 +30,7 @@ class NegativeBinomial(Likelihood):
     n_features
         Number of features f.
     dispersion
-        Start of every r, above 1.
+        Initial value of every r, above 1.
 
     Raises
     ------
@@ -55,7 +56,7 @@ class NegativeBinomial(Likelihood):
 
     @property
     def dispersion(self) -> Tensor:
-        """R of each feature, shape ``(f,)``."""
+        """Dispersion r of each feature, shape ``(f,)``."""
         return 1 + self.log_r.exp()
 
     def log_prob_zero(self, mean_nf: Tensor) -> Tensor:
@@ -74,10 +75,11 @@ class NegativeBinomial(Likelihood):
             \log\Gamma(x + r) - \log\Gamma(r) - \log\Gamma(x + 1) + x \log\frac{\mu}{r + \mu}
         """
         r = self.dispersion
-        # What depends on the feature alone is computed once a feature and fetched in one go.
+        # Computed once per feature, then gathered for all non-zeros in a single call.
         by_feature = torch.stack([r, r.log()], dim=1).to(values)
         r, log_r = by_feature.index_select(0, columns).unbind(1)
-        return log_rising(values, r) + values * nn.functional.logsigmoid(log_mean - log_r)
+        log_odds = log_mean - log_r
+        return log_nb_coefficient(values, r) + values * nn.functional.logsigmoid(log_odds)
 
     def fisher(self, mean_nf: Tensor) -> Tensor:
         """Information about the log mean, ``mean r / (mean + r)``, shape ``(n, f)``."""
@@ -85,7 +87,7 @@ class NegativeBinomial(Likelihood):
         return mean_nf * r / (mean_nf + r)
 
     def sample(self, mean_nf: Tensor) -> Tensor:
-        """Draw counts as a Poisson whose rate is gamma distributed, shape ``(n, f)``."""
+        """Draw Poisson counts with gamma-distributed rates, shape ``(n, f)``."""
         r = self.dispersion.expand_as(mean_nf)
         rate = torch.distributions.Gamma(r, torch.ones_like(r)).sample()
         return torch.poisson(rate * mean_nf / r)
@@ -94,9 +96,10 @@ class NegativeBinomial(Likelihood):
 class NegativeBinomialTerms(Terms):
     r"""Closed forms, with :math:`m = \mu / r` as the ratio.
 
-    A zero has :math:`-r \log(1 + m)`, with derivatives :math:`-r\,m / (1 + m)` by the log mean and
-    :math:`m / (1 + m) - \log(1 + m)` by r. What a count x adds to that has the derivatives
-    :math:`x / (1 + m)` by the log mean and :math:`\psi(x + r) - \psi(r) - x / (r (1 + m))` by r.
+    A zero contributes :math:`-r \log(1 + m)`. Its derivatives are :math:`-r\,m / (1 + m)` with
+    respect to the log mean and :math:`m / (1 + m) - \log(1 + m)` with respect to r. A count x adds
+    a term whose derivatives are :math:`x / (1 + m)` with respect to the log mean and
+    :math:`\psi(x + r) - \psi(r) - x / (r (1 + m))` with respect to r.
     """
 
     scale_f: Tensor
@@ -108,21 +111,21 @@ class NegativeBinomialTerms(Terms):
         self._by_r = torch.zeros_like(self.scale_f)
 
     def to(self, dtype: torch.dtype) -> Self:
-        """Compute in this precision, sums of derivatives included."""
+        """Compute in this precision, including sums of derivatives."""
         self._by_r = self._by_r.to(dtype)
         return super().to(dtype)
 
-    def evaluate(self, rows: Rows) -> None:
-        """In one compiled pass, or a few kernels, where they are to be had."""
-        if _fused.can_evaluate(rows):
-            self._by_r += _fused.evaluate(rows, self.scale_f)
-        elif _device.can_evaluate(rows):
-            self._by_r += _device.evaluate(rows, self.scale_f, self.learned)
+    def evaluate(self, batch: Minibatch) -> None:
+        """Fill the buffers of a minibatch by compiled code where possible, else in plain torch."""
+        if can_evaluate_on_cpu(batch):
+            self._by_r += evaluate_on_cpu(batch, self.scale_f)
+        elif can_evaluate_on_cuda(batch):
+            self._by_r += evaluate_on_cuda(batch, self.scale_f, self.learned)
         else:
-            super().evaluate(rows)
+            super().evaluate(batch)
 
     def zeros(self, ratio_kf: Tensor, weight_k: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
-        """Closed form; the derivatives by mean and dispersion share ``m / (1 + m)``."""
+        """Closed form; derivatives with respect to mean and dispersion share ``m / (1 + m)``."""
         cost, share = scratch
         torch.log1p(ratio_kf, out=cost)
         value_k = torch.mv(cost, self.scale_f).neg_()
@@ -140,51 +143,13 @@ class NegativeBinomialTerms(Terms):
         self, values: Tensor, log_ratio: Tensor, columns: Tensor, weight: Tensor
     ) -> Tensor:
         r"""``log Gamma(x + r) - log Gamma(r) - log x! + x log(m / (1 + m))``."""
-        rising, by_r = RisingFactorial(self.scale_f)(values, columns)
+        log_coefficient, by_r = NBCoefficientTable(self.scale_f)(values, columns)
         if self.learned:
             self._by_r.index_add_(0, columns, by_r * weight)
             slope = self.slope(values, log_ratio, columns).mul_(weight)
             self._by_r -= torch.zeros_like(self._by_r).index_add_(0, columns, slope) / self.scale_f
-        return rising.add_(values * nn.functional.logsigmoid(log_ratio))
+        return log_coefficient.add_(values * nn.functional.logsigmoid(log_ratio))
 
     def parameter_gradients(self) -> list[Tensor]:
-        """Derivative by ``log_r``."""
+        """Derivative with respect to ``log_r``."""
         return [self._by_r * (self.scale_f - 1)]
-
-
-class RisingFactorial:
-    r"""``log [Gamma(x + r) / (Gamma(r) x!)]`` and its derivative by r, at many counts.
-
-    Counts are mostly 1, 2 or 3, for which the quotient is :math:`r (r + 1) \cdots (r + x - 1)`:
-    a table over features costs a fraction of gamma functions at all of them.
-
-    Parameters
-    ----------
-    r_f
-        Dispersion of each feature, shape ``(f,)``.
-    """
-
-    N_TABLE = 4
-
-    def __init__(self, r_f: Tensor) -> None:
-        self.r_f = r_f
-        steps = torch.arange(self.N_TABLE, device=r_f.device, dtype=r_f.dtype)[:, None]
-        factors_xf = r_f + steps
-        self._log = (factors_xf / (steps + 1)).log_().cumsum(0).view(-1)
-        self._by_r = factors_xf.reciprocal_().cumsum(0).view(-1)
-
-    def __call__(self, values: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """Look both up, shape ``(nnz,)`` each.
-
-        Parameters
-        ----------
-        values, columns
-            Counts and their features, shape ``(nnz,)`` each.
-        """
-        x = values.long()
-        at = (x - 1).clamp_(0, self.N_TABLE - 1).mul_(len(self.r_f)).add_(columns)
-        value, by_r = self._log[at], self._by_r[at]
-        others = ((x != values) | (x > self.N_TABLE) | (x < 1)).nonzero().squeeze(1)
-        x, r = values[others], self.r_f[columns[others]]
-        value[others], by_r[others] = log_rising(x, r), rising_slope(x, r)
-        return value, by_r

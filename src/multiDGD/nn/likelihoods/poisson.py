@@ -34,7 +34,7 @@ class Poisson(Likelihood):
         return -mean_nf
 
     def terms(self, learned: bool) -> Terms:
-        """Closed forms of the zeros' part."""
+        """Closed form for zeros."""
         return PoissonTerms(self, learned)
 
     def log_ratio_to_zero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
@@ -47,8 +47,8 @@ class Poisson(Likelihood):
 
 
 class PoissonTerms(Terms):
-    """Zeros have ``-mean``, which is its own derivative by the log mean."""
+    """Closed form for zeros: ``-mean`` is also its own derivative with respect to the log mean."""
 
     def zeros(self, ratio_kf: Tensor, weight_k: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
-        """Minus the sum of the means, and the means."""
+        """Return minus the sum of the means, and the means."""
         return ratio_kf.sum(1).neg_(), scratch[0].copy_(ratio_kf)

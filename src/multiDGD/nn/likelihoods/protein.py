@@ -9,49 +9,51 @@ import torch
 from torch import Tensor, nn
 
 from ._base import Likelihood
-from ._gamma import log_rising
-from ._rows import Rows
+from ._minibatch import Minibatch
+from ._nb_coefficient import log_nb_coefficient
 from ._terms import Terms
 from .negative_binomial import NegativeBinomial
 
 softplus, logsigmoid = nn.functional.softplus, nn.functional.logsigmoid
-# A level has to be free to leave all means on one side, where the mixture is one of its components,
-# but from far beyond them nothing would lead it back.
-_REACH = math.log(10)
-# A sharper step than this is a wall, over which no descent finds its way.
-_SHARPEST = 4.0
-# A negative binomial's dispersion is above 1 by at least this.
-_LEAST_EXCESS = 0.1
+# Largest change of a log level. A level may leave all means on one side, where the mixture is one
+# of its components, but its gradient would vanish at a much larger distance.
+_MAX_LEVEL_SHIFT = math.log(10)
+# A steeper transition would be a barrier to gradient descent.
+_MAX_SHARPNESS = 4.0
+# Lower bound of a negative binomial's dispersion, minus 1.
+_MIN_EXCESS = 0.1
 
 
 class Protein(Likelihood):
-    r"""Background or foreground: a mixture of two negative binomials for each feature.
+    r"""Mixture of background and foreground, two negative binomials for each feature.
 
     .. math::
         p(x) = \pi\, NB(x; \beta, r_b) + (1 - \pi)\, NB(x; \phi, r_f),
         \qquad \pi = \frac{1}{1 + t^2}, \quad \beta = \frac{\mu}{1 + a t}, \quad
         \phi = \mu + \frac{a \mu}{t (1 + a t)}, \qquad t = (\mu / b)^s
 
-    An antibody that binds nothing is counted all the same, up to a level :math:`b_j`. What is
-    expected well below it is background, with a mean :math:`\beta` that is hardly anything but
-    :math:`\mu`; what is expected well above it is foreground, with a mean :math:`\phi` that is
-    hardly anything but :math:`\mu` either; in between it may be one or the other (totalVI's
-    mixture, with one level by feature, and a share that follows from the mean). How wide this
-    between is says the sharpness :math:`1 < s_j < 4`, and how far apart the two are there the
-    contrast :math:`0 < a_j < 1`: of a protein that is expressed at any level it tends to 0, where
-    both have the mean :math:`\mu`. The mean of the mixture is :math:`\mu` throughout. Levels are
-    in counts, at the depth of the training cells.
+    An antibody is counted even in cells without its protein, up to a level :math:`b_j`. If the
+    mean :math:`\mu` is well below the level, counts are background and :math:`\beta \approx \mu`.
+    If it is well above the level, counts are foreground and :math:`\phi \approx \mu`. In between,
+    a count may be either. This is totalVI's mixture with one level per feature and a mixture
+    weight that depends on the mean.
 
-    Background scatters more than foreground does relative to its mean, or less, by the two
-    dispersions; one that is the same for all means has to make do with a compromise.
+    The sharpness :math:`1 < s_j < 4` sets the width of the transition, and the contrast
+    :math:`0 < a_j < 1` the difference of the two means there. For a protein with a continuous
+    range of expression, the contrast tends to 0, at which both means are :math:`\mu`. The mean of
+    the mixture is always :math:`\mu`. Levels are in counts, at the library sizes of the training
+    cells.
+
+    Relative to its mean, background may vary more or less than foreground. Each has its own
+    dispersion, since a single one would be a compromise.
 
     Parameters
     ----------
     n_features
         Number of features f.
     level
-        Start of every b, in counts, from which it moves by a factor of ten at most;
-        :meth:`initialize` takes the features' mean counts.
+        Initial value of every b, in counts. Training changes it by at most a factor of ten.
+        :meth:`initialize` sets it to the features' mean counts.
 
     Raises
     ------
@@ -92,7 +94,7 @@ class Protein(Likelihood):
     @property
     def sharpness(self) -> Tensor:
         """Exponent s of each feature, shape ``(f,)``."""
-        return 1 + (_SHARPEST - 1) * self.logit_sharpness.sigmoid()
+        return 1 + (_MAX_SHARPNESS - 1) * self.logit_sharpness.sigmoid()
 
     @property
     def contrast(self) -> Tensor:
@@ -102,10 +104,10 @@ class Protein(Likelihood):
     @property
     def log_level(self) -> Tensor:
         """Logarithm of each level, shape ``(f,)``."""
-        return self.log_anchor + _REACH * torch.tanh(self.level_shift / _REACH)
+        return self.log_anchor + _MAX_LEVEL_SHIFT * torch.tanh(self.level_shift / _MAX_LEVEL_SHIFT)
 
-    def _at(self, log_mean: Tensor, columns: Tensor | None = None) -> _Components:
-        """Both components at means of all features, ``(n, f)``, or of the given columns."""
+    def _components_at(self, log_mean: Tensor, columns: Tensor | None = None) -> _Components:
+        """Both components at means of all features, shape ``(n, f)``, or of the given columns."""
         by_feature = torch.stack(
             [
                 self.log_level,
@@ -120,27 +122,27 @@ class Protein(Likelihood):
         level, sharpness, contrast, *log_r = by_feature.to(log_mean)
         r = torch.stack(log_r).exp()
         r = r if columns is not None else r[:, None]
-        return _components(log_mean, level, sharpness, contrast, r)
+        return _make_components(log_mean, level, sharpness, contrast, r)
 
     @torch.no_grad()
     def initialize(self, mean_f: Tensor) -> None:
-        """Start levels at the mean counts, which lie between background and foreground."""
+        """Initialise levels with the mean counts, which lie between background and foreground."""
         self.log_anchor.copy_(_log(mean_f.to(self.log_anchor)))
 
     @torch.no_grad()
-    def unimodal(self) -> Likelihood:
-        """A negative binomial that scatters as the component with less scatter does.
+    def surrogate(self) -> Likelihood:
+        """Return a negative binomial with the larger r of the two components.
 
-        A mixture takes any count for one component's outlier where the other is far, and does
-        not pull there; this one pulls wherever the search begins.
+        Far from one component, the mixture treats a count as an outlier of the other one, and its
+        gradient vanishes. The surrogate has a gradient at every starting point.
         """
-        found = NegativeBinomial(self.n_features).to(self.log_r_background)
+        surrogate = NegativeBinomial(self.n_features).to(self.log_r_background)
         log_r = torch.maximum(self.log_r_background, self.log_r_foreground)
-        found.log_r.copy_(torch.expm1(log_r).clamp(min=_LEAST_EXCESS).log())
-        return found.requires_grad_(False)
+        surrogate.log_r.copy_(torch.expm1(log_r).clamp(min=_MIN_EXCESS).log())
+        return surrogate.requires_grad_(False)
 
     def terms(self, learned: bool) -> Terms:
-        """Everything from one dense evaluation."""
+        """Evaluation of all counts at once, from a dense matrix."""
         return ProteinTerms(self, learned)
 
     def log_prob_counts(self, x_nf: Tensor, log_mean_nf: Tensor) -> Tensor:
@@ -151,128 +153,128 @@ class Protein(Likelihood):
         x_nf
             Counts, shape ``(n, f)``.
         log_mean_nf
-            Logarithms of their means, shape ``(n, f)``.
+            Logarithms of the counts' means, shape ``(n, f)``.
         """
-        at = self._at(log_mean_nf)
-        return at.mixed(at.log_zero + at.log_count(x_nf))
+        both = self._components_at(log_mean_nf)
+        return both.mixture_log_prob(both.log_prob_zero + both.log_ratio_to_zero(x_nf))
 
     def log_prob_zero(self, mean_nf: Tensor) -> Tensor:
         """Log-probability of zeros (nats), shape ``(n, f)``."""
-        at = self._at(_log(mean_nf))
-        return at.mixed(at.log_zero).where(mean_nf > 0, 0)
+        both = self._components_at(_log(mean_nf))
+        return both.mixture_log_prob(both.log_prob_zero).where(mean_nf > 0, 0)
 
     def log_ratio_to_zero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
         """``log p(count) - log p(0)`` (nats), shape ``(nnz,)``."""
-        at = self._at(log_mean, columns)
-        zero = at.log_share + at.log_zero
-        return (zero + at.log_count(values)).logsumexp(0) - zero.logsumexp(0)
+        both = self._components_at(log_mean, columns)
+        zero = both.log_weight + both.log_prob_zero
+        return (zero + both.log_ratio_to_zero(values)).logsumexp(0) - zero.logsumexp(0)
 
     def fisher(self, mean_nf: Tensor) -> Tensor:
-        """Information about the log mean if background were known as such, shape ``(n, f)``.
+        """Information about the log mean if components were known, shape ``(n, f)``.
 
-        A little more than there is in the count alone, which has no closed form.
+        It is slightly larger than the information of the counts alone, which has no closed form.
         """
-        at = self._at(_log(mean_nf))
-        share, mean = at.log_share.exp(), at.log_mean.exp()
-        of_counts = (share * at.elasticity**2 * mean * at.r / (mean + at.r)).sum(0)
-        return of_counts + (2 * self.sharpness) ** 2 * share.prod(0)
+        both = self._components_at(_log(mean_nf))
+        weight, mean, r = both.log_weight.exp(), both.log_mean.exp(), both.r
+        within_components = (weight * both.elasticity**2 * mean * r / (mean + r)).sum(0)
+        return within_components + (2 * self.sharpness) ** 2 * weight.prod(0)
 
     def sample(self, mean_nf: Tensor) -> Tensor:
-        """Draw background or foreground, then its count, shape ``(n, f)``."""
-        at = self._at(_log(mean_nf))
-        is_background = torch.rand_like(mean_nf) < at.log_share[0].exp()
-        mean = torch.where(is_background, at.log_mean[0], at.log_mean[1]).exp()
-        r_nf = torch.where(is_background, at.r[0], at.r[1])
+        """Draw a component, background or foreground, then its count, shape ``(n, f)``."""
+        both = self._components_at(_log(mean_nf))
+        is_background = torch.rand_like(mean_nf) < both.log_weight[0].exp()
+        mean = torch.where(is_background, both.log_mean[0], both.log_mean[1]).exp()
+        r_nf = torch.where(is_background, both.r[0], both.r[1])
         rate = torch.distributions.Gamma(r_nf, torch.ones_like(r_nf)).sample()
         return torch.poisson(rate * mean / r_nf)
 
     def foreground_probability(self, mean_nf: Tensor, counts_nf: Tensor | None = None) -> Tensor:
-        r"""``1 - pi``, or given the counts ``(1 - pi) NB(x; phi, r_f) / p(x)``."""
-        at = self._at(_log(mean_nf))
-        log_prob = at.log_share
+        r"""``1 - pi``, or ``(1 - pi) NB(x; phi, r_f) / p(x)`` given counts, shape ``(n, f)``."""
+        both = self._components_at(_log(mean_nf))
+        log_prob = both.log_weight
         if counts_nf is not None:
-            log_prob = log_prob + at.log_zero + at.log_count(counts_nf)
+            log_prob = log_prob + both.log_prob_zero + both.log_ratio_to_zero(counts_nf)
         return log_prob.softmax(0)[1]
 
     def foreground_mean(self, mean_nf: Tensor) -> Tensor:
-        """``(1 - pi) phi``, which is the mean without ``pi beta``."""
-        at = self._at(_log(mean_nf))
-        return (at.log_share + at.log_mean)[1].exp()
+        """``(1 - pi) phi``, the mean minus its background ``pi beta``, shape ``(n, f)``."""
+        both = self._components_at(_log(mean_nf))
+        return (both.log_weight + both.log_mean)[1].exp()
 
 
 class ProteinTerms(Terms):
-    """All counts at once: there are few proteins, and most of their counts are not zero.
+    """Evaluation of all counts at once, since proteins are few and most of their counts not zero.
 
-    Evaluated by autograd, once, where zeros and non-zeros apart would need it three times.
+    Automatic differentiation runs once. Zeros and non-zeros by themselves would need three runs.
     """
 
     likelihood: Protein
 
-    def evaluate(self, rows: Rows) -> None:
-        """Fill what is wanted of a minibatch, whose cells weigh the same if a gradient is."""
-        is_wanted = rows.gradient_nf is not None
-        library_n1 = rows.library_n[:, None]
-        with torch.set_grad_enabled(is_wanted or self.learned):
-            logits_nf = rows.logits_nf.detach().to(library_n1).requires_grad_(is_wanted)
-            shifted_nf = logits_nf if rows.shift_f is None else logits_nf + rows.shift_f
+    def evaluate(self, batch: Minibatch) -> None:
+        """Fill the buffers of a minibatch, whose weights are equal if it has a gradient buffer."""
+        with_gradient = batch.gradient_nf is not None
+        library_n1 = batch.library_n[:, None]
+        with torch.set_grad_enabled(with_gradient or self.learned):
+            logits_nf = batch.logits_nf.detach().to(library_n1).requires_grad_(with_gradient)
+            shifted_nf = logits_nf if batch.shift_f is None else logits_nf + batch.shift_f
             log_mean_nf = shifted_nf.log_softmax(1) + _log(library_n1)
             log_prob_nf = self.likelihood.log_prob_counts(
-                rows.counts.to_dense().to(library_n1), log_mean_nf
+                batch.counts.to_dense().to(library_n1), log_mean_nf
             )
-            # A cell in which no protein was measured says nothing.
+            # A cell without measured proteins does not contribute.
             value_n = log_prob_nf.where(library_n1 > 0, 0).sum(1)
-        rows.value_n.copy_(value_n.detach())
-        leaves = [logits_nf] if is_wanted else []
+        batch.value_n.copy_(value_n.detach())
+        leaves = [logits_nf] if with_gradient else []
         leaves += list(self.likelihood.parameters()) if self.learned else []
         if not leaves:
             return
-        found = list(torch.autograd.grad(value_n, leaves, rows.weight_n))
-        if rows.gradient_nf is not None:
-            rows.gradient_nf.copy_(found.pop(0))
+        gradients = list(torch.autograd.grad(value_n, leaves, batch.weight_n))
+        if batch.gradient_nf is not None:
+            batch.gradient_nf.copy_(gradients.pop(0))
         if self.learned:
-            self._sums = [total + part for total, part in zip(self._sums, found, strict=True)]
+            self._sums = [total + part for total, part in zip(self._sums, gradients, strict=True)]
 
 
 class _Components(NamedTuple):
-    """Of background and foreground, shape ``(2, ...)`` each.
+    """Parameters of background and foreground, shape ``(2, ...)`` each.
 
-    ``elasticity`` is the derivative of a component's log mean by that of the mixture.
+    ``elasticity`` is the derivative of a component's log mean with respect to the mixture's.
     """
 
-    log_share: Tensor
+    log_weight: Tensor
     log_mean: Tensor
     elasticity: Tensor
     r: Tensor
 
     @property
-    def log_zero(self) -> Tensor:
+    def log_prob_zero(self) -> Tensor:
         return -self.r * softplus(self.log_mean - self.r.log())
 
-    def mixed(self, log_prob: Tensor) -> Tensor:
-        """Log-probability of the mixture by those of both components."""
-        # Shares sum to 1 but for rounding, which a mean of 0 must not see.
-        return (self.log_share + log_prob).logsumexp(0) - self.log_share.logsumexp(0)
+    def mixture_log_prob(self, log_prob: Tensor) -> Tensor:
+        """Log-probability of the mixture, given those of both components."""
+        # Subtract the rounding error of the weights' sum: a mean of 0 requires exactly 0.
+        return (self.log_weight + log_prob).logsumexp(0) - self.log_weight.logsumexp(0)
 
-    def log_count(self, values: Tensor) -> Tensor:
-        """What a count adds to the zero's log-probability."""
+    def log_ratio_to_zero(self, values: Tensor) -> Tensor:
+        """``log p(count) - log p(0)`` of each component."""
         slope = logsigmoid(self.log_mean - self.r.log())
-        return log_rising(values, self.r.expand_as(slope)) + values * slope
+        return log_nb_coefficient(values, self.r.expand_as(slope)) + values * slope
 
 
-def _components(
+def _make_components(
     log_mean: Tensor, log_level: Tensor, sharpness: Tensor, log_contrast: Tensor, r: Tensor
 ) -> _Components:
     log_t = sharpness * (log_mean - log_level)
     log_below = logsigmoid(-log_t - log_contrast)
-    # phi = mu + a mu / (t (1 + a t)): as a sum of logarithms neither part can overflow.
+    # phi = mu + a mu / (t (1 + a t)): in logarithms, neither term can overflow.
     log_excess = log_mean + log_contrast - log_t + log_below
     log_foreground = torch.logaddexp(log_mean, log_excess)
     above = -torch.expm1(log_below)
-    of_excess = (log_excess - log_foreground).exp() * (1 + above)
+    excess_slope = (log_excess - log_foreground).exp() * (1 + above)
     return _Components(
-        log_share=torch.stack([logsigmoid(-2 * log_t), logsigmoid(2 * log_t)]),
+        log_weight=torch.stack([logsigmoid(-2 * log_t), logsigmoid(2 * log_t)]),
         log_mean=torch.stack([log_mean + log_below, log_foreground]),
-        elasticity=1 - sharpness * torch.stack([above, of_excess]),
+        elasticity=1 - sharpness * torch.stack([above, excess_slope]),
         r=r,
     )
 

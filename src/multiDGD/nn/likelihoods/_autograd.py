@@ -1,9 +1,9 @@
-"""The sparse log-likelihood as functions that autograd knows."""
+"""The sparse log-likelihood as autograd functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,23 +12,23 @@ from torch.autograd.function import once_differentiable
 from multiDGD.nn._counts import Counts
 from multiDGD.nn._workspace import Workspace
 
-from ._sparse import sparse_log_prob
+from ._sparse_log_prob import sparse_log_prob
+from ._terms import Terms
 
-if TYPE_CHECKING:
-    from ._base import Likelihood
+MakeTerms: TypeAlias = Callable[[bool], Terms]
 
 
 class LogProb(torch.autograd.Function):
-    """Log-likelihood by logits and the likelihood's parameters.
+    """Log-likelihood as a function of the logits and the likelihood's parameters.
 
-    The derivative by the logits is taken along with the value, with which it shares most of the
-    work, and gets the cells' weights in the backward pass.
+    The forward pass also computes the derivative with respect to the logits, since both share
+    most of the work. The backward pass multiplies it by the cells' weights.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
-        likelihood: Likelihood,
+        make_terms: MakeTerms,
         counts: Counts,
         workspace: Workspace,
         differentiable: bool,
@@ -38,9 +38,10 @@ class LogProb(torch.autograd.Function):
         ctx.learned = differentiable and any(ctx.needs_input_grad[5:])
         gradient_nf = workspace.empty_like(logits_nf) if differentiable else None
         value_n, ctx.by_parameters = sparse_log_prob(
-            likelihood, counts, logits_nf, gradient_nf=gradient_nf, learned=ctx.learned
+            make_terms(ctx.learned), counts, logits_nf, gradient_nf=gradient_nf
         )
-        ctx.likelihood, ctx.counts, ctx.workspace = likelihood, counts, workspace
+        ctx.make_terms, ctx.counts, ctx.workspace = make_terms, counts, workspace
+        ctx.n_parameters = len(parameters)
         ctx.save_for_backward(logits_nf, gradient_nf)
         return value_n
 
@@ -50,22 +51,22 @@ class LogProb(torch.autograd.Function):
         logits_nf, gradient_nf = ctx.saved_tensors
         by_logits = ctx.workspace.empty_like(gradient_nf)
         torch.mul(gradient_nf, weight_n[:, None].to(gradient_nf), out=by_logits)
-        by_parameters = _by_parameters(ctx, weight_n, lambda: (logits_nf, None))
+        by_parameters = _parameter_gradients(ctx, weight_n, lambda: (logits_nf, None))
         return None, None, None, None, by_logits, *by_parameters
 
 
 class LinearLogProb(torch.autograd.Function):
-    """The same by input, weight and bias of the linear layer that gives the logits.
+    """Log-likelihood as a function of the last linear layer's input, weight and bias.
 
-    One buffer of shape ``(n, f)`` is all it takes: the product writes the logits into it, and
-    their derivatives take their place. Products are in bfloat16 under autocast to it; float16 has
-    too small a range for derivatives at large counts and is not used.
+    One buffer of shape ``(n, f)`` is enough: the matrix product writes the logits into it, and
+    their derivatives replace them. Under autocast to bfloat16, products are in bfloat16. float16
+    is not used, since its range is too small for derivatives at large counts.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
-        likelihood: Likelihood,
+        make_terms: MakeTerms,
         counts: Counts,
         workspace: Workspace,
         differentiable: bool,
@@ -75,7 +76,8 @@ class LinearLogProb(torch.autograd.Function):
         *parameters: Tensor,
     ) -> Tensor:
         ctx.learned = differentiable and any(ctx.needs_input_grad[7:])
-        ctx.likelihood, ctx.counts, ctx.workspace = likelihood, counts, workspace
+        ctx.make_terms, ctx.counts, ctx.workspace = make_terms, counts, workspace
+        ctx.n_parameters = len(parameters)
         device = hidden_nh.device
         dtype = _product_dtype(device.type, weight_fh)
         shape = len(hidden_nh), len(weight_fh)
@@ -84,14 +86,13 @@ class LinearLogProb(torch.autograd.Function):
             low_nh, low_fh = hidden_nh.to(dtype), weight_fh.to(dtype)
             torch.mm(low_nh, low_fh.T, out=logits_nf)
             value_n, ctx.by_parameters = sparse_log_prob(
-                likelihood,
+                make_terms(ctx.learned),
                 counts,
                 logits_nf,
                 bias_f=bias_f,
                 gradient_nf=logits_nf if differentiable else None,
-                learned=ctx.learned,
             )
-        # The layer's own weight among them, so that autograd notices if it is changed meanwhile.
+        # `weight_fh` is saved too, so that autograd detects an in-place change of the layer.
         ctx.save_for_backward(logits_nf, hidden_nh, weight_fh, low_fh, bias_f)
         return value_n
 
@@ -117,32 +118,32 @@ class LinearLogProb(torch.autograd.Function):
                     by_weight = ctx.workspace.empty_like(weight_fh).copy_(by_weight)
             if ctx.needs_input_grad[6]:
                 by_bias = torch.mv(gradient_nf.T, weight_n.to(dtype)).to(bias_f)
-            by_parameters = _by_parameters(ctx, weight_n, logits)
+            by_parameters = _parameter_gradients(ctx, weight_n, logits)
         return None, None, None, None, by_hidden, by_weight, by_bias, *by_parameters
 
 
 def _product_dtype(device: str, weight: Tensor) -> torch.dtype:
     if torch.is_autocast_enabled(device):
-        wanted = torch.get_autocast_dtype(device)
-        if wanted == torch.bfloat16:
-            return wanted
+        autocast_dtype = torch.get_autocast_dtype(device)
+        if autocast_dtype == torch.bfloat16:
+            return autocast_dtype
     return weight.dtype
 
 
-def _by_parameters(
+def _parameter_gradients(
     ctx: Any, weight_n: Tensor, logits: Callable[[], tuple[Tensor, Tensor | None]]
 ) -> list[Tensor] | list[None]:
-    """Derivatives by the likelihood's parameters, which add up over the weighted cells.
+    """Derivatives with respect to the likelihood's parameters, summed over the weighted cells.
 
-    The sums of the forward pass are those of cells of equal weight, which cells have unless
-    somebody weights them; then they are taken again.
+    The forward pass computes them for cells of equal weight, the usual case. For unequal weights
+    they are computed again.
     """
     if not ctx.learned:
-        return [None] * len(list(ctx.likelihood.parameters()))
-    # Those of a sum over cells are one number seen n times, which needs no look at the device.
+        return [None] * ctx.n_parameters
+    # The gradient of a sum over cells is an expanded scalar (stride 0), whose weights are equal.
+    # Comparing values would make the CPU wait for the device.
     if weight_n.stride() == (0,) or bool((weight_n == weight_n[:1]).all()):
         return [total * weight_n[:1].sum() for total in ctx.by_parameters]
     logits_nf, bias_f = logits()
-    return sparse_log_prob(
-        ctx.likelihood, ctx.counts, logits_nf, bias_f=bias_f, weight_n=weight_n, learned=True
-    )[1]
+    terms = ctx.make_terms(True)
+    return sparse_log_prob(terms, ctx.counts, logits_nf, bias_f=bias_f, weight_n=weight_n)[1]

@@ -1,4 +1,4 @@
-"""Counts of cells given how many there are."""
+"""Sampling of a cell's counts given their total."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-# How far off a total may be, and how often a cell is drawn until it is not.
+# Allowed relative error of a total, and the number of draws per cell to reach it.
 TOLERANCE = 0.02
 N_TRIES = 50
 
@@ -14,13 +14,13 @@ N_TRIES = 50
 def sample_given_totals(sample: Callable[[Tensor], Tensor], mean_nf: Tensor) -> Tensor:
     """Draw cells until their totals are those of their means, shape ``(n, f)``.
 
-    Rejection by cell: what is left is drawn from the distribution of counts given their total,
-    but for 2 % of it, or one count. Where 50 draws were not enough the closest one is taken.
+    Rejection sampling by cell: the result follows the distribution of counts given their total,
+    to within 2 % of the total, or one count. If 50 draws are not enough, the closest one is taken.
 
     Parameters
     ----------
     sample
-        Draws counts with given means.
+        Function that draws counts with given means.
     mean_nf
         Mean counts, shape ``(n, f)``.
 
@@ -36,12 +36,12 @@ def sample_given_totals(sample: Callable[[Tensor], Tensor], mean_nf: Tensor) -> 
     x_nf = sample(mean_nf)
     error_n = (x_nf.sum(1) - total_n).abs()
     for _ in range(N_TRIES - 1):
-        missed = (error_n > allowed_n).nonzero().squeeze(1)
-        if not len(missed):
+        rejected = (error_n > allowed_n).nonzero().squeeze(1)
+        if not len(rejected):
             break
-        drawn = sample(mean_nf[missed])
-        error = (drawn.sum(1) - total_n[missed]).abs()
-        closer = error < error_n[missed]
-        x_nf[missed[closer]] = drawn[closer]
-        error_n[missed[closer]] = error[closer]
+        drawn = sample(mean_nf[rejected])
+        error = (drawn.sum(1) - total_n[rejected]).abs()
+        closer = error < error_n[rejected]
+        x_nf[rejected[closer]] = drawn[closer]
+        error_n[rejected[closer]] = error[closer]
     return x_nf

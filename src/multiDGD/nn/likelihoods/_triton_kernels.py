@@ -1,6 +1,7 @@
-"""What Triton compiles to kernels of a CUDA device for the negative binomial's rows.
+"""Negative binomial of a minibatch, compiled by Triton to kernels for a CUDA device.
 
-The mathematics is that of ``_compiled.py``, one program a row or a block where there one loop was.
+The computation is that of ``_numba_kernels.py``, with one program per cell or block instead of a
+loop.
 """
 
 # mypy: ignore-errors
@@ -10,17 +11,17 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ._rows import Rows
+from ._minibatch import Minibatch
 
-# What one program takes at once, and by how many warps: a row has to keep a multiprocessor busy.
+# Elements and warps of one program: a single row must keep a multiprocessor busy.
 _ROW = {"BLOCK": 4096, "NONZEROS": 1024, "num_warps": 16}
 _TILE = {"ROWS": 8, "BLOCK": 512, "num_warps": 4}
 _ADD = {"BLOCK": 1024, "num_warps": 4}
-# Below every logit, and finite: differences of two of them are 0.
+# Below every logit, but finite, so that the difference of two of them is 0.
 _LOWEST = tl.constexpr(-1e30)
 _TINY = tl.constexpr(1e-30)
-# Up to here a product costs less than logarithms of gamma functions.
-_PRODUCT = tl.constexpr(12)
+# Up to this count, a product is faster than logarithms of gamma functions.
+_MAX_PRODUCT = tl.constexpr(12)
 _LARGEST = tl.constexpr(1e38)
 _HALF_LOG_2_PI = tl.constexpr(0.9189385332046727)
 
@@ -33,7 +34,7 @@ def _log1p(m):
 
 @triton.jit
 def _stirling(z):
-    """``log Gamma(z) - log(2 pi) / 2`` and its derivative, for z of 8 or more."""
+    """``log Gamma(z) - log(2 pi) / 2`` and its derivative, for z of at least 8."""
     w = 1 / (z * z)
     value = (z - 0.5) * tl.log(z) - z + (1 / 12 - w * (1 / 360 - w / 1260)) / z
     by_z = tl.log(z) - 0.5 / z - w * (1 / 12 - w * (1 / 120 - w / 252))
@@ -52,16 +53,16 @@ def _log_gamma(z):
 
 
 @triton.jit
-def _rising(x, r):
-    """``log [Gamma(x + r) / (Gamma(r) x!)]`` and its derivative by r."""
+def _log_coefficient(x, r):
+    """``log [Gamma(x + r) / (Gamma(r) x!)]`` and its derivative with respect to r."""
     product = tl.full(x.shape, 1.0, tl.float32)
     by_r = tl.zeros(x.shape, tl.float32)
-    for k in tl.static_range(_PRODUCT):
+    for k in tl.static_range(_MAX_PRODUCT):
         product *= tl.where(k < x, (r + k) / (k + 1), 1.0)
         by_r += tl.where(k < x, 1 / (r + k), 0.0)
     value = tl.log(product)
-    # Large dispersions may exceed what a product can hold.
-    is_far = (x > _PRODUCT) | (x != tl.floor(x)) | (product > _LARGEST)
+    # The product may overflow for large dispersions.
+    is_far = (x > _MAX_PRODUCT) | (x != tl.floor(x)) | (product > _LARGEST)
     if tl.max(is_far.to(tl.int32), 0) > 0:
         x_64, r_64 = x.to(tl.float64), r.to(tl.float64)
         above, by_above = _log_gamma(x_64 + r_64)
@@ -80,7 +81,7 @@ def _values(
     scale,
     library,
     weight,
-    start,
+    indptr,
     columns,
     values,
     n_features,
@@ -93,7 +94,7 @@ def _values(
     BLOCK: tl.constexpr,
     NONZEROS: tl.constexpr,
 ):
-    """One row: its value, what its gradient needs, and the non-zeros' slopes."""
+    """Log-likelihood of one cell, and the intermediate results that its gradient requires."""
     row = tl.program_id(0)
     logits += row.to(tl.int64) * n_features
     lanes = tl.arange(0, BLOCK)
@@ -127,8 +128,8 @@ def _values(
     by_mean_i = tl.sum(by_mean_i, 0)
 
     weight_i = tl.load(weight + row)
-    end = tl.load(start + row + 1)
-    for first in range(tl.load(start + row), end, NONZEROS):
+    end = tl.load(indptr + row + 1)
+    for first in range(tl.load(indptr + row), end, NONZEROS):
         z = first + tl.arange(0, NONZEROS)
         inside = z < end
         j = tl.load(columns + z, mask=inside, other=0)
@@ -137,9 +138,9 @@ def _values(
         log_ratio = tl.load(logits + j, mask=inside, other=0.0).to(tl.float32)
         log_ratio += tl.load(shift + j, mask=inside, other=0.0) + log_factor_i
         log_ratio = tl.where(inside, log_ratio, 0.0)
-        rising, by_r = _rising(x, r)
+        log_coefficient, by_r = _log_coefficient(x, r)
         m = tl.exp(-tl.abs(log_ratio))
-        value_i += tl.sum(rising - x * (_log1p(m) - tl.minimum(log_ratio, 0.0)), 0)
+        value_i += tl.sum(log_coefficient - x * (_log1p(m) - tl.minimum(log_ratio, 0.0)), 0)
         slope_z = x * tl.where(log_ratio < 0, 1.0, m) / (1 + m)
         by_mean_i -= tl.sum(slope_z, 0)
         tl.store(slope + z, slope_z, mask=inside)
@@ -163,11 +164,11 @@ def _derivatives(
     by_scale,
     gradient,
     LEARNED: tl.constexpr,
-    WANTED: tl.constexpr,
+    WITH_GRADIENT: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """A block of features in some rows: what all counts would give if they were zero."""
+    """Derivatives if every count were zero, for a block of features in some cells."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < n_features
     shift_f = tl.load(shift + at, mask=inside, other=_LOWEST)
@@ -176,54 +177,56 @@ def _derivatives(
     for k in range(ROWS):
         row = tl.program_id(1).to(tl.int64) * ROWS + k
         here = inside & (row < n_cells)
-        place = row * n_features + at
-        x = tl.load(logits + place, mask=here, other=0.0).to(tl.float32)
+        offset = row * n_features + at
+        x = tl.load(logits + offset, mask=here, other=0.0).to(tl.float32)
         m = tl.exp(x + shift_f + tl.load(log_factor + row, mask=row < n_cells, other=_LOWEST))
         share = m / (1 + m)
         if LEARNED:
             weight_i = tl.load(weight + row, mask=row < n_cells, other=0.0)
             total += weight_i * (share - _log1p(m))
-        if WANTED:
+        if WITH_GRADIENT:
             by_mean_i = tl.load(by_mean + row, mask=row < n_cells, other=0.0)
-            tl.store(gradient + place, r * (m * by_mean_i - share), mask=here)
+            tl.store(gradient + offset, r * (m * by_mean_i - share), mask=here)
     if LEARNED:
         tl.atomic_add(by_scale + at, total, mask=inside)
 
 
 @triton.jit
 def _add(gradient, rows, columns, slope, n_nonzeros, n_features, BLOCK: tl.constexpr):
-    """The non-zeros' part of the gradient; no two of them share a place."""
+    """Add the non-zeros' part of the gradient; every index occurs once."""
     z = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = z < n_nonzeros
-    place = tl.load(rows + z, mask=inside, other=0) * n_features
-    place += tl.load(columns + z, mask=inside, other=0)
-    x = tl.load(gradient + place, mask=inside, other=0.0).to(tl.float32)
-    tl.store(gradient + place, x + tl.load(slope + z, mask=inside, other=0.0), mask=inside)
+    offset = tl.load(rows + z, mask=inside, other=0) * n_features
+    offset += tl.load(columns + z, mask=inside, other=0)
+    x = tl.load(gradient + offset, mask=inside, other=0.0).to(tl.float32)
+    tl.store(gradient + offset, x + tl.load(slope + z, mask=inside, other=0.0), mask=inside)
 
 
-def fill(rows: Rows, scale_f: Tensor, by_scale_f: Tensor, learned: bool) -> None:
-    """Fill what is wanted of a minibatch.
+def evaluate_minibatch(
+    batch: Minibatch, scale_f: Tensor, by_scale_f: Tensor, learned: bool
+) -> None:
+    """Fill the buffers of a minibatch.
 
     Parameters
     ----------
-    rows
-        The minibatch, with the shift less ``log(scale_f)``; everything contiguous.
+    batch
+        The minibatch; its shift is the bias minus ``log(scale_f)``. All tensors are contiguous.
     scale_f
         The dispersions r, shape ``(f,)``.
     by_scale_f
-        Where the weighted derivatives by r are added, shape ``(f,)``.
+        Buffer to which the weighted derivatives with respect to r are added, shape ``(f,)``.
     learned
-        Whether they are wanted.
+        Whether to compute these derivatives.
     """
-    counts, logits, gradient = rows.counts, rows.logits_nf, rows.gradient_nf
+    counts, logits, gradient = batch.counts, batch.logits_nf, batch.gradient_nf
     n, f = logits.shape
-    n_nonzeros = len(rows.values)
-    by_mean, log_factor = rows.library_n.new_empty(2, n)
-    slope = rows.values.new_empty(n_nonzeros)
-    shift = rows.shift_f
+    n_nonzeros = len(batch.values)
+    by_mean, log_factor = batch.library_n.new_empty(2, n)
+    slope = batch.values.new_empty(n_nonzeros)
+    shift = batch.shift_f
     _values[(n,)](
-        *(logits, shift, scale_f, rows.library_n, rows.weight_n, rows.start, counts.columns),
-        *(rows.values, f, rows.value_n, by_mean, log_factor, slope, by_scale_f),
+        *(logits, shift, scale_f, batch.library_n, batch.weight_n, batch.indptr, counts.columns),
+        *(batch.values, f, batch.value_n, by_mean, log_factor, slope, by_scale_f),
         LEARNED=learned,
         **_ROW,
     )
@@ -231,10 +234,10 @@ def fill(rows: Rows, scale_f: Tensor, by_scale_f: Tensor, learned: bool) -> None
         return
     tiles = triton.cdiv(f, _TILE["BLOCK"]), triton.cdiv(n, _TILE["ROWS"])
     _derivatives[tiles](
-        *(logits, shift, scale_f, rows.weight_n, n, f, by_mean, log_factor, by_scale_f),
+        *(logits, shift, scale_f, batch.weight_n, n, f, by_mean, log_factor, by_scale_f),
         logits if gradient is None else gradient,
         LEARNED=learned,
-        WANTED=gradient is not None,
+        WITH_GRADIENT=gradient is not None,
         **_TILE,
     )
     if gradient is not None and n_nonzeros:

@@ -1,6 +1,6 @@
-"""What numba compiles to vector instructions for the negative binomial's rows.
+"""Negative binomial of a minibatch, compiled by numba to vector instructions.
 
-Functions without types: numba derives them from the arrays they are called with.
+The functions have no type annotations, since numba infers types from their arguments.
 """
 
 # mypy: ignore-errors
@@ -12,34 +12,34 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-# Whole numbers and constants must have 32 bits, or numba widens all that they touch to 64.
+# Integers and constants must have 32 bits, or numba widens every result that uses them to 64.
 _F, _I = np.float32, np.int32
 _ZERO, _ONE, _TWO = _F(0), _F(1), _F(2)
 _EXPONENT, _MANTISSA, _BIAS = _I(23), _I(0x007FFFFF), _I(127)
 _ONE_BITS, _SIGN, _NOT_SIGN = _I(0x3F800000), _I(31), _I(0x7FFFFFFF)
 _LOWEST, _HALF_WORD, _ROUND = _I(-(2**31)), _I(16), _I(0x7FFF)
 _TINY, _INFINITE = _F(1e-30), _F(np.inf)
-# Up to here a product costs less than logarithms of gamma functions.
-_PRODUCT = _F(12)
+# Up to this count, a product is faster than logarithms of gamma functions.
+_MAX_PRODUCT = _F(12)
 
-# exp(x) = 2^n exp(x - n log 2), the last by its minimax polynomial (Cephes, `expf`).
+# exp(x) = 2^n exp(x - n log 2), the last factor by its minimax polynomial (Cephes, `expf`).
 _LOG2_E, _LN2 = _F(1.44269504088896), _F(0.69314718056)
 _LN2_HIGH, _LN2_LOW = _F(0.693359375), _F(-2.12194440e-4)
 _E0, _E1, _E2 = _F(5.0000001201e-1), _F(1.6666665459e-1), _F(4.1665795894e-2)
 _E3, _E4, _E5 = _F(8.3334519073e-3), _F(1.3981999507e-3), _F(1.9875691500e-4)
-# Adding it rounds to a whole number, since a float32 has no digits left behind the point.
+# Adding it rounds to an integer: a float32 of this size has no fractional digits.
 _ROUNDING, _LOWEST_EXP = _F(12582912.0), _F(-87.0)
 # log((1 + s) / (1 - s)) = 2 s + s (2/3 s^2 + 2/5 s^4 + ...), for s up to 1/3.
 _L1, _L2, _L3, _L4, _L5, _L6, _L7 = (_F(2 / k) for k in (3, 5, 7, 9, 11, 13, 15))
 
-#: Sums may be reordered, which a vectorised sum is. Where the order is the point, they may not.
+# Vectorised sums need reordering. Where accuracy depends on the order, it must stay.
 _REORDERED = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy"}
 _ORDERED = {"fastmath": {"contract"}, "error_model": "numpy"}
 
 
 @intrinsic
 def _as_float(context, x):
-    """Read the bits of an int32 as a float32."""
+    """Reinterpret the bits of an int32 as a float32."""
 
     def code(context, builder, signature, arguments):
         return builder.bitcast(arguments[0], ir.FloatType())
@@ -49,7 +49,7 @@ def _as_float(context, x):
 
 @intrinsic
 def _as_int(context, x):
-    """Read the bits of a float32 as an int32."""
+    """Reinterpret the bits of a float32 as an int32."""
 
     def code(context, builder, signature, arguments):
         return builder.bitcast(arguments[0], ir.IntType(32))
@@ -58,7 +58,7 @@ def _as_int(context, x):
 
 
 def _read(x):
-    """A stored number as float32."""
+    """Return a stored number as float32."""
 
 
 @overload(_read)
@@ -69,7 +69,7 @@ def _read_overload(x):
 
 
 def _as_stored(x, like):
-    """A float32 as what is stored beside ``like``."""
+    """Convert a float32 to the storage type of ``like``."""
 
 
 @overload(_as_stored)
@@ -106,19 +106,22 @@ def _log1p(m):
 
 
 @numba.njit(**_ORDERED)
-def _in_order(bits):
-    """Floats as whole numbers of the same order, whose maximum vectorises; its own inverse."""
+def _order_preserving(bits):
+    """Map the bits of floats to integers of the same order, whose maximum vectorises.
+
+    The map is its own inverse.
+    """
     return bits ^ ((bits >> _SIGN) & _NOT_SIGN)
 
 
 @numba.njit(**_REORDERED)
-def _shifted(logits_f, shift_f, out_f):
+def _add_shift(logits_f, shift_f, out_f):
     largest = _LOWEST
     for j in range(len(out_f)):
         x = _read(logits_f[j]) + shift_f[j]
         out_f[j] = x
-        largest = max(largest, _in_order(_as_int(x)))
-    return _as_float(_in_order(largest))
+        largest = max(largest, _order_preserving(_as_int(x)))
+    return _as_float(_order_preserving(largest))
 
 
 @numba.njit(**_REORDERED)
@@ -158,7 +161,7 @@ def _store(x_f, out_f):
 
 @numba.njit(**_ORDERED)
 def _stirling(z):
-    """``log Gamma(z) - log(2 pi) / 2`` and its derivative, for z of 8 or more."""
+    """``log Gamma(z) - log(2 pi) / 2`` and its derivative, for z of at least 8."""
     w = 1 / (z * z)
     value = (z - 0.5) * np.log(z) - z + (1 / 12 - w * (1 / 360 - w / 1260)) / z
     by_z = np.log(z) - 0.5 / z - w * (1 / 12 - w * (1 / 120 - w / 252))
@@ -176,15 +179,15 @@ def _log_gamma(z):
 
 
 @numba.njit(**_ORDERED)
-def _rising(x, r):
-    """``log [Gamma(x + r) / (Gamma(r) x!)]`` and its derivative by r."""
-    if x <= _PRODUCT and x == np.floor(x):
+def _log_coefficient(x, r):
+    """``log [Gamma(x + r) / (Gamma(r) x!)]`` and its derivative with respect to r."""
+    if x <= _MAX_PRODUCT and x == np.floor(x):
         product, by_r = _ONE, _ZERO
         for k in range(_I(x)):
             factor = r + _F(k)
             product *= factor / _F(k + 1)
             by_r += _ONE / factor
-        if product < _INFINITE:  # which dispersions beyond 8,000 may exceed
+        if product < _INFINITE:  # may overflow for dispersions above 8,000
             return np.log(product), by_r
     x, r = np.float64(x), np.float64(r)
     above, by_above = _log_gamma(x + r)
@@ -194,7 +197,7 @@ def _rising(x, r):
     )
 
 
-def rows(
+def evaluate_rows(
     first,
     last,
     logits_nf,
@@ -202,7 +205,7 @@ def rows(
     scale_f,
     library_n,
     weight_n,
-    start,
+    indptr,
     columns,
     values,
     value_n,
@@ -210,17 +213,17 @@ def rows(
     gradient_nf,
     differentiable,
 ):
-    """Rows ``first`` to ``last`` of a minibatch: values and gradient.
+    """Fill values and gradients of the cells from ``first`` to before ``last``.
 
-    Parameters are those of :class:`Rows` as arrays, with ``start`` the first non-zero of each row.
-    ``by_scale_f`` is added to. Where bfloat16 is stored, arrays hold its bits.
+    Parameters are the fields of :class:`Minibatch` as arrays. Derivatives with respect to the
+    dispersions are added to ``by_scale_f``. Arrays of type uint16 hold the bits of bfloat16.
     """
     e_f = np.empty_like(shift_f)
     log_ratio = np.empty_like(values)
     for i in range(first, last):
-        nonzeros = range(start[i], start[i + 1])
+        nonzeros = range(indptr[i], indptr[i + 1])
         weight = weight_n[i]
-        largest = _shifted(logits_nf[i], shift_f, e_f)
+        largest = _add_shift(logits_nf[i], shift_f, e_f)
         for z in nonzeros:
             log_ratio[z] = e_f[columns[z]]
         factor = library_n[i] / _exponentials(e_f, largest, scale_f)
@@ -229,9 +232,9 @@ def rows(
         for z in nonzeros:
             j, x = columns[z], values[z]
             log_ratio[z] += log_factor
-            rising, by_r = _rising(x, scale_f[j])
+            log_coefficient, by_r = _log_coefficient(x, scale_f[j])
             m = _exp(-abs(log_ratio[z]))
-            value += rising - x * (_log1p(m) - min(log_ratio[z], _ZERO))
+            value += log_coefficient - x * (_log1p(m) - min(log_ratio[z], _ZERO))
             slope = x / (_ONE + m) if log_ratio[z] < _ZERO else x * m / (_ONE + m)
             by_mean -= slope
             by_scale_f[j] += weight * (by_r - slope / scale_f[j])
@@ -244,10 +247,10 @@ def rows(
             _store(e_f, gradient_nf[i])
 
 
-def compile_rows():
-    """Compile :func:`rows`, or fetch it from where numba keeps what it has compiled before."""
+def compile_evaluate_rows():
+    """Compile :func:`evaluate_rows`, or load it from numba's cache."""
     options = {"nogil": True, "error_model": "numpy"}
     try:
-        return numba.njit(rows, cache=True, **options)
-    except RuntimeError:  # nowhere to keep it: every process compiles anew
-        return numba.njit(rows, **options)
+        return numba.njit(evaluate_rows, cache=True, **options)
+    except RuntimeError:  # no writable cache folder: every process compiles it
+        return numba.njit(evaluate_rows, **options)
