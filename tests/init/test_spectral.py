@@ -112,9 +112,9 @@ def test_covariate_with_unequal_composition_is_removed():
     shared = np.isin(types, [2, 3])
 
     def across(z):
-        learn = batch == 0
-        knn = KNeighborsClassifier(5).fit(z[learn & shared], types[learn & shared])
-        return (knn.predict(z[~learn & shared]) == types[~learn & shared]).mean()
+        training = batch == 0
+        knn = KNeighborsClassifier(5).fit(z[training & shared], types[training & shared])
+        return (knn.predict(z[~training & shared]) == types[~training & shared]).mean()
 
     assert across(after) > 0.98
     assert _agreement(after, types) > max(0.95, _agreement(before, types))

@@ -72,7 +72,7 @@ class CellManager(AnnDataManager):
         summary = summarize_registry(source)
         batch_key = (source.get("setup_args") or {}).get("batch_key")
         check_query(adata, summary, batch_key, extend_categories)
-        # scvi-tools registers an object again after another model has used it.
+        # scvi-tools registers an object again after another model has used it; log only once.
         if not getattr(self, "_logged", False):
             log_features(adata, summary.features)
         self._logged = True

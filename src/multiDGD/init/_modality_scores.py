@@ -59,18 +59,18 @@ def modality_scores(
     """
     totals = row_sums(counts)
     present = totals > 0
-    learn = fit & present
-    if learn.sum() < 2:
+    fitted = fit & present
+    if fitted.sum() < 2:
         return None
-    seen = column_sums(counts[learn]) > 0
+    seen = column_sums(counts[fitted]) > 0
     if not seen.all():
         counts = counts[:, np.flatnonzero(seen)]
-    values = NORMALIZATIONS[normalization](counts, learn)
-    scores = _principal_scores(values, learn, seed)
+    values = NORMALIZATIONS[normalization](counts, fitted)
+    scores = _principal_scores(values, fitted, seed)
     scores[~present] = 0
-    variance = scores[learn].var(axis=0)
+    variance = scores[fitted].var(axis=0)
     real = variance > 1e-8 * max(float(variance.max(initial=0)), 1e-12)
-    free = np.abs(_correlation(scores[learn], np.log(totals[learn]))) <= MAX_SIZE_CORRELATION
+    free = np.abs(_correlation(scores[fitted], np.log(totals[fitted]))) <= MAX_SIZE_CORRELATION
     scores, variance = scores[:, real & free], variance[real & free]
     if not len(variance):
         return None
@@ -83,9 +83,9 @@ def with_signs(axes: Array) -> Array:
     return axes * np.where(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])] < 0, -1, 1)
 
 
-def _principal_scores(values: sp.csr_matrix, learn: Mask, seed: int) -> Array:
-    """Project all cells on the leading components of the cells in ``learn``."""
-    rows = values if learn.all() else values[np.flatnonzero(learn)]
+def _principal_scores(values: sp.csr_matrix, fitted: Mask, seed: int) -> Array:
+    """Project all cells on the leading components of the cells in ``fitted``."""
+    rows = values if fitted.all() else values[np.flatnonzero(fitted)]
     n_cells, n_features = rows.shape
     mean = column_sums(rows) / n_cells
     squares = np.bincount(rows.indices, rows.data.astype(np.float64) ** 2, n_features) / n_cells

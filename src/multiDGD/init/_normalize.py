@@ -88,9 +88,9 @@ def tfidf(counts: sp.csr_matrix, fit: Mask) -> sp.csr_matrix:
     scipy.sparse.csr_matrix
         float32, with the zeros of ``counts``.
     """
-    learn = counts[fit]
-    n_cells = max(int((np.diff(learn.indptr) > 0).sum()), 1)
-    n_with_feature = np.bincount(learn.indices, minlength=counts.shape[1])
+    fitted = counts[fit]
+    n_cells = max(int((np.diff(fitted.indptr) > 0).sum()), 1)
+    n_with_feature = np.bincount(fitted.indices, minlength=counts.shape[1])
     idf = np.log1p(n_cells / np.maximum(n_with_feature, 1)).astype(np.float32)
     out = _divide_rows(counts, row_sums(counts) / 1e4)
     out.data *= idf[out.indices]

@@ -79,12 +79,12 @@ def remove_covariates(
         return embedding
     design = np.hstack(designs)
     # Sorting by the first axis makes the result independent of the order of the cells.
-    learn = np.flatnonzero(fit)
-    learn = learn[np.argsort(embedding[learn, 0], kind="stable")]
-    if len(learn) > _MAX_FIT_CELLS:
-        picked = np.random.default_rng(seed).choice(len(learn), _MAX_FIT_CELLS, replace=False)
-        learn = learn[np.sort(picked)]
-    rounds = _fit_rounds(embedding[learn], design[learn], seed)
+    fitted = np.flatnonzero(fit)
+    fitted = fitted[np.argsort(embedding[fitted, 0], kind="stable")]
+    if len(fitted) > _MAX_FIT_CELLS:
+        picked = np.random.default_rng(seed).choice(len(fitted), _MAX_FIT_CELLS, replace=False)
+        fitted = fitted[np.sort(picked)]
+    rounds = _fit_rounds(embedding[fitted], design[fitted], seed)
     corrected = embedding.copy()
     for part in np.array_split(np.arange(len(embedding)), max(len(embedding) // 20_000, 1)):
         z = embedding[part]
