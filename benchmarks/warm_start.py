@@ -22,7 +22,7 @@ from _data import UNKNOWN, data_dir
 from sklearn.neighbors import KNeighborsClassifier
 
 from multiDGD import _scores
-from multiDGD.init import _block, _integrate, _normalize, spectral_embedding
+from multiDGD.init import _modality_scores, _normalize, _remove_covariates, spectral_embedding
 from multiDGD.init import _spectral as spectral
 
 FILES = {
@@ -83,12 +83,12 @@ def read(name: str) -> Data:
 def embed(data: Data, variant: Variant) -> np.ndarray:
     """The warm start, its block step replaced by one that knows the variants."""
 
-    def modality_block(counts, kind, fit, *, seed=0):
+    def modality_scores(counts, kind, fit, *, seed=0):
         return _variant_block(counts, variant.normalization.get(kind, kind), fit, variant, seed)
 
     with ExitStack() as stack:
         if replace(variant, what="", covariates=True, constants={}) != Variant(""):
-            stack.enter_context(patch.object(spectral, "modality_block", modality_block))
+            stack.enter_context(patch.object(spectral, "modality_scores", modality_scores))
         stack.enter_context(patch.dict(_normalize.NORMALIZATIONS, EXTRA))
         for (module, constant), value in variant.constants.items():
             stack.enter_context(patch.object(module, constant, value))
@@ -111,15 +111,15 @@ def _variant_block(counts, kind, fit, variant, seed):
     square = np.asarray(values[learn].multiply(values[learn]).mean(axis=0)).ravel()
     deviation = np.sqrt(np.maximum(square - mean**2, 1e-8))
     values = sp.csr_matrix(values @ sp.diags_array(deviation ** (1 - 2 * variant.power)))
-    scores = _block._principal_scores(values.astype(np.float32), learn, seed)
+    scores = _modality_scores._principal_scores(values.astype(np.float32), learn, seed)
     scores[~present] = 0
     depth = np.where(present, np.log(np.maximum(totals, 1)), 0)
     depth = np.where(present, depth - depth[learn].mean(), 0)
     if variant.depth == "regress":
         scores = scores - np.outer(depth, depth[learn] @ scores[learn] / (depth[learn] ** 2).sum())
     elif variant.depth == "drop":
-        close = np.abs(_block._correlation(scores[learn], depth[learn]))
-        scores = scores[:, close <= _block.MAX_DEPTH_CORRELATION]
+        close = np.abs(_modality_scores._correlation(scores[learn], depth[learn]))
+        scores = scores[:, close <= _modality_scores.MAX_SIZE_CORRELATION]
     scores = scores * scores[learn].std(axis=0) ** (variant.spread - 1)
     var = scores[learn].var(axis=0)
     size = {
@@ -176,7 +176,7 @@ VARIANTS = {
     "plain": PLAIN,
     "chosen": Variant("**chosen**"),
     "no_covariates": Variant("covariates left in", covariates=False),
-    "block50": Variant("50 scores a modality", constants={(_block, "N_SCORES"): 50}),
+    "block50": Variant("50 scores a modality", constants={(_modality_scores, "N_SCORES"): 50}),
     "depth_keep": Variant("depth kept", depth="keep"),
     "depth_regress": Variant("depth regressed out", depth="regress"),
     "weight_equal": Variant("blocks of equal variance", weight="equal"),
@@ -191,8 +191,10 @@ VARIANTS = {
     "atac_log": Variant("ATAC: log", normalization={"tfidf": "plain_log"}),
     "atac_chi": Variant("ATAC: correspondence analysis", normalization={"tfidf": "chi"}),
     "prot_log": Variant("protein: log", normalization={"clr": "plain_log"}),
-    "diversity1": Variant("covariates: theta 1", constants={(_integrate, "DIVERSITY"): 1.0}),
-    "shrink1": Variant("covariates: alpha 1", constants={(_integrate, "SHRINKAGE"): 1.0}),
+    "diversity1": Variant(
+        "covariates: theta 1", constants={(_remove_covariates, "DIVERSITY"): 1.0}
+    ),
+    "shrink1": Variant("covariates: alpha 1", constants={(_remove_covariates, "SHRINKAGE"): 1.0}),
 }
 
 

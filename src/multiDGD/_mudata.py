@@ -1,4 +1,4 @@
-"""What differs between versions of mudata."""
+"""Compatibility with several versions of mudata."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import mudata
 
 
 def without_pulling() -> AbstractContextManager[Any]:
-    """Put modalities together without copies of their columns.
+    """Return a context in which a MuData does not copy the columns of its modalities.
 
-    The default of mudata 0.4, which has no such option any more.
+    This is the default of mudata 0.4, which has no such option.
     """
     set_options = getattr(mudata, "set_options", None)
     return nullcontext() if set_options is None else set_options(pull_on_update=False)

@@ -74,8 +74,8 @@ class TestNewCells:
         code, _, err = run("embed", fitted, tmp_path / "rna.h5ad", "--out", tmp_path)
         assert code == 0
         assert "is taken for modality 'rna'" in err
-        assert "Modality 'atac' is not there" in err
-        assert "25 of the model's 30 features of modality 'rna' are there" in err
+        assert "Modality 'atac' is missing" in err
+        assert "25 of the model's 30 features of modality 'rna' were found" in err
 
         query = md.MuData({"rna": new_cells["rna"][:, :25].copy()})
         query.obs["batch"] = new_cells.obs["batch"]

@@ -11,7 +11,7 @@ from tests.toy import toy_adata, toy_mudata
 from multiDGD import MultiDGD
 
 
-def spoilt(value):
+def adata_with_value(value):
     adata = toy_adata()
     adata.X.data[5] = value
     return adata
@@ -21,23 +21,23 @@ def spoilt(value):
     ("value", "message"),
     [(-1, "negative values"), (np.nan, "NaN or infinite"), (np.inf, "NaN or infinite")],
 )
-def test_values_that_are_not_counts(value, message):
+def test_invalid_counts_raise(value, message):
     with pytest.raises(ValueError, match=message):
-        MultiDGD.setup_anndata(spoilt(value))
+        MultiDGD.setup_anndata(adata_with_value(value))
     mdata = toy_mudata()
     mdata["atac"].X.data[3] = value
     with pytest.raises(ValueError, match=message):
         MultiDGD.setup_mudata(mdata)
 
 
-def test_normalised_values_are_warned_about():
+def test_normalised_values_warn():
     adata = toy_adata()
     adata.X = sparse.csr_matrix(np.log1p(adata.X.toarray()))
     with pytest.warns(UserWarning, match="does not contain unnormalized count data"):
         MultiDGD.setup_anndata(adata)
 
 
-def test_cells_without_counts_are_named():
+def test_cells_without_counts_raise():
     adata = toy_adata()
     x = adata.X.toarray()
     x[[3, 8]] = 0
@@ -46,7 +46,7 @@ def test_cells_without_counts_are_named():
         MultiDGD.setup_anndata(adata)
 
 
-def test_a_cell_with_counts_in_one_modality_is_fine():
+def test_counts_in_one_modality_suffice():
     mdata = toy_mudata()
     x = mdata["rna"].X.toarray()
     x[3] = 0
@@ -54,16 +54,16 @@ def test_a_cell_with_counts_in_one_modality_is_fine():
     MultiDGD.setup_mudata(mdata)
 
 
-def test_empty_modalities():
+def test_empty_modalities_raise():
     mdata = toy_mudata()
     mdata["atac"].X = mdata["atac"].X * 0
-    with pytest.raises(ValueError, match="no counts at all"):
+    with pytest.raises(ValueError, match="`X` contains no counts: every value is 0"):
         MultiDGD.setup_mudata(mdata)
     with pytest.raises(ValueError, match="40 cells and 0 features"):
         MultiDGD.setup_anndata(toy_adata()[:, []].copy())
 
 
-def test_names_that_occur_twice():
+def test_repeated_names_raise():
     adata = toy_adata()
     adata.var_names = ["gene0", *adata.var_names[:-1]]
     with pytest.raises(ValueError, match="Feature names.*1 occur more than once: 'gene0'"):
@@ -90,7 +90,7 @@ def test_names_that_occur_twice():
         ({"modality_key": "feature_types"}, "`modality_key`: 'feature_types'"),
     ],
 )
-def test_keys_that_are_not_there(arguments, message):
+def test_invalid_anndata_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         MultiDGD.setup_anndata(toy_adata(), **arguments)
 
@@ -99,7 +99,7 @@ def test_keys_that_are_not_there(arguments, message):
     ("arguments", "message"),
     [
         ({"modalities": ["rna", "prot"]}, r"`modalities`: no modality \['prot'\].*'atac'"),
-        ({"modalities": ["rna", "rna"]}, "`modalities` has an entry more than once"),
+        ({"modalities": ["rna", "rna"]}, "`modalities` contains duplicate entries"),
         ({"modalities": "rna"}, "`modalities` must be a list"),
         ({"modalities": []}, "`modalities` is empty"),
         ({"layers": {"prot": "raw"}}, r"`layers`: no modality \['prot'\]"),
@@ -107,12 +107,12 @@ def test_keys_that_are_not_there(arguments, message):
         ({"batch_key": "donor"}, "`batch_key`: 'donor'"),
     ],
 )
-def test_mudata_arguments(arguments, message):
+def test_invalid_mudata_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         MultiDGD.setup_mudata(toy_mudata(), **arguments)
 
 
-def test_missing_covariates_are_counted():
+def test_missing_values_raise():
     adata = toy_adata()
     adata.obs["batch"] = pd.Categorical(adata.obs["batch"])
     adata.obs.loc["cell4", "batch"] = np.nan
@@ -123,21 +123,21 @@ def test_missing_covariates_are_counted():
         MultiDGD.setup_anndata(adata, modality_key="kind")
 
 
-def test_no_known_label():
+def test_no_known_label_raises():
     adata = toy_adata()
     adata.obs["label"] = "unknown"
     with pytest.raises(ValueError, match="`labels_key`: no cell has a label"):
         MultiDGD.setup_anndata(adata, labels_key="label")
 
 
-def test_the_wrong_container():
+def test_wrong_container_raises():
     with pytest.raises(ValueError, match="`adata`.*MuData.*setup_mudata"):
         MultiDGD.setup_anndata(toy_mudata())
     with pytest.raises(ValueError, match="`mdata`.*AnnData.*setup_anndata"):
         MultiDGD.setup_mudata(toy_adata())
 
 
-def test_nothing_of_the_users_is_changed():
+def test_setup_leaves_the_data_unchanged():
     adata = toy_adata()
     adata.X = adata.X.tocsc()
     before = adata.copy()
@@ -147,7 +147,7 @@ def test_nothing_of_the_users_is_changed():
     assert isinstance(md.MuData({"a": adata}), md.MuData)
 
 
-def test_reads_are_told_from_fragments(bmmc_multiome, caplog):
+def test_read_counts_warn(bmmc_multiome, caplog):
     with caplog.at_level(logging.WARNING, logger="scvi"):
         MultiDGD.setup_mudata(bmmc_multiome)
     assert [r.getMessage()[:43] for r in caplog.records] == [
@@ -160,13 +160,13 @@ def test_reads_are_told_from_fragments(bmmc_multiome, caplog):
     assert not caplog.records
 
 
-def test_counts_of_proteins_are_not_taken_for_reads(bmmc_cite, caplog):
+def test_protein_counts_do_not_warn(bmmc_cite, caplog):
     with caplog.at_level(logging.WARNING, logger="scvi"):
         MultiDGD.setup_mudata(bmmc_cite)
     assert not caplog.records
 
 
-def test_a_modality_that_a_subset_has_left():
+def test_modality_without_features_is_dropped():
     adata = toy_adata()
     kinds = ["Gene Expression", "Peaks"]
     adata.var["kind"] = pd.Categorical([kinds[0]] * adata.n_vars, categories=kinds)

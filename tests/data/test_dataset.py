@@ -31,7 +31,7 @@ def dense(manager, modality, cells):
         lambda x: x.astype(np.uint16),
     ],
 )
-def test_every_format_gives_the_same_minibatch(convert):
+def test_minibatches_are_equal_for_all_matrix_formats(convert):
     x = toy_adata(dense=True).X
     adata = toy_adata()
     adata.X = convert(x)
@@ -40,25 +40,25 @@ def test_every_format_gives_the_same_minibatch(convert):
 
 
 @pytest.mark.parametrize("dense_x", [True, False])
-def test_backed_data_are_read_row_by_row(tmp_path, dense_x):
+def test_backed_data(tmp_path, dense_x):
     x = toy_adata(dense=True).X
     toy_adata(dense=dense_x).write_h5ad(tmp_path / "x.h5ad")
     adata = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
     manager = manager_of(adata, batch_key="batch")
     np.testing.assert_array_equal(dense(manager, "counts", [9, 2, 5]), x[[9, 2, 5]])
-    # Whatever was taken from the file once is not to be taken from it again.
+    # Repeated access must not read the file again.
     assert manager.libraries is manager.libraries
     adata.file.close()
 
 
-def test_stored_zeros_and_repeats_are_cleaned_up():
+def test_stored_zeros_and_duplicates_are_removed():
     x = toy_adata(dense=True).X
     adata = toy_adata()
     coo = sparse.coo_matrix(x)
     half = np.concatenate([coo.data - 1, np.ones_like(coo.data)])
     twice = np.tile(coo.row, 2), np.tile(coo.col, 2)
-    by_hand = sparse.coo_matrix((half, twice), x.shape)
-    adata.X = _not_canonical(by_hand)
+    with_duplicates = sparse.coo_matrix((half, twice), x.shape)
+    adata.X = _not_canonical(with_duplicates)
     counts = manager_of(adata).create_torch_dataset()[[0, 1]]["counts"]["counts"]
     assert (counts.values > 0).all()
     np.testing.assert_array_equal(counts.to_dense().numpy(), x[:2])
@@ -85,7 +85,7 @@ def test_layers():
     np.testing.assert_array_equal(dense(manager, "rna", [1]), mdata["rna"].X[[1]].toarray())
 
 
-def test_modalities_of_one_adata_in_any_feature_order():
+def test_interleaved_modalities_of_one_anndata():
     adata = toy_adata(n_features=20)
     adata.var["feature_types"] = np.where(np.arange(20) % 3 == 0, "Peaks", "Gene Expression")
     manager = manager_of(adata, modality_key="feature_types")
@@ -98,7 +98,7 @@ def test_modalities_of_one_adata_in_any_feature_order():
         np.testing.assert_array_equal(matrix, adata[:, names].X.toarray())
 
 
-def test_features_are_found_by_name_in_another_object():
+def test_features_of_another_object_are_matched_by_name():
     adata = toy_adata()
     manager = manager_of(adata)
     shuffled = np.random.default_rng(0).permutation(adata.n_vars)
@@ -108,7 +108,7 @@ def test_features_are_found_by_name_in_another_object():
     np.testing.assert_array_equal(dense(transferred, "counts", [5, 1]), adata.X[[5, 1]].toarray())
 
 
-def test_features_and_modalities_of_another_object_may_be_missing():
+def test_missing_features_and_modalities_of_another_object():
     mdata = toy_mudata()
     manager = manager_of(mdata)
     part = md.MuData({"atac": mdata["atac"][:, [9, 0]].copy()})
@@ -128,7 +128,7 @@ def test_features_and_modalities_of_another_object_may_be_missing():
     assert transferred.matrix("rna").nnz == 0
 
 
-def test_a_mosaic_has_empty_rows_where_nothing_was_measured():
+def test_unmeasured_modalities_of_a_mosaic_are_empty_rows():
     mdata = toy_mudata()
     mosaic = md.MuData({"rna": mdata["rna"][:30].copy(), "atac": mdata["atac"][20:].copy()})
     manager = manager_of(mosaic)
@@ -176,7 +176,7 @@ def test_labels_of_another_object():
     assert (manager.transfer_fields(query).create_torch_dataset().labels == -1).all()
 
 
-def test_whole_numbers_as_labels_and_batches():
+def test_integer_labels_and_batches():
     adata = toy_adata()
     adata.obs["label"] = np.arange(40) % 3 + 5
     adata.obs["batch"] = np.arange(40) % 2
@@ -185,7 +185,7 @@ def test_whole_numbers_as_labels_and_batches():
     assert manager.create_torch_dataset()[[1]]["labels"].tolist() == [1]
 
 
-def test_scvi_tools_loader_serves_the_dataset():
+def test_scvi_tools_data_loader():
     adata = toy_adata()
     loader = AnnDataLoader(manager_of(adata), indices=np.arange(40) > 9, batch_size=16)
     batches = list(loader)
@@ -194,7 +194,7 @@ def test_scvi_tools_loader_serves_the_dataset():
     np.testing.assert_array_equal(found, adata.X[10:].toarray())
 
 
-def test_new_counts_are_noticed():
+def test_replaced_counts_are_detected():
     adata = toy_adata()
     manager = manager_of(adata)
     dense(manager, "counts", [0])

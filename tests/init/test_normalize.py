@@ -1,4 +1,4 @@
-"""Normalisations against their formulas, and the automatic choice."""
+"""Normalisations against their formulas, and their automatic choice."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def counts() -> sp.csr_matrix:
     return sp.csr_matrix(x)
 
 
-def test_log_is_its_formula(counts):
+def test_log_matches_its_formula(counts):
     x = counts.toarray()
     n = x.sum(1, keepdims=True)
     expected = np.log1p(np.median(n[n > 0]) * x / np.where(n > 0, n, 1))
@@ -22,7 +22,7 @@ def test_log_is_its_formula(counts):
     np.testing.assert_allclose(got.toarray(), expected, rtol=1e-5)
 
 
-def test_log_sizes_leave_out_a_dominant_feature(counts):
+def test_log_sizes_exclude_a_dominant_feature(counts):
     x = counts.toarray()
     x[:, 0] = np.random.default_rng(1).poisson(500, 30)
     got = NORMALIZATIONS["log"](sp.csr_matrix(x), np.ones(30, bool)).toarray()
@@ -32,7 +32,7 @@ def test_log_sizes_leave_out_a_dominant_feature(counts):
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
-def test_tfidf_is_its_formula(counts):
+def test_tfidf_matches_its_formula(counts):
     x = counts.toarray()
     n = np.maximum(x.sum(1, keepdims=True), 1)
     idf = np.log1p(29 / np.maximum((x > 0).sum(0), 1))
@@ -40,7 +40,7 @@ def test_tfidf_is_its_formula(counts):
     np.testing.assert_allclose(got.toarray(), np.log1p(1e4 * x / n * idf), rtol=1e-5)
 
 
-def test_clr_is_its_formula(counts):
+def test_clr_matches_its_formula(counts):
     x = counts.toarray()
     expected = np.log1p(x / np.exp(np.log1p(x).mean(1, keepdims=True)))
     got = NORMALIZATIONS["clr"](counts, np.ones(30, bool))
@@ -48,7 +48,7 @@ def test_clr_is_its_formula(counts):
 
 
 @pytest.mark.parametrize("kind", sorted(NORMALIZATIONS))
-def test_input_is_untouched_and_result_is_float32_and_as_sparse(counts, kind):
+def test_result_is_sparse_float32_and_input_is_unchanged(counts, kind):
     before = counts.copy()
     got = NORMALIZATIONS[kind](counts, np.ones(30, bool))
     assert got.dtype == np.float32
@@ -57,7 +57,7 @@ def test_input_is_untouched_and_result_is_float32_and_as_sparse(counts, kind):
 
 
 @pytest.mark.parametrize("kind", ["log", "tfidf"])
-def test_twice_the_depth_is_the_same_cell(counts, kind):
+def test_invariance_to_library_size(counts, kind):
     fit = np.zeros(30, bool)
     fit[10:] = True
     factor = np.where(fit, 1.0, 2.0)
@@ -67,11 +67,11 @@ def test_twice_the_depth_is_the_same_cell(counts, kind):
 
 
 @pytest.mark.parametrize("name", ["chr1-10-20", "chr1:10-20", "chrX_10_20", "GL000194.1:5-90"])
-def test_coordinates_mean_tfidf(counts, name):
+def test_coordinates_select_tfidf(counts, name):
     assert choose_normalization(counts, [name] * 40) == "tfidf"
 
 
-def test_other_choices(counts):
+def test_choices_from_counts(counts):
     rng = np.random.default_rng(0)
     assert choose_normalization(counts, ["HLA-A", "MT-CO1", "AC012-1.2"]) == "log"
     assert choose_normalization(sp.csr_matrix(rng.poisson(20, (50, 15)))) == "clr"
@@ -82,6 +82,6 @@ def test_other_choices(counts):
     assert choose_normalization(skewed) == "log"
 
 
-def test_cells_without_the_modality_do_not_count_for_density():
+def test_density_excludes_unmeasured_cells():
     x = sp.csr_matrix(np.vstack([np.ones((10, 5)), np.zeros((90, 5))]))
     assert choose_normalization(x, list("abcde")) == "clr"

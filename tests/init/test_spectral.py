@@ -1,4 +1,4 @@
-"""The spectral start: recovery, invariances, mosaics and edge cases."""
+"""Spectral initialisation: recovery of types, invariances, mosaics and edge cases."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from multiDGD.init import _block, spectral_embedding
+from multiDGD.init import _modality_scores, spectral_embedding
 
 
 def _agreement(z, types):
@@ -37,12 +37,12 @@ def test_deterministic(simulate):
 
 @pytest.mark.parametrize("with_covariate", [False, True])
 @pytest.mark.parametrize("lanczos", [False, True])
-def test_order_of_cells_features_and_modalities_is_of_no_account(
+def test_invariance_to_the_order_of_cells_features_and_modalities(
     simulate, monkeypatch, lanczos, with_covariate
 ):
     if lanczos:
-        monkeypatch.setattr(_block, "_MAX_GRAM", 0)
-        monkeypatch.setattr(_block, "N_SCORES", 6)
+        monkeypatch.setattr(_modality_scores, "_MAX_GRAM", 0)
+        monkeypatch.setattr(_modality_scores, "N_SCORES", 6)
     counts, _ = simulate()
     rng = np.random.default_rng(1)
     cells, genes = rng.permutation(300), rng.permutation(120)
@@ -60,35 +60,35 @@ def test_both_decompositions_agree_with_numpy():
     expected = np.linalg.svd((dense - mean) * weight)[2][:5].T
     rows = sp.csr_matrix(dense.astype(np.float32))
     for axes in (
-        _block._gram_axes(rows, mean, weight, 5),
-        _block._lanczos_axes(rows, mean, weight, 5, 0),
+        _modality_scores._gram_axes(rows, mean, weight, 5),
+        _modality_scores._lanczos_axes(rows, mean, weight, 5, 0),
     ):
         np.testing.assert_allclose(np.abs((axes * expected).sum(0)), 1, atol=1e-3)
 
 
 def test_tall_gram_in_slices_agrees_with_numpy(monkeypatch):
-    monkeypatch.setattr(_block, "_SLICE_ENTRIES", 700)
+    monkeypatch.setattr(_modality_scores, "_SLICE_ENTRIES", 700)
     dense = np.random.default_rng(0).poisson(2.0, (200, 12)).astype(np.float32)
     mean, weight = dense.mean(0).astype(np.float64), np.ones(12)
     expected = np.linalg.svd(dense - mean)[2][:3].T
-    axes = _block._gram_axes(sp.csr_matrix(dense), mean, weight, 3)
+    axes = _modality_scores._gram_axes(sp.csr_matrix(dense), mean, weight, 3)
     np.testing.assert_allclose(np.abs((axes * expected).sum(0)), 1, atol=1e-4)
 
 
-def test_depth_is_no_axis():
+def test_axes_do_not_follow_library_size():
     rng = np.random.default_rng(0)
-    depth = rng.lognormal(4, 1.0, 400)
+    sizes = rng.lognormal(4, 1.0, 400)
     profile = rng.dirichlet(np.ones(200))
     counts = {
-        "rna": sp.csr_matrix(rng.poisson(depth[:, None] * profile)),
-        "atac": sp.csr_matrix(rng.poisson(depth[:, None] * profile[::-1])),
+        "rna": sp.csr_matrix(rng.poisson(sizes[:, None] * profile)),
+        "atac": sp.csr_matrix(rng.poisson(sizes[:, None] * profile[::-1])),
     }
     z = spectral_embedding(counts, n_latent=10, normalization={"atac": "tfidf"})
-    correlation = [abs(np.corrcoef(axis, np.log(depth))[0, 1]) for axis in z.T]
+    correlation = [abs(np.corrcoef(axis, np.log(sizes))[0, 1]) for axis in z.T]
     assert max(correlation) < 0.75
 
 
-def test_other_cells_are_projected(simulate):
+def test_cells_outside_the_fit_are_projected(simulate):
     counts, types = simulate(400)
     fit = np.arange(400) < 300
     z = spectral_embedding(counts, n_latent=6, fit_cells=fit)
@@ -101,7 +101,7 @@ def test_other_cells_are_projected(simulate):
     assert (guess == types[~fit]).mean() > 0.98
 
 
-def test_covariate_of_unequal_composition_is_removed():
+def test_covariate_with_unequal_composition_is_removed():
     rng = np.random.default_rng(0)
     batch = np.repeat([0, 1], 300)
     types = np.where(batch == 0, rng.integers(0, 4, 600), rng.integers(2, 6, 600))
@@ -112,15 +112,15 @@ def test_covariate_of_unequal_composition_is_removed():
     shared = np.isin(types, [2, 3])
 
     def across(z):
-        learn = batch == 0
-        knn = KNeighborsClassifier(5).fit(z[learn & shared], types[learn & shared])
-        return (knn.predict(z[~learn & shared]) == types[~learn & shared]).mean()
+        training = batch == 0
+        knn = KNeighborsClassifier(5).fit(z[training & shared], types[training & shared])
+        return (knn.predict(z[~training & shared]) == types[~training & shared]).mean()
 
     assert across(after) > 0.98
     assert _agreement(after, types) > max(0.95, _agreement(before, types))
 
 
-def test_covariate_without_effect_leaves_types_alone(simulate):
+def test_covariate_without_effect_preserves_types(simulate):
     counts, types = simulate(500, n_types=5)
     codes = np.random.default_rng(0).integers(0, 4, 500)
     z = spectral_embedding(counts, n_latent=8, covariates=[codes, np.full(500, -1)])
@@ -133,7 +133,7 @@ def _without(x, cells):
     return sp.csr_matrix(sp.diags(keep) @ x)
 
 
-def test_mosaic_cells_of_one_type_meet(simulate):
+def test_cells_of_one_type_are_integrated_across_modalities(simulate):
     counts, types = simulate(600)
     only_rna, only_prot = np.arange(0, 150), np.arange(150, 300)
     counts["prot"] = _without(counts["prot"], only_rna)
@@ -146,13 +146,13 @@ def test_mosaic_cells_of_one_type_meet(simulate):
     assert _agreement(z, types) > 0.95
 
 
-def test_modalities_meet_through_a_bridge(simulate):
+def test_modalities_are_linked_by_a_third_one(simulate):
     counts, types = simulate(600)
     rng = np.random.default_rng(2)
     other = rng.gamma(0.5, 2.0, (4, 80))
     counts["third"] = _without(sp.csr_matrix(rng.poisson(other[types])), np.arange(300))
     counts["prot"] = _without(counts["prot"], np.arange(300, 600))
-    z = spectral_embedding(counts, n_latent=8)  # rna everywhere, prot and third never together
+    z = spectral_embedding(counts, n_latent=8)  # no cell has both prot and third
     assert np.isfinite(z).all()
     assert _agreement(z, types) > 0.95
 
@@ -200,7 +200,7 @@ def test_identical_cells():
     assert np.isfinite(z).all()
 
 
-def test_stored_zeros_and_input_untouched(simulate):
+def test_stored_zeros_have_no_effect_and_input_is_unchanged(simulate):
     counts, _ = simulate()
     padded = {name: x.copy() for name, x in counts.items()}
     padded["rna"].data[::7] = 0
@@ -224,9 +224,9 @@ def test_errors(simulate):
         spectral_embedding({"a": counts["rna"], "b": counts["prot"][:10]}, n_latent=5)
 
 
-def test_signs_of_axes_are_not_left_to_chance():
+def test_signs_of_axes_are_deterministic():
     axes = np.random.default_rng(0).normal(size=(9, 4))
-    found = _block.with_signs(axes * [1, -1, -1, 1])
-    np.testing.assert_array_equal(found, _block.with_signs(axes))
+    found = _modality_scores.with_signs(axes * [1, -1, -1, 1])
+    np.testing.assert_array_equal(found, _modality_scores.with_signs(axes))
     np.testing.assert_array_equal(np.abs(found), np.abs(axes))
     assert (found.max(axis=0) == np.abs(axes).max(axis=0)).all()

@@ -99,7 +99,9 @@ def test_sizes_are_whole_numbers(argument, value):
 def test_fractions_are_no_categories(argument):
     adata = numbered()
     key = ["age"] if argument.endswith("keys") else "age"
-    with pytest.raises(ValueError, match=f"`{argument}`: 'age' holds fractions .40 different"):
+    with pytest.raises(
+        ValueError, match=f"`{argument}`: 'age' contains fractional values .40 different"
+    ):
         MultiDGD.setup_anndata(adata, **{argument: key})
 
 
@@ -113,7 +115,7 @@ def test_whole_floats_are_categories():
 def test_categories_of_several_types():
     adata = numbered()
     adata.obs["mixed"] = [1, "b"] * 20
-    with pytest.raises(ValueError, match=r"'mixed' holds values of several types \(int, str\)"):
+    with pytest.raises(ValueError, match=r"'mixed' contains values of several types \(int, str\)"):
         MultiDGD.setup_anndata(adata, labels_key="mixed")
 
 
@@ -271,14 +273,14 @@ def test_what_cannot_be_used_is_named(model, ask, arguments, message):
 
 @pytest.mark.parametrize("argument", ["categorical", "continuous"])
 def test_columns_are_named_once(argument):
-    with pytest.raises(ValueError, match="_covariate_keys` has an entry more than once"):
+    with pytest.raises(ValueError, match="_covariate_keys` contains duplicate entries"):
         MultiDGD.setup_anndata(numbered(), **{f"{argument}_covariate_keys": ["plate", "plate"]})
 
 
 def test_counts_that_are_in_a_layer_only():
     adata = numbered()
     adata.layers["counts"], adata.X = adata.X, None
-    with pytest.raises(ValueError, match=r"`X` is not there.*`layer`.*\['counts'\]"):
+    with pytest.raises(ValueError, match=r"`X` is missing.*`layer`.*\['counts'\]"):
         MultiDGD.setup_anndata(adata)
     MultiDGD.setup_anndata(adata, layer="counts")
 

@@ -1,13 +1,14 @@
-"""From AnnData and MuData to minibatches of sparse counts."""
+"""Registration of AnnData and MuData objects, and minibatches of sparse counts."""
 
 from ._categories import find_categories
 from ._checks import check_names
+from ._count_fields import CountsField, ModalityField, MuDataCountsField
 from ._dataset import CellDataset
-from ._fields import CountsField, LabelsField, ModalityField, MuDataCountsField, MuDataLabelsField
-from ._identity import CellIndex, fingerprints
+from ._feature_matching import check_features, observed_features
+from ._fingerprints import CellIndex, fingerprints
 from ._log import logger
 from ._manager import CellManager
-from ._query import check_features, observed_features
+from ._obs_fields import LabelsField, MuDataLabelsField
 from ._registry import DataSummary, summarize_registry
 from ._setup import anndata_fields, mudata_fields
 

@@ -1,67 +1,59 @@
-"""Cells as minibatches of sparse counts, labels and covariates."""
+"""Dataset of minibatches with sparse counts, labels and covariates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from scvi import REGISTRY_KEYS
 from torch.utils.data import Dataset
 
-if TYPE_CHECKING:
-    from ._manager import CellManager
+from ._modality_reader import ModalityReader
 
 
 class CellDataset(Dataset):
     """Minibatches of registered cells.
 
-    Indexing with positions gives a dictionary of
+    Indexing returns a dictionary with
 
-    - ``"cells"``: positions in the whole object, shape ``(n,)``;
-    - ``"counts"``: :class:`multiDGD.nn.Counts` of every modality, by name;
+    - ``"cells"``: positions in the registered object, shape ``(n,)``;
+    - ``"counts"``: :class:`multiDGD.nn.Counts` of each modality, by name;
     - ``"labels"``: codes, -1 where unknown, shape ``(n,)``;
-    - ``"covariates"``: codes of every categorical covariate, shape ``(n, covariates)``;
+    - ``"covariates"``: codes of the categorical covariates, shape ``(n, covariates)``;
     - ``"continuous"``: continuous covariates, shape ``(n, covariates)``.
 
     Parameters
     ----------
-    manager
-        Manager of the registered object.
+    readers
+        Readers of the count matrices.
+    labels
+        Codes of all registered cells, -1 where unknown, shape ``(n_obs,)``.
+    covariates
+        Codes of the categorical covariates, shape ``(n_obs, covariates)``.
+    continuous
+        Continuous covariates, shape ``(n_obs, covariates)``.
     indices
-        Cells to serve, all by default.
+        Positions of the cells in the dataset, all by default.
     positions_only
-        Serve ``"cells"`` and nothing else.
+        Whether minibatches contain only ``"cells"``.
     """
 
     def __init__(
         self,
-        manager: CellManager,
+        readers: Sequence[ModalityReader],
+        labels: np.ndarray,
+        covariates: np.ndarray,
+        continuous: np.ndarray,
         indices: Sequence[int] | np.ndarray | None = None,
         positions_only: bool = False,
     ) -> None:
+        self.labels = labels
+        self.covariates = covariates
+        self.continuous = continuous
+        self.indices = np.arange(len(labels)) if indices is None else np.asarray(indices)
         self.positions_only = positions_only
-        n_obs = manager.adata.n_obs
-        self.indices = np.arange(n_obs) if indices is None else np.asarray(indices)
-        self._sources = manager.sources
-        registered = manager.data_registry
-
-        def columns(key: str, dtype: type) -> np.ndarray:
-            """What is registered under a key, shape ``(n_obs, columns)``, none if nothing is."""
-            if key not in registered:
-                return np.zeros((n_obs, 0), dtype=dtype)
-            return np.asarray(manager.get_from_registry(key)).astype(dtype).reshape(n_obs, -1)
-
-        batch = columns(REGISTRY_KEYS.BATCH_KEY, np.int64)
-        others = columns(REGISTRY_KEYS.CAT_COVS_KEY, np.int64)
-        self.covariates = np.concatenate([batch, others], axis=1)
-        self.continuous = columns(REGISTRY_KEYS.CONT_COVS_KEY, np.float32)
-        self.labels = (
-            columns(REGISTRY_KEYS.LABELS_KEY, np.int64).ravel()
-            if REGISTRY_KEYS.LABELS_KEY in registered
-            else np.full(n_obs, -1)
-        )
+        self._readers = readers
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -71,8 +63,8 @@ class CellDataset(Dataset):
         if self.positions_only:
             return {"cells": torch.from_numpy(cells)}
         counts = {}
-        for source in self._sources:
-            counts.update(source.fetch(cells))
+        for reader in self._readers:
+            counts.update(reader.fetch(cells))
         return {
             "cells": torch.from_numpy(cells),
             "counts": counts,

@@ -1,8 +1,8 @@
-"""The logger that users already listen to."""
+"""Logger of the package."""
 
 from __future__ import annotations
 
 import logging
 
-# A child of scvi-tools' logger: `scvi.settings.verbosity` rules it, and its handler shows it.
+# A child of scvi-tools' logger follows `scvi.settings.verbosity` and uses its handler.
 logger = logging.getLogger("scvi.multiDGD")

@@ -1,4 +1,4 @@
-"""The AnnDataManager that serves sparse minibatches."""
+"""AnnDataManager for sparse minibatches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# scvi-tools' `view_anndata_setup` prints by `rich.pretty`, which it does not import.
+# scvi-tools' `view_anndata_setup` uses `rich.pretty` without importing it.
 import rich.pretty  # noqa: F401
 import torch
 from anndata import AnnData
@@ -17,17 +17,18 @@ from scipy import sparse
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 
-from ._checks import listed, log_reads
+from ._checks import listed, warn_of_read_counts
 from ._dataset import CellDataset
-from ._identity import fingerprints
-from ._query import check_query, log_features, observed_features
-from ._reader import same_matrix
+from ._feature_matching import log_features, observed_features
+from ._fingerprints import fingerprints
+from ._matrix_reader import same_matrix
+from ._modality_reader import ModalityReader
+from ._query_checks import check_query
 from ._registry import COUNTS_PREFIX, DataSummary, summarize_registry
-from ._source import CountSource
 
 
 class CellManager(AnnDataManager):
-    """Registers cells as scvi-tools does and serves them as :class:`CellDataset`."""
+    """Manager of a registered object that creates a :class:`CellDataset` of its cells."""
 
     adata: Any
 
@@ -42,11 +43,11 @@ class CellManager(AnnDataManager):
         Raises
         ------
         ValueError
-            If cells have no counts in any modality, with their number and some names; or if the
-            object does not fit the model whose registry is given.
+            If cells have no counts in any modality (the message contains their number and some
+            names), or if the object does not fit the model of ``source_registry``.
         """
-        self._sources: list[CountSource] = []
-        self._libraries: tuple[list[CountSource], np.ndarray] | None = None
+        self._readers: list[ModalityReader] = []
+        self._libraries: tuple[list[ModalityReader], np.ndarray] | None = None
         self._fingerprints: tuple[pd.Index, np.ndarray] | None = None
         if source_registry is not None:
             self._check_query(adata, source_registry, **transfer_kwargs)
@@ -54,14 +55,14 @@ class CellManager(AnnDataManager):
         empty = np.flatnonzero(self.libraries.sum(1) == 0)
         if len(empty):
             names = adata.obs_names[empty]
-            # A manager with an object counts as registered.
+            # scvi-tools regards a manager as registered if `adata` is set.
             self.adata = None
             raise ValueError(
                 f"{len(empty)} cells have no counts in any modality: {listed(names)}. "
                 "Remove them, for example with `scanpy.pp.filter_cells(adata, min_counts=1)`."
             )
         if source_registry is None:
-            log_reads(next(self.batches())["counts"])
+            warn_of_read_counts(next(self.batches())["counts"])
 
     def _check_query(
         self, adata: AnnData | MuData, source: dict, extend_categories: bool = False, **kwargs: Any
@@ -71,7 +72,7 @@ class CellManager(AnnDataManager):
         summary = summarize_registry(source)
         batch_key = (source.get("setup_args") or {}).get("batch_key")
         check_query(adata, summary, batch_key, extend_categories)
-        # scvi-tools registers an object again whenever another model has used it in between.
+        # scvi-tools registers an object again after another model has used it; log only once.
         if not getattr(self, "_logged", False):
             log_features(adata, summary.features)
         self._logged = True
@@ -83,55 +84,57 @@ class CellManager(AnnDataManager):
 
     @property
     def observed(self) -> dict[str, np.ndarray]:
-        """Positions of the features that the object has, of each modality with any."""
+        """Positions of the model's features in the object, for each modality with any of them."""
         return observed_features(self.adata, self.summary.features)
 
     @property
-    def sources(self) -> list[CountSource]:
-        """Counts of every registered matrix."""
+    def readers(self) -> list[ModalityReader]:
+        """Readers of all registered matrices, created anew if a matrix has been replaced."""
         current = self._matrices()
-        known = self._sources
+        known = self._readers
         pairs = zip(known, current, strict=True)
-        if not known or not all(same_matrix(s.x, x) for s, (x, _) in pairs):
-            self._sources = [self._make_source(x, modality) for x, modality in current]
-        return self._sources
+        if not known or not all(same_matrix(r.x, x) for r, (x, _) in pairs):
+            self._readers = [self._make_reader(x, modality) for x, modality in current]
+        return self._readers
 
     @property
     def libraries(self) -> np.ndarray:
-        """Total counts of all cells by modality, shape ``(n_cells, modalities)``.
+        """Library sizes of all cells in each modality, shape ``(n_cells, modalities)``.
 
-        0 where a modality was not measured. Taken once for the matrices that are registered.
+        They are 0 where a modality was not measured, and are computed once for the registered
+        matrices.
         """
-        sources = self.sources  # another list where a matrix has been replaced
-        if self._libraries is None or self._libraries[0] is not sources:
+        readers = self.readers  # a new list if a matrix has been replaced
+        if self._libraries is None or self._libraries[0] is not readers:
             parts = [
                 torch.stack([counts.library for counts in batch["counts"].values()], dim=1)
                 for batch in self.batches()
             ]
-            self._libraries = sources, torch.cat(parts).numpy()
+            self._libraries = readers, torch.cat(parts).numpy()
         return self._libraries[1]
 
     def _matrices(self) -> list[tuple[object, str | None]]:
+        """Each registered matrix and its modality, which is None for an AnnData."""
         found: list[tuple[object, str | None]] = []
-        for key, place in self.data_registry.items():
-            if key.startswith(COUNTS_PREFIX) and place.mod_key not in self.adata.mod:
-                found.append((None, place.mod_key))
+        for key, field in self.data_registry.items():
+            if key.startswith(COUNTS_PREFIX) and field.mod_key not in self.adata.mod:
+                found.append((None, field.mod_key))
             elif key.startswith(COUNTS_PREFIX):
-                found.append((self.get_from_registry(key), place.mod_key))
+                found.append((self.get_from_registry(key), field.mod_key))
             elif key == REGISTRY_KEYS.X_KEY:
                 found.append((self.get_from_registry(key), None))
         return found
 
-    def _make_source(self, x: object, modality: str | None) -> CountSource:
+    def _make_reader(self, x: object, modality: str | None) -> ModalityReader:
         features = self.summary.features
         if modality is None:
-            return CountSource(x, None, self.adata.var_names, features)
+            return ModalityReader(x, None, self.adata.var_names, features)
         if x is None:
-            return CountSource.absent(self.adata.n_obs, {modality: features[modality]})
+            return ModalityReader.unmeasured(self.adata.n_obs, {modality: features[modality]})
         part = self.adata.mod[modality]
         rows = part.obs_names.get_indexer(self.adata.obs_names)
         paired = np.array_equal(rows, np.arange(part.n_obs))
-        return CountSource(
+        return ModalityReader(
             x, None if paired else rows, part.var_names, {modality: features[modality]}
         )
 
@@ -141,33 +144,55 @@ class CellManager(AnnDataManager):
         data_and_attributes: Sequence[str] | None = None,
         load_sparse_tensor: bool = False,
     ) -> CellDataset:
-        """Serve some of the cells.
+        """Create a dataset of some of the cells.
 
         Parameters
         ----------
         indices
-            Positions or mask of the cells, all by default.
+            Positions or boolean mask of the cells, all by default.
         data_and_attributes
-            ``["cells"]`` to serve positions alone; otherwise everything is served.
+            ``["cells"]`` for minibatches of positions only; any other value for complete ones.
         load_sparse_tensor
-            Accepted because scvi-tools' loaders pass it; counts are always sparse.
+            Ignored, because counts are always sparse; scvi-tools' data loaders pass it.
         """
         positions_only = data_and_attributes == ["cells"]
         if indices is not None:
             indices = np.asarray(indices)
             indices = np.flatnonzero(indices) if indices.dtype == bool else indices
-        return CellDataset(self, indices, positions_only)
+        batch = self._registered_columns(REGISTRY_KEYS.BATCH_KEY, np.int64)
+        others = self._registered_columns(REGISTRY_KEYS.CAT_COVS_KEY, np.int64)
+        return CellDataset(
+            self.readers,
+            self._label_codes(),
+            np.concatenate([batch, others], axis=1),
+            self._registered_columns(REGISTRY_KEYS.CONT_COVS_KEY, np.float32),
+            indices,
+            positions_only,
+        )
+
+    def _registered_columns(self, key: str, dtype: type) -> np.ndarray:
+        """Values registered under a key, shape ``(n_obs, columns)``; no columns if there is none."""
+        n_obs = self.adata.n_obs
+        if key not in self.data_registry:
+            return np.zeros((n_obs, 0), dtype=dtype)
+        return np.asarray(self.get_from_registry(key)).astype(dtype).reshape(n_obs, -1)
+
+    def _label_codes(self) -> np.ndarray:
+        """Label codes, shape ``(n_obs,)``; all -1 if no labels are registered."""
+        if REGISTRY_KEYS.LABELS_KEY not in self.data_registry:
+            return np.full(self.adata.n_obs, -1)
+        return self._registered_columns(REGISTRY_KEYS.LABELS_KEY, np.int64).ravel()
 
     def matrix(self, modality: str) -> sparse.csr_matrix:
-        """All counts of one modality, shape ``(n_cells, f)``, copied only where they must be.
+        """All counts of one modality, shape ``(n_cells, f)``, copied only if necessary.
 
         Parameters
         ----------
         modality
-            Its name.
+            Name of the modality.
         """
-        source = next(s for s in self.sources if modality in s.features)
-        whole = source.whole()
+        reader = next(r for r in self.readers if modality in r.features)
+        whole = reader.whole()
         if whole is not None:
             return whole
         parts = []
@@ -179,11 +204,11 @@ class CellManager(AnnDataManager):
 
     @property
     def fingerprints(self) -> np.ndarray:
-        """What :func:`multiDGD.data.fingerprints` says of the registered cells.
+        """The :func:`multiDGD.data.fingerprints` of the registered cells.
 
-        Taken once: cells stay themselves when their counts are transformed afterwards. Where cells
-        were taken out or put in another order since, this is another array, which tells callers
-        that what they kept of the cells is out of date.
+        They are computed once, so a later transformation of the counts does not change them. After
+        cells were removed or reordered, the property returns a new array. Callers compare the
+        arrays by identity to detect that their own values per cell are out of date.
         """
         names = self.adata.obs_names
         if self._fingerprints is not None and not self._fingerprints[0].equals(names):
@@ -197,14 +222,14 @@ class CellManager(AnnDataManager):
     def batches(
         self, indices: Sequence[int] | np.ndarray | None = None, batch_size: int = 4096
     ) -> Iterator[dict[str, Any]]:
-        """Walk through cells in order, without workers or shuffling.
+        """Iterate over minibatches in order, without workers or shuffling.
 
         Parameters
         ----------
         indices
-            Positions or mask of the cells, all by default.
+            Positions or boolean mask of the cells, all by default.
         batch_size
-            Cells in a minibatch.
+            Cells per minibatch.
         """
         dataset = self.create_torch_dataset(indices)
         for start in range(0, len(dataset), batch_size):

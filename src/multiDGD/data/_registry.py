@@ -1,4 +1,4 @@
-"""What a registry says of the data, with or without the data at hand."""
+"""Summary of a registry, which requires no data."""
 
 from __future__ import annotations
 
@@ -7,29 +7,28 @@ from dataclasses import dataclass
 import numpy as np
 from scvi import REGISTRY_KEYS
 
-from ._categories import N_ADDED_KEY
-
 COUNTS_PREFIX = "counts_"
 MODALITY_KEY = "modality"
+N_ADDED_KEY = "n_added"
 SINGLE_MODALITY = "counts"
 
 
 @dataclass(frozen=True)
 class DataSummary:
-    """Names of everything that a model is built from.
+    """Names of the features, labels and covariates of a model.
 
     Attributes
     ----------
     features
         Feature names of each modality, by the modality's name.
     labels
-        Known labels, none if there are no labels.
+        Known labels; empty without labels.
     covariates
-        Categories of each categorical covariate, by its name; the batch comes first.
+        Categories of each categorical covariate, by its name. The batch comes first.
     continuous
         Names of the continuous covariates.
     n_added
-        How many of the last categories of each covariate were added by queries.
+        Number of the last categories of each covariate that queries have added.
     """
 
     features: dict[str, np.ndarray]
@@ -63,17 +62,17 @@ def _features(registry: dict) -> dict[str, np.ndarray]:
     return {
         str(name): names[modality["codes"] == code]
         for code, name in enumerate(modality["categorical_mapping"])
-        if (modality["codes"] == code).any()  # a subset may have left a category empty
+        if (modality["codes"] == code).any()  # subsetting can leave a category empty
     }
 
 
 def summarize_registry(registry: dict) -> DataSummary:
-    """Read modalities, labels and covariates from a model's registry.
+    """Summarise the features, labels and covariates in a registry.
 
     Parameters
     ----------
     registry
-        As :attr:`scvi.model.base.BaseModelClass.registry`.
+        Registry of a model (``registry_``) or of a :class:`multiDGD.data.CellManager`.
     """
     covariates = {}
     n_added = {}

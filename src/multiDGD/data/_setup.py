@@ -12,14 +12,21 @@ from scvi import REGISTRY_KEYS
 from scvi.data import fields as scvi_fields
 from scvi.data.fields import AnnDataField
 
-from ._categories import BatchField, CovariatesField, MuDataBatchField, MuDataCovariatesField
 from ._checks import check_column, check_discrete, check_names, check_numeric
-from ._fields import CountsField, LabelsField, ModalityField, MuDataCountsField, MuDataLabelsField
+from ._count_fields import CountsField, ModalityField, MuDataCountsField
+from ._obs_fields import (
+    BatchField,
+    CovariatesField,
+    LabelsField,
+    MuDataBatchField,
+    MuDataCovariatesField,
+    MuDataLabelsField,
+)
 from ._registry import COUNTS_PREFIX, MODALITY_KEY, summarize_registry
 
 
 class ObsFields(NamedTuple):
-    """The field classes for columns of ``obs``."""
+    """Field classes of the columns of ``obs``."""
 
     labels: type
     categorical: type
@@ -52,7 +59,7 @@ def _obs_fields(
     categorical_covariate_keys: Sequence[str] | None,
     continuous_covariate_keys: Sequence[str] | None,
 ) -> list[AnnDataField]:
-    """Check the columns and make their fields; a query needs no labels."""
+    """Check the columns and create their fields. A query needs no labels."""
     covariates = {
         "categorical_covariate_keys": categorical_covariate_keys,
         "continuous_covariate_keys": continuous_covariate_keys,
@@ -61,7 +68,7 @@ def _obs_fields(
         if isinstance(keys, str):
             raise ValueError(f"`{argument}` must be a list of columns, found the string {keys!r}.")
         if len(set(keys or ())) < len(keys or ()):
-            raise ValueError(f"`{argument}` has an entry more than once: {list(keys or ())}.")
+            raise ValueError(f"`{argument}` contains duplicate entries: {list(keys or ())}.")
         for key in keys or ():
             check_column(obs, key, argument, "`obs`")
     categorical, continuous = (list(keys or ()) for keys in covariates.values())
@@ -72,7 +79,7 @@ def _obs_fields(
     fields: list[AnnDataField] = []
     if labels_key is not None:
         if labels_key in obs.columns:
-            # Entries may be missing: those cells are unlabelled.
+            # Cells with missing entries are unlabelled.
             check_discrete(obs, labels_key, "labels_key")
         elif not is_query:
             check_column(obs, labels_key, "labels_key", "`obs`")
@@ -82,8 +89,8 @@ def _obs_fields(
         check_discrete(obs, batch_key, "batch_key")
         if batch_key in categorical:
             raise ValueError(
-                f"`categorical_covariate_keys` names {batch_key!r}, which is the `batch_key` too. "
-                "Give it once."
+                f"`categorical_covariate_keys` contains {batch_key!r}, which is also the "
+                "`batch_key`. Name it only once."
             )
         fields.append(kind.categorical(REGISTRY_KEYS.BATCH_KEY, batch_key))
     fields.append(kind.categoricals(REGISTRY_KEYS.CAT_COVS_KEY, categorical))
@@ -94,17 +101,19 @@ def _obs_fields(
 def anndata_fields(
     adata: AnnData, *, layer: str | None, modality_key: str | None, is_query: bool, **columns: Any
 ) -> list[AnnDataField]:
-    """Fields of one AnnData; arguments as :meth:`multiDGD.MultiDGD.setup_anndata`.
+    """Create the fields of an AnnData.
+
+    The other arguments are those of :meth:`multiDGD.MultiDGD.setup_anndata`.
 
     Parameters
     ----------
     is_query
-        Whether a trained model's registry is being transferred to this object.
+        Whether the registry of a trained model is transferred to the object.
 
     Raises
     ------
     ValueError
-        If a key is not there or its column cannot be used.
+        If a column is missing or has unsuitable values.
     """
     if not isinstance(adata, AnnData):
         raise ValueError(
@@ -127,18 +136,20 @@ def mudata_fields(
     source_registry: dict | None,
     **columns: Any,
 ) -> list[AnnDataField]:
-    """Fields of a MuData; arguments as :meth:`multiDGD.MultiDGD.setup_mudata`.
+    """Create the fields of a MuData.
+
+    The other arguments are those of :meth:`multiDGD.MultiDGD.setup_mudata`.
 
     Parameters
     ----------
     source_registry
-        That of a trained model which is being transferred to this object. It says what the
-        modalities are, which then need not all be there.
+        Registry of a trained model that is transferred to the object. It then defines the
+        modalities, some of which may be missing from the object.
 
     Raises
     ------
     ValueError
-        If a modality or key is not there or cannot be used.
+        If a modality or column is missing or has unsuitable values.
     """
     if not isinstance(mdata, MuData):
         raise ValueError(
@@ -152,7 +163,7 @@ def mudata_fields(
     check_names(mdata.obs_names, "Cell names (`obs_names`)")
     fields: list[AnnDataField] = [
         MuDataCountsField(
-            # By number, since scvi-tools' keys cannot hold every name that a modality can have.
+            # A modality's name can contain characters that are invalid in scvi-tools' keys.
             f"{COUNTS_PREFIX}{number}",
             (layers or {}).get(name),
             mod_key=name,
@@ -166,22 +177,24 @@ def mudata_fields(
 def check_modalities(
     mdata: MuData, modalities: Sequence[str] | None, layers: Mapping[str, str | None] | None
 ) -> list[str]:
-    """Names of the modalities to model, in the order asked for.
+    """Return the names of the modalities to model, in the order of the argument.
 
     Raises
     ------
     ValueError
-        If one is not there, occurs twice, or ``layers`` names another one.
+        If a modality is missing or repeated, or ``layers`` names a missing modality.
     """
     if isinstance(modalities, str):
-        raise ValueError(f"`modalities` must be a list, found the string {modalities!r}.")
+        raise ValueError(f"`modalities` must be a list of names, found the string {modalities!r}.")
     chosen = list(mdata.mod) if modalities is None else list(modalities)
     if not chosen:
-        raise ValueError("`modalities` is empty: name at least one.")
+        raise ValueError("`modalities` is empty. Name at least one modality.")
     if len(set(chosen)) < len(chosen):
-        raise ValueError(f"`modalities` has an entry more than once: {chosen}.")
+        raise ValueError(f"`modalities` contains duplicate entries: {chosen}.")
     for argument, names in (("modalities", chosen), ("layers", list(layers or {}))):
         unknown = [name for name in names if name not in mdata.mod]
         if unknown:
-            raise ValueError(f"`{argument}`: no modality {unknown}. There are: {list(mdata.mod)}.")
+            raise ValueError(
+                f"`{argument}`: no modality {unknown}. Available modalities: {list(mdata.mod)}."
+            )
     return chosen

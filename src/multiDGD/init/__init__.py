@@ -1,6 +1,6 @@
-"""Spectral warm start: cell representations and mixture components before the first epoch."""
+"""Spectral initialisation of the representations and the mixture components."""
 
-from ._clusters import choose_n_components, class_start, cluster_start
+from ._mixture import choose_n_components, class_initialisation, cluster_initialisation
 from ._normalize import NORMALIZATIONS, choose_normalization
 from ._spectral import spectral_embedding
 
@@ -8,7 +8,7 @@ __all__ = [
     "NORMALIZATIONS",
     "choose_n_components",
     "choose_normalization",
-    "class_start",
-    "cluster_start",
+    "class_initialisation",
+    "cluster_initialisation",
     "spectral_embedding",
 ]

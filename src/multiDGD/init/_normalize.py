@@ -1,4 +1,4 @@
-"""Count normalisations that keep zeros zero, so that wide sparse modalities stay sparse."""
+"""Count normalisations that map zero to zero, so that sparse matrices stay sparse."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Normalization = Callable[[sp.csr_matrix, Mask], sp.csr_matrix]
 
 # chr1-10-20, chr1:10-20, chr1_10_20, 1:10-20, GL000194.1:55-900, ...
 _COORDINATES = re.compile(r"^[\w.]+[:_-]\d+[-_]\d+$")
-_DENSE = 0.6
-_WIDE = 1000
-_EVEN = 0.15
-_DOMINANT = 0.05
+_CLR_DENSITY = 0.6
+_TFIDF_FEATURES = 1000
+_TFIDF_EVENNESS = 0.15
+_DOMINANT_SHARE = 0.05
 
 
 def row_sums(counts: sp.csr_matrix) -> Vector:
-    """Total count of every cell.
+    """Total count of each cell.
 
     Parameters
     ----------
@@ -38,23 +38,23 @@ def row_sums(counts: sp.csr_matrix) -> Vector:
 
 
 def column_sums(counts: sp.csr_matrix) -> Vector:
-    """Total count of every feature, shape ``(n_features,)``."""
+    """Total count of each feature, shape ``(n_features,)``."""
     return np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel()
 
 
 def log_normalize(counts: sp.csr_matrix, fit: Mask) -> sp.csr_matrix:
-    r"""``log(1 + s x_ij / n_i)``, ``n_i`` the size of cell i and ``s`` the median size.
+    r"""Compute ``log(1 + s x_ij / n_i)``, where ``s`` is the median of the sizes ``n_i``.
 
-    Features that hold more than 5 % of all counts of the fitted cells (MALAT1, haemoglobin) are
-    left out of ``n_i``: they would otherwise press down every other feature of the cells that
-    have much of them.
+    The size ``n_i`` of cell i is its total count, without features that have more than 5 % of all counts
+    of the fitted cells (MALAT1, haemoglobin). Cells with many of these would otherwise have low
+    values of all other features.
 
     Parameters
     ----------
     counts
         Raw counts, shape ``(n_cells, n_features)``.
     fit
-        Cells that ``s`` and the dominant features are learned from, shape ``(n_cells,)``.
+        Cells that determine ``s`` and the dominant features, boolean, shape ``(n_cells,)``.
 
     Returns
     -------
@@ -62,34 +62,36 @@ def log_normalize(counts: sp.csr_matrix, fit: Mask) -> sp.csr_matrix:
         float32, with the zeros of ``counts``.
     """
     share = column_sums(counts[fit])
-    modest = share <= _DOMINANT * share.sum()
+    modest = share <= _DOMINANT_SHARE * share.sum()
     totals = row_sums(counts)
     sizes = np.asarray(counts @ modest.astype(np.float64)).ravel()
-    sizes = np.where(sizes > 0, sizes, totals)  # nothing but dominant features: all that is known
+    sizes = np.where(sizes > 0, sizes, totals)  # cells with counts of dominant features only
     out = _divide_rows(counts, sizes / _median_positive(sizes[fit]))
     np.log1p(out.data, out=out.data)
     return out
 
 
 def tfidf(counts: sp.csr_matrix, fit: Mask) -> sp.csr_matrix:
-    r"""``log(1 + 1e4 x_ij / n_i log(1 + n / d_j))``, ``d_j`` of ``n`` cells having feature j.
+    r"""Compute ``log(1 + 1e4 x_ij / n_i log(1 + n / d_j))``.
+
+    Feature j has counts in ``d_j`` of ``n`` cells, and ``n_i`` is the total count of cell i.
 
     Parameters
     ----------
     counts
         Raw counts, shape ``(n_cells, n_features)``.
     fit
-        Cells that ``d`` and ``n`` are learned from, shape ``(n_cells,)``.
+        Cells that determine ``d_j`` and ``n``, boolean, shape ``(n_cells,)``.
 
     Returns
     -------
     scipy.sparse.csr_matrix
         float32, with the zeros of ``counts``.
     """
-    learn = counts[fit]
-    n_cells = max(int((np.diff(learn.indptr) > 0).sum()), 1)
-    n_having = np.bincount(learn.indices, minlength=counts.shape[1])
-    idf = np.log1p(n_cells / np.maximum(n_having, 1)).astype(np.float32)
+    fitted = counts[fit]
+    n_cells = max(int((np.diff(fitted.indptr) > 0).sum()), 1)
+    n_with_feature = np.bincount(fitted.indices, minlength=counts.shape[1])
+    idf = np.log1p(n_cells / np.maximum(n_with_feature, 1)).astype(np.float32)
     out = _divide_rows(counts, row_sums(counts) / 1e4)
     out.data *= idf[out.indices]
     np.log1p(out.data, out=out.data)
@@ -97,16 +99,16 @@ def tfidf(counts: sp.csr_matrix, fit: Mask) -> sp.csr_matrix:
 
 
 def clr(counts: sp.csr_matrix, fit: Mask) -> sp.csr_matrix:
-    r"""``log(1 + x_ij / g_i)`` with ``log g_i = mean_j log(1 + x_ij)``, a centred log-ratio.
+    r"""Compute the centred log-ratio ``log(1 + x_ij / g_i)``, ``log g_i = mean_j log(1 + x_ij)``.
 
-    The pseudo-count inside keeps zeros zero, which the plain ratio would not.
+    The pseudo-count maps zero to zero, unlike the plain log-ratio.
 
     Parameters
     ----------
     counts
         Raw counts, shape ``(n_cells, n_features)``.
     fit
-        Not needed: every cell is its own reference.
+        Ignored, because each cell is its own reference.
 
     Returns
     -------
@@ -121,26 +123,27 @@ def clr(counts: sp.csr_matrix, fit: Mask) -> sp.csr_matrix:
 
 
 NORMALIZATIONS: dict[str, Normalization] = {"log": log_normalize, "tfidf": tfidf, "clr": clr}
-"""Name to function ``(counts, fit) -> matrix``; a new entry is a new normalisation."""
+"""Normalisations by name, functions ``(counts, fit) -> matrix``. New entries can be added."""
 
 
 def choose_normalization(counts: sp.csr_matrix, names: Sequence[str] | None = None) -> str:
-    """Normalisation that suits what a modality looks like, whatever it is called.
+    """Choose the normalisation of a modality from its counts and feature names.
 
-    In this order:
+    The first rule that applies determines the result:
 
-    1. feature names that are genome coordinates (``chr1-10-20``, ``1:10-20``): ``"tfidf"``;
-    2. more than 60 % of the entries of the measured cells non-zero, as antibody tags have:
-       ``"clr"``;
-    3. no names given, more than 1,000 features, and counts spread evenly over them (the inverse
-       Simpson index of the feature totals above 15 % of the number of features; 0.5 to 6 % for
-       RNA, 20 to 50 % for chromatin accessibility): ``"tfidf"``;
-    4. else ``"log"``.
+    1. ``"tfidf"`` if most feature names are genome coordinates (``chr1-10-20``, ``1:10-20``);
+    2. ``"clr"`` if more than 60 % of the entries of the measured cells are non-zero, as for
+       antibody tags;
+    3. ``"tfidf"`` if no names are given, there are more than 1,000 features, and the counts are
+       spread evenly over them: the inverse Simpson index of the feature totals exceeds 15 % of
+       the number of features (it is 0.5 to 6 % for RNA and 20 to 50 % for chromatin
+       accessibility);
+    4. ``"log"`` otherwise.
 
     Parameters
     ----------
     counts
-        Raw counts, shape ``(n_cells, n_features)``; empty rows are cells without the modality.
+        Raw counts, shape ``(n_cells, n_features)``; a row is empty if the cell was not measured.
     names
         Names of the features.
 
@@ -154,23 +157,24 @@ def choose_normalization(counts: sp.csr_matrix, names: Sequence[str] | None = No
         if np.mean([bool(_COORDINATES.match(str(name))) for name in names[::step]]) > 0.5:
             return "tfidf"
     n_measured = int((np.diff(counts.indptr) > 0).sum())
-    if counts.nnz > _DENSE * n_measured * counts.shape[1]:
+    if counts.nnz > _CLR_DENSITY * n_measured * counts.shape[1]:
         return "clr"
-    if names is None and counts.shape[1] > _WIDE:
+    if names is None and counts.shape[1] > _TFIDF_FEATURES:
         share = column_sums(counts)
         share /= max(share.sum(), 1e-12)
-        if 1 / max(float(share @ share), 1e-12) > _EVEN * len(share):
+        if 1 / max(float(share @ share), 1e-12) > _TFIDF_EVENNESS * len(share):
             return "tfidf"
     return "log"
 
 
 def _median_positive(sizes: Vector) -> float:
+    """Median of the positive sizes, 1 if there are none."""
     positive = sizes[sizes > 0]
     return float(np.median(positive)) if positive.size else 1.0
 
 
 def _divide_rows(counts: sp.csr_matrix, divisor: Vector) -> sp.csr_matrix:
-    """``counts[i] / divisor[i]`` as a new float32 matrix; empty rows stay empty."""
+    """Compute ``counts[i] / divisor[i]`` as a new float32 matrix; empty rows stay empty."""
     out = counts.astype(np.float32, copy=True)
     factor = 1 / np.where(divisor > 0, divisor, 1)
     out.data *= np.repeat(factor.astype(np.float32), np.diff(counts.indptr))

@@ -1,4 +1,4 @@
-"""Joint spectral embedding of the cells of any number of modalities."""
+"""Joint spectral embedding of cells with any number of modalities."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from ._block import modality_block, with_signs
-from ._integrate import remove_covariates
-from ._mosaic import join_blocks
+from ._joint_scores import join_scores
+from ._modality_scores import modality_scores, with_signs
 from ._normalize import NORMALIZATIONS, choose_normalization
+from ._remove_covariates import remove_covariates
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 JOINT_DIMS = 50
-"""Dimensions in which covariates are removed, where more than ``n_latent``."""
-_PADDING = 0.01
+"""Minimum number of dimensions in which covariate effects are removed."""
+_PADDING_SD = 0.01
 
 
 def spectral_embedding(
@@ -31,49 +31,51 @@ def spectral_embedding(
     fit_cells: Mask | None = None,
     seed: int = 0,
 ) -> npt.NDArray[np.float32]:
-    r"""Start of the cell representations: joint principal scores of all modalities.
+    r"""Compute initial representations as joint principal scores of all modalities.
 
-    Each modality is normalised and reduced to at most 30 principal scores weighted by their
-    signal (:func:`~multiDGD.init._block.modality_block`); the blocks are joined, lacking ones
-    predicted (:func:`~multiDGD.init._mosaic.join_blocks`); the joint space is rotated to its
-    principal axes, covariate effects are taken out
-    (:func:`~multiDGD.init._integrate.remove_covariates`), and the leading ``n_latent`` axes
-    of the result are returned.
+    1. Normalise each modality and reduce it to at most 30 principal scores, weighted by their
+       signal.
+    2. Concatenate the scores, and predict those of missing modalities by ridge regression.
+    3. Rotate the joint scores to their principal axes and remove covariate effects, as in Harmony
+       (Korsunsky et al., Nature Methods 16:1289, 2019).
+    4. Return the scores on the leading ``n_latent`` principal axes of the result.
 
     Parameters
     ----------
     counts
-        Raw counts of each modality, shape ``(n_cells, n_features_m)``. The row of a cell that
-        lacks the modality is empty.
+        Raw counts of each modality, shape ``(n_cells, n_features_m)``. A row is empty if the cell
+        was not measured in the modality.
     n_latent
         Number of dimensions L.
     feature_names
-        Names of the features of each modality; they help to tell genomic regions from genes.
+        Names of the features of each modality, used to distinguish genomic regions from genes.
     covariates
-        Integer codes, each of shape ``(n_cells,)``, of categorical covariates whose effect should
-        not be part of the start; below zero where unknown. Which modalities a cell has is
-        treated as one more where that differs.
+        Integer codes of categorical covariates whose effects are removed, each of shape
+        ``(n_cells,)``, below zero where unknown. The combination of measured modalities is one
+        more covariate if it differs between cells.
     normalization
-        ``"auto"`` (see :func:`~multiDGD.init.choose_normalization`), a key of
-        :data:`~multiDGD.init.NORMALIZATIONS`, or either for each modality.
+        ``"auto"`` (see :func:`~multiDGD.init.choose_normalization`) or a key of
+        :data:`~multiDGD.init.NORMALIZATIONS`, for all modalities or as a mapping from modalities.
     fit_cells
-        Cells that everything is learned from, shape ``(n_cells,)``, all by default; the others
-        are projected.
+        Cells to which all steps are fitted, boolean, shape ``(n_cells,)``, all by default. The
+        other cells are projected.
     seed
-        Seed; the result is deterministic.
+        Random seed. The result is deterministic for a given seed.
 
     Returns
     -------
     numpy.ndarray
-        float32, shape ``(n_cells, n_latent)``, zero mean over the fitted cells and mean square 1
-        over cells *and* dimensions: the mean squared norm of a cell is ``n_latent``, and
-        the axes' variances fall as the eigenvalues do. Dimensions beyond the rank of the data
-        hold normal noise of standard deviation 0.01 before that scaling.
+        float32, shape ``(n_cells, n_latent)``, with mean zero over the fitted cells. The mean
+        square over fitted cells *and* dimensions is 1, so the mean squared norm of a cell is
+        ``n_latent``, and variances decrease across dimensions as the eigenvalues do. Dimensions
+        beyond the rank of the data contain normal noise, of standard deviation 0.01 before that
+        scaling.
 
     Raises
     ------
     ValueError
-        If the modalities differ in their number of cells, or a normalisation is not known.
+        If ``counts`` is empty, the modalities differ in their number of cells, no cell is fitted,
+        or a normalisation is unknown.
 
     Examples
     --------
@@ -83,33 +85,40 @@ def spectral_embedding(
     (50, 5)
     """
     if not counts:
-        raise ValueError("`counts` must hold at least one modality.")
+        raise ValueError("`counts` must contain at least one modality, found none.")
     n_cells = next(iter(counts.values())).shape[0]
     fit = np.ones(n_cells, bool) if fit_cells is None else np.asarray(fit_cells, bool)
     if not fit.any():
-        raise ValueError("`fit_cells` must hold at least one cell.")
+        raise ValueError("`fit_cells` must be True for at least one cell, found none.")
     if fit.shape != (n_cells,) or any(x.shape[0] != n_cells for x in counts.values()):
-        raise ValueError("`counts` and `fit_cells` must all have the same number of cells.")
-    blocks, present = [], []
-    for name in sorted(counts):  # by name, so that the order of the modalities is of no account
+        found = {name: x.shape[0] for name, x in counts.items()}
+        raise ValueError(
+            "`counts` and `fit_cells` must all have the same number of cells, found "
+            f"{found} cells and a mask of shape {fit.shape}."
+        )
+    scores, present = [], []
+    for name in sorted(counts):  # the result must not depend on the order of the modalities
         matrix = _clean(counts[name])
         names = None if feature_names is None else feature_names.get(name)
-        made = modality_block(matrix, _kind(normalization, name, matrix, names), fit, seed=seed)
-        if made is not None:
-            blocks.append(made[0])
-            present.append(made[1])
-    if not blocks:
-        return _finish(np.zeros((n_cells, 0)), fit, n_latent, seed)
+        kind = _normalization_of(normalization, name, matrix, names)
+        result = modality_scores(matrix, kind, fit, seed=seed)
+        if result is not None:
+            scores.append(result[0])
+            present.append(result[1])
+    if not scores:
+        return _standardise(np.zeros((n_cells, 0)), fit, n_latent, seed)
     has = np.stack(present, axis=1)
     complete = fit & has.all(axis=1)
     space = complete if complete.sum() > n_latent else fit & has.any(axis=1)
-    joint = _rotate(join_blocks(blocks, has, fit), space, max(JOINT_DIMS, n_latent))
-    corrected = remove_covariates(joint, [*covariates, *_pattern(has, covariates)], fit, seed=seed)
-    return _finish(_rotate(corrected, fit, n_latent), fit, n_latent, seed)
+    joint = _rotate(join_scores(scores, has, fit), space, max(JOINT_DIMS, n_latent))
+    corrected = remove_covariates(
+        joint, [*covariates, *_measured_modalities(has, covariates)], fit, seed=seed
+    )
+    return _standardise(_rotate(corrected, fit, n_latent), fit, n_latent, seed)
 
 
 def _clean(counts: sp.csr_matrix) -> sp.csr_matrix:
-    """CSR with no stored zeros and no repeated entries, the caller's matrix untouched."""
+    """Convert to CSR without stored zeros and duplicate entries. The argument stays unchanged."""
     matrix = sp.csr_matrix(counts)
     if not matrix.has_canonical_format or (matrix.data == 0).any():
         matrix = matrix.copy()
@@ -118,25 +127,28 @@ def _clean(counts: sp.csr_matrix) -> sp.csr_matrix:
     return matrix
 
 
-def _kind(
+def _normalization_of(
     normalization: str | Mapping[str, str],
     name: str,
     matrix: sp.csr_matrix,
     names: Sequence[str] | None,
 ) -> str:
+    """Normalisation of one modality."""
     kind = normalization if isinstance(normalization, str) else normalization.get(name, "auto")
     if kind == "auto":
         return choose_normalization(matrix, names)
     if kind not in NORMALIZATIONS:
         known = ", ".join(sorted(NORMALIZATIONS))
-        raise ValueError(f"`normalization` {kind!r} is not one of auto, {known}.")
+        raise ValueError(
+            f"`normalization` of {name!r} must be one of auto, {known}, found {kind!r}."
+        )
     return kind
 
 
-def _pattern(
+def _measured_modalities(
     has: Mask, covariates: Sequence[npt.NDArray[np.integer]]
 ) -> list[npt.NDArray[np.integer]]:
-    """Which modalities a cell has, as a covariate; none where a covariate says it already."""
+    """Codes of the measured modalities as a covariate; none if another covariate implies them."""
     pattern = np.unique(has, axis=0, return_inverse=True)[1].ravel()
     for codes in covariates:
         both = np.stack([np.asarray(codes), pattern], axis=1)
@@ -153,14 +165,14 @@ def _rotate(joint: Array, space: Mask, n_dims: int) -> Array:
     return (joint - centre) @ with_signs(axes)
 
 
-def _finish(scores: Array, fit: Mask, n_latent: int, seed: int) -> npt.NDArray[np.float32]:
-    """Centred and scaled as documented, padded to ``n_latent`` dimensions."""
+def _standardise(scores: Array, fit: Mask, n_latent: int, seed: int) -> npt.NDArray[np.float32]:
+    """Centre, scale and pad scores to ``n_latent`` dimensions."""
     scale = float(np.sqrt((scores[fit] ** 2).mean())) if scores[fit].size else 0.0
     scores = scores / scale if scale > 0 else scores
     missing = n_latent - scores.shape[1]
     if missing > 0:
         noise = np.random.default_rng(seed).standard_normal((len(scores), missing))
-        scores = np.hstack([scores, _PADDING * noise])
+        scores = np.hstack([scores, _PADDING_SD * noise])
     scores = scores - scores[fit].mean(axis=0)
     scale = float(np.sqrt((scores[fit] ** 2).mean()))
     return (scores / scale if scale > 1e-12 else scores).astype(np.float32)

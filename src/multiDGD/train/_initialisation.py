@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from multiDGD.init import class_start, cluster_start
+from multiDGD.init import class_initialisation, cluster_initialisation
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.module import MultiDGDModule, category_means
 
@@ -61,11 +61,11 @@ def initialise_from_embedding(
     start = z_nl[train_cells]
     mixture = module.mixture
     if isinstance(mixture, GaussianMixtureSupervised):
-        parameters = class_start(
+        parameters = class_initialisation(
             start, labels[train_cells], mixture.Nclass, mixture.Ncompperclass, seed=seed
         )
     else:
-        parameters = cluster_start(start, mixture.n_mix_comp, seed=seed)
+        parameters = cluster_initialisation(start, mixture.n_mix_comp, seed=seed)
     mixture.initialize(*(torch.from_numpy(np.asarray(p)).float() for p in parameters))
 
     for covariate in module.mixtures_of_covariates:

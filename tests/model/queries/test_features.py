@@ -99,7 +99,7 @@ class TestFeatures:
                 other.obs[column] = query.obs[column].to_numpy()
         z = reference.get_latent_representation(part)
         assert np.abs(z - reference.get_latent_representation(padded)).max() > 1e-2
-        assert ("WARNING", "4 of the model's 12 features of modality 'rna' are there") in [
+        assert ("WARNING", "4 of the model's 12 features of modality 'rna' were found") in [
             (level, text.split(";")[0]) for level, text in said
         ]
         error = reference.get_reconstruction_error(part)

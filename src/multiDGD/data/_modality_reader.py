@@ -1,4 +1,4 @@
-"""Counts of one matrix, dealt out to the modalities that it holds."""
+"""Minibatches of one matrix, split by modality."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from scipy import sparse
 
 from multiDGD.nn import Counts
 
-from ._reader import CountReader
+from ._matrix_reader import MatrixReader
 
 
-class CountSource:
-    """Minibatches of one matrix as the non-zeros of each of its modalities.
+class ModalityReader:
+    """Reader of minibatches from one matrix, as the non-zeros of each of its modalities.
 
     Parameters
     ----------
     x
-        Counts as found in AnnData, shape ``(rows, columns)``.
+        Count matrix of an AnnData, shape ``(rows, columns)``.
     row_of_cell
-        Row of each cell, -1 where the cell has none (a mosaic); cell i is row i if `None`.
+        Row of each cell, -1 for a cell without a row (mosaic data). If None, cell i is row i.
     columns
         Name of each column.
     features
-        The model's feature names of each modality that this matrix holds. Columns with another
-        name are passed over.
+        The model's feature names of each modality in this matrix. Columns with other names are
+        ignored.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class CountSource:
     ) -> None:
         self.x: object = x
         self.features = features
-        self._reader = CountReader(x)
+        self._reader = MatrixReader(x)
         self._row_of_cell = row_of_cell
         self._same_columns = len(features) == 1 and np.array_equal(
             next(iter(features.values())), columns
@@ -54,8 +54,8 @@ class CountSource:
                 self._feature_of[known] = position[known]
 
     @classmethod
-    def absent(cls, n_cells: int, features: Mapping[str, np.ndarray]) -> CountSource:
-        """Make the source of a modality in which none of the cells was measured.
+    def unmeasured(cls, n_cells: int, features: Mapping[str, np.ndarray]) -> ModalityReader:
+        """Create the reader of a modality that was not measured in any cell.
 
         Parameters
         ----------
@@ -65,24 +65,32 @@ class CountSource:
             The model's feature names of the modality.
         """
         (names,) = features.values()
-        nothing = sparse.csr_matrix((0, len(names)), dtype=np.float32)
-        source = cls(nothing, np.full(n_cells, -1), list(names), features)
-        source.x = None
-        return source
+        no_rows = sparse.csr_matrix((0, len(names)), dtype=np.float32)
+        reader = cls(no_rows, np.full(n_cells, -1), list(names), features)
+        reader.x = None
+        return reader
 
     def whole(self) -> sparse.csr_matrix | None:
-        """The matrix itself where it is CSR in memory, of one modality, with a row a cell."""
+        """Return the matrix itself if it needs no copy, otherwise None.
+
+        It needs none if it is a CSR matrix in memory with exactly the rows of all cells and the
+        features of one modality, in order.
+        """
         if self._same_columns and self._row_of_cell is None:
             return self._reader.csr
         return None
 
     def fetch(self, cells: np.ndarray) -> dict[str, Counts]:
-        """Counts of some cells, by modality.
+        """Read the counts of some cells, by modality.
 
         Parameters
         ----------
         cells
             Positions of the cells, shape ``(n,)``.
+
+        Returns
+        -------
+        Counts of each modality, by name.
         """
         if self._row_of_cell is None:
             at = np.arange(len(cells))

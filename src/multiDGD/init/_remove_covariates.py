@@ -1,4 +1,4 @@
-"""Taking the effect of categorical covariates out of an embedding, type by type."""
+"""Removal of categorical covariate effects from an embedding, as in Harmony."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ Codes = npt.NDArray[np.integer]
 Mask = npt.NDArray[np.bool_]
 
 DIVERSITY = 2.0
-"""Exponent of the preference for clusters that hold all categories."""
+"""Exponent of the preference for clusters that contain all categories (Harmony's theta)."""
 SOFTNESS = 0.1
-"""Width of the soft assignment to clusters, in cosine distance."""
+"""Width of the soft assignment to clusters, in cosine distance (Harmony's sigma)."""
 SHRINKAGE = 0.5
-"""Ridge penalty of a shift, as a fraction of the cells expected of that category."""
+"""Ridge penalty of a shift, as a fraction of the expected cells of its category (Harmony's alpha)."""
 _ROUNDS = 10
 _SWEEPS = 4
 _SLICES = 5
-_MAX_LEARN = 6_000
-_MIN_CELLS = 10
+_MAX_FIT_CELLS = 6_000
+_MIN_CATEGORY_CELLS = 10
 
 
 @dataclass
 class _Round:
-    """What one round learned: enough to repeat it on cells that it has not seen."""
+    """Parameters of one round, sufficient to apply it to other cells."""
 
     centres: Array  # (K, L), unit length
     preference: Array  # (K, C)
@@ -38,24 +38,25 @@ class _Round:
 def remove_covariates(
     embedding: Array, covariates: Sequence[Codes], fit: Mask, *, seed: int = 0
 ) -> Array:
-    r"""Embedding without the shifts that categories cause within soft clusters.
+    r"""Remove the shifts between categories within soft clusters, as in Harmony.
 
-    The scheme of Harmony (Korsunsky et al., Nature Methods 16:1289, 2019). Centring the categories
-    would be wrong where their composition differs; so, in turn,
+    Centring each category would remove biological differences if categories differ in
+    composition. Harmony (Korsunsky et al., Nature Methods 16:1289, 2019) therefore alternates
+    three steps:
 
     - assign cells softly to clusters by cosine similarity, with a preference for clusters in which
       the cell's category is rarer than expected,
       :math:`R_{ik} \propto \exp(-2 (1 - \cos(z_i, y_k)) / \sigma)
       \prod_c ((E_{kc} + 1) / (O_{kc} + 1))^{\theta}`;
-    - estimate in each cluster the shift of every category by ridge regression on the uncorrected
-      embedding, with a penalty in proportion to the expected number of cells
-      :math:`\alpha E_{kc}` (a category that a cluster hardly holds is hardly moved);
+    - estimate the shift of each category in each cluster by ridge regression on the uncorrected
+      embedding, with a penalty :math:`\alpha E_{kc}` in proportion to the expected number of cells
+      (so categories with few cells in a cluster have small shifts);
     - subtract the shifts, weighted by the assignment.
 
-    The clusters and shifts are learned from at most 6,000 of the fitted cells and then repeated on
-    all cells, so that time and memory are linear in the cells. Cells are not moved for a code
-    below zero, which means unknown, nor for a category of fewer than ten fitted cells: too few to
-    tell the shift of a batch from the place of a type.
+    Clusters and shifts are fitted to at most 6,000 of the fitted cells and then applied to all
+    cells. Time and memory are thus linear in the number of cells. Codes below zero (unknown) and
+    categories with fewer than ten fitted cells cause no shift, because so few cells cannot
+    separate a batch effect from a cell type.
 
     Parameters
     ----------
@@ -64,9 +65,9 @@ def remove_covariates(
     covariates
         Integer codes, each of shape ``(n_cells,)``.
     fit
-        Cells to learn from, shape ``(n_cells,)``.
+        Cells to which clusters and shifts are fitted, boolean, shape ``(n_cells,)``.
     seed
-        Seed of k-means and of the choice of cells.
+        Seed of k-means and of the subsample of cells.
 
     Returns
     -------
@@ -76,14 +77,14 @@ def remove_covariates(
     designs = [design for design in (_one_hot(c, fit) for c in covariates) if design.shape[1] > 1]
     if not designs or fit.sum() < 4:
         return embedding
-    design, starts = np.hstack(designs), np.cumsum([0] + [d.shape[1] for d in designs])[:-1]
-    # The order of the embedding's own first axis, so that the order of the input is of no account.
-    learn = np.flatnonzero(fit)
-    learn = learn[np.argsort(embedding[learn, 0], kind="stable")]
-    if len(learn) > _MAX_LEARN:
-        picked = np.random.default_rng(seed).choice(len(learn), _MAX_LEARN, replace=False)
-        learn = learn[np.sort(picked)]
-    rounds = _learn(embedding[learn], design[learn], starts, seed)
+    design = np.hstack(designs)
+    # Sorting by the first axis makes the result independent of the order of the cells.
+    fitted = np.flatnonzero(fit)
+    fitted = fitted[np.argsort(embedding[fitted, 0], kind="stable")]
+    if len(fitted) > _MAX_FIT_CELLS:
+        picked = np.random.default_rng(seed).choice(len(fitted), _MAX_FIT_CELLS, replace=False)
+        fitted = fitted[np.sort(picked)]
+    rounds = _fit_rounds(embedding[fitted], design[fitted], seed)
     corrected = embedding.copy()
     for part in np.array_split(np.arange(len(embedding)), max(len(embedding) // 20_000, 1)):
         z = embedding[part]
@@ -95,21 +96,22 @@ def remove_covariates(
     return corrected
 
 
-def _learn(z0: Array, design: Array, starts: npt.NDArray[np.intp], seed: int) -> list[_Round]:
+def _fit_rounds(z0: Array, design: Array, seed: int) -> list[_Round]:
+    """Alternate assignments and shifts until convergence, for at most ten rounds."""
     n_cells = len(z0)
     n_clusters = int(np.clip(round(0.5 * np.sqrt(n_cells)), 2, 100))
     frequency = design.mean(axis=0)
     slices = [np.arange(i, n_cells, _SLICES) for i in range(min(_SLICES, n_cells))]
     unit = _unit(z0)
-    start = KMeans(n_clusters, n_init=1, max_iter=25, random_state=seed).fit(unit)
-    share = _normalise(_assign(unit, _unit(start.cluster_centers_)))
+    k_means = KMeans(n_clusters, n_init=1, max_iter=25, random_state=seed).fit(unit)
+    share = _normalise(_assign(unit, _unit(k_means.cluster_centers_)))
     rounds = []
     for _ in range(_ROUNDS):
         for _ in range(_SWEEPS):
             centres = _unit(share.T @ unit)
             similar = _assign(unit, centres)
             observed, size = share.T @ design, share.sum(axis=0)
-            for part in slices:  # a slice at a time, or all cells would jump to the same cluster
+            for part in slices:  # updating all cells at once would move them to the same cluster
                 observed -= share[part].T @ design[part]
                 size -= share[part].sum(axis=0)
                 preference = _preference(observed, size, frequency)
@@ -127,7 +129,7 @@ def _learn(z0: Array, design: Array, starts: npt.NDArray[np.intp], seed: int) ->
 
 
 def _fit_shifts(z: Array, share: Array, design: Array, frequency: Array) -> Array:
-    """Ridge estimate of each category's shift in each cluster, shape (K, C, L)."""
+    """Ridge estimate of the shift of each category in each cluster, shape ``(K, C, L)``."""
     n_clusters, n_categories = share.shape[1], design.shape[1]
     features = np.hstack([np.ones((len(z), 1)), design])
     shift = np.empty((n_clusters, n_categories, z.shape[1]))
@@ -139,7 +141,7 @@ def _fit_shifts(z: Array, share: Array, design: Array, frequency: Array) -> Arra
 
 
 def _shift(share: Array, design: Array, shift: Array) -> Array:
-    """``sum_k share_ik sum_c design_ic shift_kc``, shape (n_cells, L)."""
+    """Compute ``sum_k share_ik sum_c design_ic shift_kc``, shape ``(n_cells, L)``."""
     moved = np.zeros((len(share), shift.shape[2]))
     for c in range(design.shape[1]):
         cells = np.flatnonzero(design[:, c])
@@ -148,15 +150,17 @@ def _shift(share: Array, design: Array, shift: Array) -> Array:
 
 
 def _preference(observed: Array, size: Array, frequency: Array) -> Array:
+    """Preference for clusters in which a category is rarer than expected, shape ``(K, C)``."""
     return ((np.outer(size, frequency) + 1) / (np.maximum(observed, 0) + 1)) ** DIVERSITY
 
 
 def _prefer(design: Array, preference: Array) -> Array:
-    """Product over a cell's categories of the clusters' preference, shape (n_cells, K)."""
+    """Product of the preferences for the categories of each cell, shape ``(n_cells, K)``."""
     return np.exp(design @ np.log(preference).T)
 
 
 def _assign(unit: Array, centres: Array) -> Array:
+    """Unnormalised soft assignment by cosine distance, shape ``(n_cells, K)``."""
     distance = 2 * (1 - unit @ centres.T)
     return np.exp(-(distance - distance.min(axis=1, keepdims=True)) / SOFTNESS)
 
@@ -170,8 +174,8 @@ def _unit(z: Array) -> Array:
 
 
 def _one_hot(codes: Codes, fit: Mask) -> Array:
-    """Indicator of each category that enough fitted cells have, (n_cells, n_categories)."""
+    """Indicators of the categories with enough fitted cells, shape ``(n_cells, n_categories)``."""
     codes = np.asarray(codes)
     values, sizes = np.unique(codes[fit & (codes >= 0)], return_counts=True)
-    known = values[sizes >= _MIN_CELLS]
+    known = values[sizes >= _MIN_CATEGORY_CELLS]
     return (codes[:, None] == known[None, :]).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Telling whether a cell is one that the model has seen."""
+"""Identification of cells by name and by a fingerprint of their counts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from multiDGD.nn import Counts
 
 
 def _hash_counts(counts: Counts, modality: str) -> np.ndarray:
-    # A sum modulo 2^64 of the bits of every count times a number of its feature: exact, and the
-    # same whatever the order, the minibatch or the dtype in which counts were stored.
+    # The sum modulo 2^64 of the bits of each count times a random number of its feature is exact and
+    # does not depend on the order, the minibatch or the dtype of the stored counts.
     generator = np.random.default_rng(zlib.crc32(modality.encode()))
     weights = generator.integers(1, 2**63, size=counts.n_features, dtype=np.uint64) | np.uint64(1)
     bits = counts.values.cpu().numpy().astype(np.float32).view(np.uint32).astype(np.uint64)
@@ -25,12 +25,12 @@ def _hash_counts(counts: Counts, modality: str) -> np.ndarray:
 
 
 def fingerprints(batches: Iterable[Mapping[str, Any]]) -> np.ndarray:
-    """A 64-bit number for each cell that depends on all of its counts.
+    """Compute a 64-bit number for each cell from all of its counts.
 
     Parameters
     ----------
     batches
-        Minibatches as :class:`multiDGD.data.CellDataset` gives them.
+        Minibatches from :class:`multiDGD.data.CellDataset`.
 
     Returns
     -------
@@ -44,17 +44,17 @@ def fingerprints(batches: Iterable[Mapping[str, Any]]) -> np.ndarray:
 
 
 class CellIndex:
-    """Finds cells by their name *and* their counts.
+    """Index of cells by name *and* counts.
 
-    Names alone would take another data set's cell 0 for this one's, and counts alone would not
-    keep apart two cells that happen to have the same ones.
+    Names alone would match cell 0 of an unrelated data set. Counts alone would not distinguish two
+    cells with identical counts.
 
     Parameters
     ----------
     names
         Cell names, shape ``(n,)``.
     fingerprints
-        Their :func:`fingerprints`, shape ``(n,)``.
+        Their :func:`~multiDGD.data.fingerprints`, shape ``(n,)``.
     """
 
     def __init__(self, names: Iterable[str], fingerprints: np.ndarray) -> None:
@@ -65,7 +65,7 @@ class CellIndex:
         return pd.MultiIndex.from_arrays([np.asarray(names, dtype=str), fingerprints])
 
     def find(self, names: Iterable[str], fingerprints: np.ndarray) -> np.ndarray:
-        """Position of each asked cell, -1 where it is not known.
+        """Look up the position of each cell, -1 where it is not in the index.
 
         Parameters
         ----------
@@ -73,5 +73,9 @@ class CellIndex:
             Cell names, shape ``(m,)``.
         fingerprints
             Their fingerprints, shape ``(m,)``.
+
+        Returns
+        -------
+        Positions, shape ``(m,)``.
         """
         return self._index.get_indexer(self._keys(names, fingerprints))

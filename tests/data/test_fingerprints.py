@@ -22,21 +22,21 @@ def x():
     return np.random.default_rng(0).poisson(2, (50, 7)).astype(np.float32)
 
 
-def test_minibatch_and_dtype_do_not_matter(x):
+def test_invariance_to_minibatch_size_and_dtype(x):
     expected = fingerprints(batches(x, 50))
     np.testing.assert_array_equal(fingerprints(batches(x, 7)), expected)
     np.testing.assert_array_equal(fingerprints(batches(x, 7, torch.float64)), expected)
     np.testing.assert_array_equal(fingerprints(batches(x, 7, torch.int32)), expected)
 
 
-def test_order_goes_with_the_cells(x):
+def test_fingerprints_follow_the_order_of_the_cells(x):
     order = np.random.default_rng(1).permutation(50)
     np.testing.assert_array_equal(
         fingerprints(batches(x[order], 8)), fingerprints(batches(x, 50))[order]
     )
 
 
-def test_any_count_changes_it(x):
+def test_every_count_changes_the_fingerprint(x):
     base = fingerprints(batches(x, 50))
     for column in range(7):
         other = x.copy()
@@ -47,7 +47,7 @@ def test_any_count_changes_it(x):
     np.testing.assert_array_equal(changed, x[:, 0] != x[:, 1])
 
 
-def test_modalities_are_not_mixed_up():
+def test_swapped_modalities_change_the_fingerprint():
     one = {
         "counts": {"a": Counts.from_dense(torch.eye(3)), "b": Counts.from_dense(torch.zeros(3, 3))}
     }
@@ -55,7 +55,7 @@ def test_modalities_are_not_mixed_up():
     assert (fingerprints([one]) != fingerprints([two])).all()
 
 
-def test_name_and_counts_must_both_agree():
+def test_find_requires_name_and_counts():
     prints = np.array([5, 6, 7], dtype=np.uint64)
     index = CellIndex(["a", "b", "c"], prints)
     assert index.find(["c", "a"], prints[[2, 0]]).tolist() == [2, 0]

@@ -1,4 +1,4 @@
-"""Rows of a count matrix, whatever holds it."""
+"""Row access to count matrices, sparse or dense, in memory or on disk."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from anndata.abc import CSCDataset, CSRDataset
 from scipy import sparse
 
 
-class CountReader:
-    """Row access to counts in memory (sparse or dense) or on disk (backed AnnData).
+class MatrixReader:
+    """Row access to a count matrix in memory (sparse or dense) or on disk (backed AnnData).
 
-    Reading some rows costs their non-zeros, not the whole matrix. A column-wise (CSC) matrix
-    has no such access and is turned into CSR once.
+    Reading some rows takes time in proportion to their non-zeros, not to the whole matrix. A
+    column-wise (CSC) matrix has no such access and is converted to CSR once.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ class CountReader:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of rows and columns."""
+        """Numbers of rows and columns."""
         return self._x.shape
 
     @property
     def csr(self) -> sparse.csr_matrix | None:
-        """The matrix itself, if it is sparse and in memory."""
+        """The matrix itself if it is sparse and in memory, otherwise None."""
         return self._x if sparse.issparse(self._x) else None
 
     def rows(self, index: np.ndarray) -> sparse.csr_matrix:
@@ -58,7 +58,7 @@ class CountReader:
         """
         if self._is_loaded:
             return sparse.csr_matrix(self._x[index])
-        # Files are read in ascending order and without repeats.
+        # h5py requires ascending positions without repeats.
         unique, inverse = np.unique(index, return_inverse=True)
         block = self._x[unique]
         if isinstance(self._x, CSRDataset) and not sparse.issparse(block):
@@ -73,14 +73,14 @@ class CountReader:
 
 
 def same_matrix(one: Any, other: Any) -> bool:
-    """Whether two matrices are one and the same, in memory or on disk.
+    """Return whether two matrices are the same object, in memory or on disk.
 
-    `is` does not tell on disk, where AnnData makes another object each time it is asked.
+    ``is`` fails on disk, because AnnData creates a new object for each access.
 
     Parameters
     ----------
     one, other
-        As :class:`CountReader` takes them.
+        Matrices of a type that :class:`MatrixReader` accepts.
     """
     on_disk = (CSRDataset, CSCDataset)
     if isinstance(one, on_disk) and isinstance(other, on_disk):

@@ -1,4 +1,4 @@
-"""Mixture components from the clusters, or the classes, of an embedding."""
+"""Initial mixture components from the clusters or classes of an embedding."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from sklearn.mixture import GaussianMixture
 
 Array = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.integer]
-Start = tuple[Array, Array, Array]
+Parameters = tuple[Array, Array, Array]
 
 PSEUDO_CELLS = 10.0
-"""A component of this many cells trusts its own variance and the pooled one alike."""
+"""Component size at which its own variance and the pooled variance have equal weight."""
 _MINIBATCH_CELLS = 50_000
 _GRID = (1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 38, 50)
-_CHOICE_CELLS = 2_000
+_MAX_CHOICE_CELLS = 2_000
 
 
-def cluster_start(
+def cluster_initialisation(
     embedding: npt.NDArray[np.floating], n_clusters: int, *, seed: int = 0, n_init: int = 3
-) -> Start:
-    r"""Means, variances and weights of the k-means clusters of an embedding.
+) -> Parameters:
+    r"""Compute means, variances and weights from the k-means clusters of an embedding.
 
-    The variance of cluster k with :math:`n_k` cells is shrunk towards that within all clusters,
-    :math:`(\sum_{i \in k} (z_i - \mu_k)^2 + 10 \bar v) / (n_k + 10)`; its weight is
-    :math:`(n_k + 1) / (n + K)`. Where there are fewer distinct cells than clusters, the spare
-    components are placed around the largest cluster, at its own spread.
+    The variance of cluster k with :math:`n_k` cells is shrunk towards the variance within all
+    clusters, :math:`(\sum_{i \in k} (z_i - \mu_k)^2 + 10 \bar v) / (n_k + 10)`. The weight is
+    :math:`(n_k + 1) / (n + K)`. If there are fewer distinct cells than clusters, the means of the
+    empty components are drawn around the largest cluster, with its variance.
 
     Parameters
     ----------
@@ -40,45 +40,48 @@ def cluster_start(
     n_clusters
         Number of components K.
     seed
-        Seed of k-means (in mini-batches beyond 50,000 cells).
+        Seed of k-means, which uses mini-batches for more than 50,000 cells.
     n_init
-        Number of starts of k-means, of which the best is kept.
+        Number of initialisations of k-means, the best of which is kept.
 
     Returns
     -------
     tuple of numpy.ndarray
-        Means ``(K, L)``, variances ``(K, L)``, all positive, and weights ``(K,)``, which sum
-        to 1; float32.
+        Means ``(K, L)``, positive variances ``(K, L)`` and weights ``(K,)`` that sum to 1;
+        float32.
 
     Raises
     ------
     ValueError
-        If ``embedding`` is no matrix or has no cells.
+        If ``embedding`` is not two-dimensional or has no cells.
 
     Examples
     --------
     >>> import numpy as np
     >>> x = np.repeat([[0.0, 0.0], [8.0, 8.0]], 20, axis=0)
-    >>> means, variances, weights = cluster_start(x, 2)
+    >>> means, variances, weights = cluster_initialisation(x, 2)
     >>> np.sort(means[:, 0]).tolist(), weights.tolist()
     ([0.0, 8.0], [0.5, 0.5])
     """
-    return class_start(embedding, np.zeros(len(embedding), int), 1, n_clusters, seed, n_init)
+    return class_initialisation(
+        embedding, np.zeros(len(embedding), int), 1, n_clusters, seed, n_init
+    )
 
 
-def class_start(
+def class_initialisation(
     embedding: npt.NDArray[np.floating],
     labels: Codes,
     n_classes: int,
     n_per_class: int = 1,
     seed: int = 0,
     n_init: int = 3,
-) -> Start:
-    """Means, variances and weights of the k-means clusters of each class of an embedding.
+) -> Parameters:
+    """Compute means, variances and weights from the k-means clusters of each class.
 
-    As :func:`cluster_start`, class c owning the components ``c * n_per_class`` to
-    ``(c + 1) * n_per_class - 1``. The components of a class without labelled cells lie around the
-    centre of all cells, as wide as they are, with the weight of a class of no cells.
+    Parameters are computed as in :func:`cluster_initialisation`. Class c owns the components
+    ``c * n_per_class`` to ``(c + 1) * n_per_class - 1``. For a class without labelled cells, means
+    are drawn around the mean of all cells, with their variance, and weights are those of empty
+    components.
 
     Parameters
     ----------
@@ -93,7 +96,7 @@ def class_start(
     seed
         Seed of k-means.
     n_init
-        Number of starts of k-means.
+        Number of initialisations of k-means.
 
     Returns
     -------
@@ -104,15 +107,20 @@ def class_start(
     Raises
     ------
     ValueError
-        If ``embedding`` is no matrix or has no cells, or ``labels`` has another length or a code
-        that is no class.
+        If ``embedding`` is not two-dimensional or has no cells, or ``labels`` differs in length
+        or contains a code of at least ``n_classes``.
     """
     z = np.asarray(embedding, np.float64)
     labels = np.asarray(labels)
     if z.ndim != 2 or not len(z):
-        raise ValueError("`embedding` must have shape (n_cells, L) and at least one cell.")
+        raise ValueError(
+            f"`embedding` must have shape (n_cells, L) with at least one cell, found {z.shape}."
+        )
     if labels.shape != (len(z),) or labels.max() >= n_classes:
-        raise ValueError("`labels` must hold a code below `n_classes` for every cell.")
+        raise ValueError(
+            f"`labels` must contain a code below `n_classes` ({n_classes}) for each of the "
+            f"{len(z)} cells, found shape {labels.shape} and largest code {labels.max(initial=-1)}."
+        )
     rng = np.random.default_rng(seed)
     owner = np.full(len(z), -1)
     for c in range(n_classes):
@@ -131,28 +139,30 @@ def class_start(
         centre, spread = (means[largest], var[largest]) if has_cells else (z.mean(0), total)
         means[k] = centre + rng.standard_normal(z.shape[1]) * np.sqrt(spread)
         var[k] = spread
-    # One pseudo-cell a component.
+    # One pseudo-cell per component.
     weights = (sizes + 1) / (sizes + 1).sum()
     return means.astype(np.float32), var.astype(np.float32), weights.astype(np.float32)
 
 
 def choose_n_components(embedding: npt.NDArray[np.floating], *, seed: int = 0) -> int:
-    """Number of components that the data support, by the integrated completed likelihood.
+    """Choose the number of mixture components by the integrated completed likelihood (ICL).
 
-    Mixtures with diagonal covariance, as the model's own prior, are fitted to at most 2,000 cells
-    for 1 to 5, 7, 10, 14, 20, 28, 38 and 50 components, as far as there are ten cells for each,
-    then for all numbers around the best of these; the one of lowest ICL is chosen, which is BIC
-    plus twice the entropy of the cells' assignments: halves of one type gain little by it
-    (Biernacki et al., 2000). All start from one tree of Ward's clusters, cut where it has so many
-    (Fraley & Raftery, 2002). Types far from Gaussian may still take several components; types of
-    a few cells take none, and types that lie in each other share one.
+    Mixtures with diagonal covariance, as in the model's prior, are fitted to at most 2,000 cells
+    for 1 to 5, 7, 10, 14, 20, 28, 38 and 50 components, if there are at least ten cells per
+    component. Then all numbers between the neighbours of the best one are fitted, and the number of
+    lowest ICL is returned. The ICL is the BIC plus twice the entropy of the cells' assignments, so
+    splitting a cell type is rarely preferred (Biernacki et al., 2000). All fits are initialised
+    from one tree of Ward clusters (Fraley & Raftery, 2002), cut at the number of components.
+
+    A cell type with a distribution far from Gaussian may still have several components. Types with
+    few cells have none of their own, and overlapping types share one.
 
     Parameters
     ----------
     embedding
         Shape ``(n_cells, L)``.
     seed
-        Seed of the choice of cells.
+        Seed of the subsample of cells.
 
     Returns
     -------
@@ -160,13 +170,15 @@ def choose_n_components(embedding: npt.NDArray[np.floating], *, seed: int = 0) -
         Between 1 and 50.
     """
     z = np.asarray(embedding, np.float64)
-    if len(z) > _CHOICE_CELLS:
-        z = z[np.sort(np.random.default_rng(seed).choice(len(z), _CHOICE_CELLS, replace=False))]
+    if len(z) > _MAX_CHOICE_CELLS:
+        z = z[
+            np.sort(np.random.default_rng(seed).choice(len(z), _MAX_CHOICE_CELLS, replace=False))
+        ]
     grid = [k for k in _GRID if 10 * k <= len(z)]
     if len(grid) < 2 or not z.var() > 0:
         return 1
-    # Of the right number, k-means now and then halves one cluster and joins two others; then some
-    # larger number looks better. A tree that splits them all does not depend on luck.
+    # With the right number, k-means sometimes splits one cluster and merges two others, so that a
+    # larger number has a lower ICL. A Ward tree is deterministic and separates all clusters.
     tree = linkage(z, "ward")
     found = {k: _icl(z, tree, k) for k in grid}
     best = grid.index(min(found, key=found.__getitem__))
@@ -176,10 +188,10 @@ def choose_n_components(embedding: npt.NDArray[np.floating], *, seed: int = 0) -
 
 
 def _icl(z: npt.NDArray[np.float64], tree: npt.NDArray[np.float64], n_components: int) -> float:
-    """Integrated completed likelihood, as BIC, of a mixture started from clusters of a tree."""
+    """Integrated completed likelihood, on the scale of BIC, of a mixture initialised from a tree."""
     floor = 1e-2 * float(z.var())
     owner = fcluster(tree, n_components, "maxclust").astype(np.intp) - 1
-    # Cells that coincide are never told apart, so that there may be fewer.
+    # Identical cells are never split, so there can be fewer clusters than requested.
     k = int(owner.max()) + 1
     means, var, sizes = _summarise(z, owner, k, z.var(axis=0))
     mixture = GaussianMixture(
@@ -192,7 +204,9 @@ def _icl(z: npt.NDArray[np.float64], tree: npt.NDArray[np.float64], n_components
         precisions_init=1 / (var + floor),
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # 50 rounds rank the numbers well
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # 50 iterations suffice to compare numbers
         mixture.fit(z)
     return float(mixture.bic(z) + 2 * entr(mixture.predict_proba(z)).sum())
 
@@ -200,7 +214,7 @@ def _icl(z: npt.NDArray[np.float64], tree: npt.NDArray[np.float64], n_components
 def _k_means(
     z: npt.NDArray[np.float64], n_clusters: int, seed: int, n_init: int
 ) -> npt.NDArray[np.intp]:
-    """Cluster of each cell; some clusters stay empty where cells coincide."""
+    """Cluster of each cell. Clusters can be empty if cells are identical."""
     if n_clusters == 1:
         return np.zeros(len(z), np.intp)
     kind = MiniBatchKMeans if len(z) > _MINIBATCH_CELLS else KMeans
@@ -223,7 +237,7 @@ def _summarise(
     means /= np.maximum(sizes, 1)[:, None]
     squares = np.zeros_like(means)
     np.add.at(squares, owner, (z - means[owner]) ** 2)
-    # With a cell or two a cluster nothing is known of the spread within: keep off zero.
+    # The variance within clusters of one or two cells is close to zero, hence the lower bound.
     within = np.maximum(squares.sum(axis=0) / max(len(z), 1), 1e-2 * total)
     var = (squares + PSEUDO_CELLS * within) / (sizes + PSEUDO_CELLS)[:, None]
     return means, var, sizes

@@ -1,4 +1,4 @@
-"""Joining the blocks of modalities that not every cell has."""
+"""Joint scores of several modalities, with predictions for missing ones."""
 
 from __future__ import annotations
 
@@ -11,38 +11,39 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 RIDGE = 0.05
-"""Ridge penalty of the prediction of a lacking block, per mean variance of a component."""
+"""Ridge penalty of the prediction of missing scores, relative to the mean variance of a component."""
 _MIN_PAIRED = 10
 
 
-def join_blocks(blocks: Sequence[Array], present: Mask, fit: Mask) -> Array:
-    r"""Blocks side by side, lacking ones predicted from those a cell has.
+def join_scores(scores: Sequence[Array], present: Mask, fit: Mask) -> Array:
+    r"""Concatenate the scores of all modalities, and predict missing ones from observed ones.
 
-    The blocks are taken as jointly Gaussian. With :math:`C` their covariance, a cell with the
-    blocks :math:`o` gets, for the blocks :math:`m` it lacks, the conditional mean
-    :math:`C_{mo} (C_{oo} + \lambda I)^{-1} x_o`: ridge regression learned from the cells that
-    have both. Two modalities that no cell shares are linked through the third ones they share
-    cells with, :math:`C_{ab} = C_{ac} C_{cc}^{-1} C_{cb}`; without such a bridge
-    :math:`C_{ab} = 0`, and the lacking block is its mean, zero.
+    The scores are assumed to be jointly Gaussian with covariance :math:`C`. The prediction of
+    missing modalities :math:`m` from observed ones :math:`o` is the conditional mean
+    :math:`C_{mo} (C_{oo} + \lambda I)^{-1} x_o`, which is a ridge regression fitted to the cells
+    with both. For two modalities without common cells, the covariance is derived from third
+    modalities that share cells with both, :math:`C_{ab} = C_{ac} C_{cc}^{-1} C_{cb}`. Without such
+    a modality :math:`C_{ab} = 0`, and the prediction is the mean, zero.
 
     Parameters
     ----------
-    blocks
-        One per modality, each of shape ``(n_cells, k_m)``, zero where lacking.
+    scores
+        One array per modality, each of shape ``(n_cells, k_m)``, zero where missing.
     present
-        Which cell has which block, boolean of shape ``(n_cells, n_modalities)``.
+        Whether each cell was measured in each modality, boolean, shape
+        ``(n_cells, n_modalities)``.
     fit
-        Cells to learn from, shape ``(n_cells,)``.
+        Cells to which means and covariance are fitted, boolean, shape ``(n_cells,)``.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``(n_cells, sum_m k_m)``, each block centred on the cells that have all of them
-        (on all that have it, where fewer than ten do).
+        Shape ``(n_cells, sum_m k_m)``. Each modality is centred on the cells with all modalities,
+        or on all measured cells if there are fewer than ten complete ones.
     """
     complete = fit & present.all(axis=1)
     centred = []
-    for block, has in zip(blocks, present.T, strict=True):
+    for block, has in zip(scores, present.T, strict=True):
         reference = complete if complete.sum() >= _MIN_PAIRED else fit & has
         centred.append(np.where(has[:, None], block - block[reference].mean(axis=0), 0))
     joined = np.hstack(centred)
@@ -50,7 +51,7 @@ def join_blocks(blocks: Sequence[Array], present: Mask, fit: Mask) -> Array:
     if patterns.all():
         return joined
     covariance = _covariance(centred, present, fit)
-    owner = np.repeat(np.arange(len(blocks)), [block.shape[1] for block in blocks])
+    owner = np.repeat(np.arange(len(scores)), [block.shape[1] for block in scores])
     for i, pattern in enumerate(patterns):
         known = pattern[owner]
         if known.all() or not known.any():
@@ -65,7 +66,7 @@ def join_blocks(blocks: Sequence[Array], present: Mask, fit: Mask) -> Array:
 
 
 def _covariance(centred: Sequence[Array], present: Mask, fit: Mask) -> Array:
-    """Covariance of all blocks, each part from the cells that have both of its blocks."""
+    """Covariance of all scores, estimated for each pair of modalities from the cells with both."""
     n = len(centred)
     parts: dict[tuple[int, int], Array] = {}
     for a in range(n):
@@ -88,6 +89,6 @@ def _covariance(centred: Sequence[Array], present: Mask, fit: Mask) -> Array:
 
 
 def _through(left: Array, middle: Array, right: Array) -> Array:
-    """``left middle^-1 right``, with a ridge."""
+    """Compute ``left middle^-1 right`` with a ridge penalty."""
     penalty = max(RIDGE * np.trace(middle) / len(middle), 1e-12)
     return left @ np.linalg.solve(middle + penalty * np.eye(len(middle)), right)

@@ -1,4 +1,4 @@
-"""What an object has of a trained model's features, and whether it can be asked about."""
+"""Matching of an object's features to those of a trained model, by name."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from ._categories import check_categories
-from ._checks import check_column, check_numeric, listed
+from ._checks import listed
 from ._log import logger
-from ._registry import DataSummary
 
-_FEW = 0.8  # below this share of shared features scvi-tools warns too
+_LOW_SHARE = 0.8  # the share of shared features below which scvi-tools warns
 
 
 def columns_of(adata: AnnData | MuData, features: Mapping[str, np.ndarray]) -> dict[str, pd.Index]:
-    """Feature names that an object has where each modality would be, if it is there at all.
+    """Return the object's feature names for each of the model's modalities in it.
+
+    An AnnData object can contain features of every modality.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def columns_of(adata: AnnData | MuData, features: Mapping[str, np.ndarray]) -> d
 def observed_features(
     adata: AnnData | MuData, features: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Positions of the model's features that an object has.
+    """Return the positions of the model's features that an object contains.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def observed_features(
 
     Returns
     -------
-    Ascending positions of each modality of which there are any.
+    Ascending positions of each modality with at least one of its features.
     """
     found = {}
     for modality, columns in columns_of(adata, features).items():
@@ -57,78 +57,54 @@ def observed_features(
 
 
 def check_features(adata: AnnData | MuData, features: Mapping[str, np.ndarray]) -> None:
-    """Raise if an object shares nothing with a model.
+    """Raise if an object and a model have no features in common.
+
+    Parameters
+    ----------
+    adata
+        The object.
+    features
+        The model's feature names of each modality.
 
     Raises
     ------
     ValueError
-        If no feature matches, or (MuData) none of a modality that is there. The message has some
-        names of both sides.
+        If no feature matches, or none of a modality of a MuData does. The message contains some
+        names from the model and the object.
     """
     observed = observed_features(adata, features)
     n_all = sum(map(len, features.values()))
     if isinstance(adata, MuData):
         columns = columns_of(adata, features)
         if not columns:
-            there = {m: part.var_names for m, part in adata.mod.items()}
+            found = {m: part.var_names for m, part in adata.mod.items()}
             raise ValueError(
-                f"0 of the model's {n_all} features matched: the object has no modality of the "
-                f"model. The model: {_sides(features)}. The object: {_sides(there)}. Name the "
-                "modalities as in the reference."
+                f"0 of the model's {n_all} features matched: the object contains no modality "
+                f"of the model. Model: {_described(features)}. Object: {_described(found)}. Name "
+                "the modalities as in the reference."
             )
         for modality, names in columns.items():
             if modality not in observed:
                 known = features[modality]
                 raise ValueError(
                     f"0 of the model's {len(known)} features of modality {modality!r} matched. "
-                    f"The model: {listed(known)}. The object: {listed(names)}. Name features as "
-                    "in the reference, or leave the modality out."
+                    f"Model: {listed(known)}. Object: {listed(names)}. Name the features as in the "
+                    "reference, or remove the modality."
                 )
     elif not observed:
         raise ValueError(
-            f"0 of the model's {n_all} features matched. The model: {_sides(features)}. "
-            f"The object: {listed(adata.var_names)}. Name features as in the reference."
+            f"0 of the model's {n_all} features matched. Model: {_described(features)}. "
+            f"Object: {listed(adata.var_names)}. Name the features as in the reference."
         )
 
 
-def _sides(features: Mapping[str, np.ndarray | pd.Index]) -> str:
+def _described(features: Mapping[str, np.ndarray | pd.Index]) -> str:
+    """Format modalities and some of their feature names for a message."""
     return "; ".join(f"{m!r} with {listed(names)}" for m, names in features.items())
 
 
-def check_query(
-    adata: AnnData | MuData, summary: DataSummary, batch_key: str | None, extend: bool
-) -> None:
-    """Check an object against a trained model, before anything is written into it.
-
-    Parameters
-    ----------
-    adata
-        The object.
-    summary
-        What the model knows.
-    batch_key
-        Name of the batch among the covariates.
-    extend
-        Whether new categories are going to be learned.
-
-    Raises
-    ------
-    ValueError
-        If no features match, a column is missing, or a category is new and not to be learned.
-    """
-    check_features(adata, summary.features)
-    for key, categories in summary.covariates.items():
-        argument = "batch_key" if key == batch_key else "categorical_covariate_keys"
-        check_column(adata.obs, key, argument, "`obs`")
-        if not extend:
-            check_categories(adata.obs, key, argument, categories)
-    for key in summary.continuous:
-        check_column(adata.obs, key, "continuous_covariate_keys", "`obs`")
-        check_numeric(adata.obs, key, "continuous_covariate_keys")
-
-
 def log_features(adata: AnnData | MuData, features: Mapping[str, np.ndarray]) -> None:
-    """Say which features are missing and which are ignored.
+    """Log the missing features of the model and the ignored features of an object.
 
     Parameters
     ----------
@@ -141,14 +117,14 @@ def log_features(adata: AnnData | MuData, features: Mapping[str, np.ndarray]) ->
     columns = columns_of(adata, features)
     for modality, names in features.items():
         if modality not in observed:
-            logger.info("Modality %r is not there: it tells nothing about the cells.", modality)
+            logger.info("Modality %r is missing; it is ignored.", modality)
             continue
         n_found = len(observed[modality])
         if n_found < len(names):
-            log = logger.warning if n_found < _FEW * len(names) else logger.info
+            log = logger.warning if n_found < _LOW_SHARE * len(names) else logger.info
             log(
-                "%d of the model's %d features of modality %r are there; the missing ones tell "
-                "nothing about the cells.",
+                "%d of the model's %d features of modality %r were found; the missing ones are "
+                "ignored.",
                 n_found,
                 len(names),
                 modality,

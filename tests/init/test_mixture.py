@@ -1,9 +1,9 @@
-"""Mixture components from clusters and classes."""
+"""Initial mixture components from clusters and classes."""
 
 import numpy as np
 import pytest
 
-from multiDGD.init import choose_n_components, class_start, cluster_start
+from multiDGD.init import choose_n_components, class_initialisation, cluster_initialisation
 
 
 @pytest.fixture
@@ -14,8 +14,8 @@ def blobs():
     return (centres[types] + rng.standard_normal((400, 6))).astype(np.float32), types, centres
 
 
-def _check(start, k, dims):
-    means, variances, weights = start
+def _check(parameters, k, dims):
+    means, variances, weights = parameters
     assert means.shape == variances.shape == (k, dims)
     assert weights.shape == (k,)
     assert means.dtype == variances.dtype == weights.dtype == np.float32
@@ -25,10 +25,10 @@ def _check(start, k, dims):
     np.testing.assert_allclose(weights.sum(), 1, rtol=1e-5)
 
 
-def test_clusters_are_found(blobs):
+def test_clusters_are_recovered(blobs):
     z, types, centres = blobs
-    means, variances, weights = start = cluster_start(z, 4)
-    _check(start, 4, 6)
+    means, variances, weights = parameters = cluster_initialisation(z, 4)
+    _check(parameters, 4, 6)
     nearest = ((means[:, None] - centres) ** 2).sum(-1).argmin(1)
     assert sorted(nearest) == [0, 1, 2, 3]
     np.testing.assert_allclose(means, centres[nearest], atol=0.6)
@@ -36,10 +36,10 @@ def test_clusters_are_found(blobs):
     np.testing.assert_allclose(weights, (np.bincount(types)[nearest] + 1) / 404, rtol=1e-4)
 
 
-def test_small_clusters_lean_on_the_pooled_variance():
+def test_variances_of_small_clusters_are_shrunk():
     rng = np.random.default_rng(0)
     z = np.vstack([rng.standard_normal((200, 3)), 50 + np.zeros((2, 3))])
-    _, variances, weights = cluster_start(z, 2)
+    _, variances, weights = cluster_initialisation(z, 2)
     small = int(weights.argmin())
     np.testing.assert_allclose(variances[small], variances[1 - small] * 10 / 12, rtol=0.1)
 
@@ -47,17 +47,17 @@ def test_small_clusters_lean_on_the_pooled_variance():
 @pytest.mark.parametrize(("n", "k"), [(3, 10), (1, 1), (1, 5), (40, 40)])
 def test_more_clusters_than_cells(n, k):
     z = np.random.default_rng(0).standard_normal((n, 4))
-    _check(cluster_start(z, k), k, 4)
+    _check(cluster_initialisation(z, k), k, 4)
 
 
-def test_coinciding_cells():
-    _check(cluster_start(np.zeros((50, 4)), 6), 6, 4)
-    _check(cluster_start(np.repeat(np.eye(3), 20, axis=0), 8), 8, 3)
+def test_identical_cells():
+    _check(cluster_initialisation(np.zeros((50, 4)), 6), 6, 4)
+    _check(cluster_initialisation(np.repeat(np.eye(3), 20, axis=0), 8), 8, 3)
 
 
-def test_many_cells_take_minibatches():
+def test_minibatch_k_means():
     z = np.random.default_rng(0).standard_normal((60_000, 3)).astype(np.float32)
-    _check(cluster_start(z, 12), 12, 3)
+    _check(cluster_initialisation(z, 12), 12, 3)
 
 
 @pytest.mark.parametrize("n_per_class", [1, 3])
@@ -65,31 +65,33 @@ def test_classes_own_their_components(blobs, n_per_class):
     z, types, _ = blobs
     labels = types.copy()
     labels[::5] = -1
-    start = class_start(z, labels, 4, n_per_class)
-    _check(start, 4 * n_per_class, 6)
-    nearest = ((z[:, None] - start[0]) ** 2).sum(-1).argmin(1)
+    parameters = class_initialisation(z, labels, 4, n_per_class)
+    _check(parameters, 4 * n_per_class, 6)
+    nearest = ((z[:, None] - parameters[0]) ** 2).sum(-1).argmin(1)
     assert (nearest // n_per_class == types).mean() > 0.99
 
 
-def test_class_without_cells_lies_in_the_middle(blobs):
+def test_components_of_empty_classes_surround_the_mean(blobs):
     z, types, _ = blobs
     labels = np.where(types == 2, -1, types)
-    means, variances, weights = start = class_start(z, labels, 6, 2)
-    _check(start, 12, 6)
+    means, variances, weights = parameters = class_initialisation(z, labels, 6, 2)
+    _check(parameters, 12, 6)
     for k in (4, 5, 8, 9, 10, 11):
         assert (np.abs(means[k] - z.mean(0)) < 4 * z.std(0)).all()
         np.testing.assert_allclose(variances[k], z.var(0), rtol=1e-3)
         assert weights[k] == weights.min()
 
 
-def test_no_labels_at_all(blobs):
+def test_no_labels(blobs):
     z, types, _ = blobs
-    _check(class_start(z, np.full(400, -1), 3, 2), 6, 6)
+    _check(class_initialisation(z, np.full(400, -1), 3, 2), 6, 6)
 
 
 def test_deterministic(blobs):
     z, types, _ = blobs
-    for a, b in zip(cluster_start(z, 9, seed=4), cluster_start(z, 9, seed=4), strict=True):
+    for a, b in zip(
+        cluster_initialisation(z, 9, seed=4), cluster_initialisation(z, 9, seed=4), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
 
 
@@ -110,8 +112,8 @@ def _types(n_types, seed, *, n=600, dims=6):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_long_types_are_not_cut_up(seed):
-    """Types longer in some direction that is no axis, as a diagonal covariance cannot be."""
+def test_elongated_types_are_not_split(seed):
+    """The types are elongated along an oblique direction, unlike any diagonal covariance."""
     z, types = _types(3, seed, n=900)
     rng = np.random.default_rng(seed + 10)
     direction = rng.standard_normal((3, 6))
@@ -121,15 +123,15 @@ def test_long_types_are_not_cut_up(seed):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 4])
-def test_number_depends_on_neither_order_nor_seed(seed):
-    """Nor is the right number missed for a poor start."""
+def test_number_of_components_does_not_depend_on_order_or_seed(seed):
+    """The number is also correct, despite k-means initialisations that merge clusters."""
     z, _ = _types(12, seed)
     orders = [np.random.default_rng(i).permutation(len(z)) for i in range(4)]
     found = {choose_n_components(z[order], seed=i) for i, order in enumerate(orders)}
     assert found in ({11}, {12})
 
 
-def test_cells_that_coincide():
+def test_number_of_components_of_identical_cells():
     z = np.repeat(10 * np.eye(4), 60, axis=0)
     assert choose_n_components(z) == 4
 
@@ -137,6 +139,6 @@ def test_cells_that_coincide():
 def test_errors(blobs):
     z, types, _ = blobs
     with pytest.raises(ValueError, match="n_classes"):
-        class_start(z, types, 2)
+        class_initialisation(z, types, 2)
     with pytest.raises(ValueError, match="embedding"):
-        cluster_start(np.zeros((0, 3)), 2)
+        cluster_initialisation(np.zeros((0, 3)), 2)

@@ -1,0 +1,103 @@
+"""scvi-tools fields of count matrices and of the modality of each feature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anndata import AnnData
+from mudata import MuData
+from scvi.data.fields import CategoricalVarField, LayerField, MuDataWrapper
+
+from ._checks import check_counts, check_names
+
+
+class CountsField(LayerField):
+    """Counts of one matrix, with features identified by name.
+
+    Another object may contain a subset of the features, in any order, and additional ones.
+
+    Parameters
+    ----------
+    registry_key
+        Key in the data registry.
+    layer
+        Key of ``layers``; ``X`` if ``None``.
+    """
+
+    def __init__(self, registry_key: str, layer: str | None) -> None:
+        # `MatrixReader` accepts any format, and `check_counts` tests all values, not a sample.
+        super().__init__(registry_key, layer, is_count_data=False, correct_data_format=False)
+
+    @property
+    def _where(self) -> str:
+        return "`X`" if self.attr_key is None else f"`layers[{self.attr_key!r}]`"
+
+    def validate_field(self, adata: AnnData) -> None:
+        """Check the layer, the names of cells and features, and the counts.
+
+        Raises
+        ------
+        ValueError
+            If the layer is missing, a name is repeated, or the values are not counts.
+        """
+        if self.attr_key is not None and self.attr_key not in adata.layers:
+            raise ValueError(
+                f"`layer`: {self.attr_key!r} is not a layer. Available layers: "
+                f"{[k for k in adata.layers if k]}."
+            )
+        if self.attr_key is None and adata.X is None:
+            raise ValueError(
+                "`X` is missing. Pass the layer of raw counts as `layer` (`layers` for MuData). "
+                f"Available layers: {[k for k in adata.layers if k]}."
+            )
+        check_names(adata.obs_names, "Cell names (`obs_names`)")
+        check_names(adata.var_names, "Feature names (`var_names`)")
+        super().validate_field(adata)
+        check_counts(self.get_field_data(adata), self._where)
+
+    def transfer_field(
+        self, state_registry: dict, adata_target: AnnData, **kwargs: object
+    ) -> dict:
+        """Register another object, and keep the feature names of the model."""
+        # In a mosaic, none of the cells of an object may have been measured in this modality.
+        if adata_target.n_obs:
+            self.validate_field(adata_target)
+        return {**state_registry, self.N_OBS_KEY: adata_target.n_obs}
+
+
+class ModalityField(CategoricalVarField):
+    """The modality of each feature of one AnnData, such as ``feature_types`` in 10x files.
+
+    Parameters
+    ----------
+    registry_key
+        Key in the data registry.
+    attr_key
+        Column of ``var``.
+    """
+
+    CODES_KEY = "codes"
+
+    def register_field(self, adata: AnnData) -> dict:
+        """Store the modality of each feature and the names of the modalities."""
+        state = super().register_field(adata)
+        return {**state, self.CODES_KEY: adata.var[self.attr_key].to_numpy(copy=True)}
+
+    def transfer_field(
+        self, state_registry: dict, adata_target: AnnData, **kwargs: object
+    ) -> dict:
+        """Return the state unchanged, because features are identified by name."""
+        return state_registry
+
+
+_Wrapped: Any = MuDataWrapper(CountsField)
+
+
+class MuDataCountsField(_Wrapped):
+    """Counts of one modality, which may be missing from other objects."""
+
+    def transfer_field(self, state_registry: dict, mdata_target: MuData, **kwargs: object) -> dict:
+        """Register the modality of another object, with 0 cells if it is missing."""
+        if self.mod_key not in mdata_target.mod:
+            return {**state_registry, CountsField.N_OBS_KEY: 0}
+        return super().transfer_field(state_registry, mdata_target, **kwargs)

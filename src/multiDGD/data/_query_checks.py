@@ -1,0 +1,43 @@
+"""Check of a query object against a trained model."""
+
+from __future__ import annotations
+
+from anndata import AnnData
+from mudata import MuData
+
+from ._categories import check_categories
+from ._checks import check_column, check_numeric
+from ._feature_matching import check_features
+from ._registry import DataSummary
+
+
+def check_query(
+    adata: AnnData | MuData, summary: DataSummary, batch_key: str | None, extend: bool
+) -> None:
+    """Raise if a query does not fit a trained model, before the query is modified.
+
+    Parameters
+    ----------
+    adata
+        The query.
+    summary
+        Features and covariates of the model.
+    batch_key
+        Name of the batch among the covariates.
+    extend
+        Whether the query model learns new categories.
+
+    Raises
+    ------
+    ValueError
+        If no feature matches, a column is missing, or a category is new and ``extend`` is False.
+    """
+    check_features(adata, summary.features)
+    for key, categories in summary.covariates.items():
+        argument = "batch_key" if key == batch_key else "categorical_covariate_keys"
+        check_column(adata.obs, key, argument, "`obs`")
+        if not extend:
+            check_categories(adata.obs, key, argument, categories)
+    for key in summary.continuous:
+        check_column(adata.obs, key, "continuous_covariate_keys", "`obs`")
+        check_numeric(adata.obs, key, "continuous_covariate_keys")
