@@ -108,7 +108,7 @@ def finish(ax: Axes, show: bool | None, save: str | Path | None) -> None:
 def not_found(argument: str, wanted: object, known: Iterable[object], where: str) -> ValueError:
     """Error for an unknown name, listing the three nearest known names."""
     near = nearest(wanted, known)
-    hint = f"Nearest names: {near}." if near else "It has no entries."
+    hint = f"Nearest names: {near}." if near else "No names are available."
     return ValueError(f"`{argument}`: {wanted!r} is not in {where}. {hint}")
 
 

@@ -19,7 +19,7 @@ from ._annotate import annotate_points
 # Weight of the within-component variance. It only determines directions along which the means do
 # not differ, for example if there is a single component.
 _TIE = 1e-6
-# Darker lines stand out from the cells of the same colour.
+# Factor on the colour of lines, which must stand out from cells of the same colour.
 _DARKEN = 0.65
 
 

@@ -113,9 +113,8 @@ def _patterns(
     """Group, modalities and size of each set of cells; in each group the largest first."""
     masks = np.stack(list(present.values()), axis=1)
     labels = [*groups.cat.categories, "NA"]
-    codes = groups.cat.codes.to_numpy() % len(
-        labels
-    )  # the code of missing values, -1, becomes the last
+    # The code of missing values, -1, becomes that of the last label.
+    codes = groups.cat.codes.to_numpy() % len(labels)
     found = []
     for code in np.unique(codes):
         of_group = masks[codes == code]

@@ -29,7 +29,7 @@ def volcano(
 ) -> Axes:
     """Plot log2 fold changes against the local false discovery rate.
 
-    The height is the negative decadic logarithm of the local false discovery rate. Rates of 0
+    The height is the negative log10 of the local false discovery rate. Rates of 0
     are drawn at the smallest positive rate. Features called differential are coloured by the
     direction of their change, and the most significant are labelled. Features with a missing
     fold change or rate (NaN) are left out.
