@@ -1,4 +1,4 @@
-"""Models of real cells, trained once for all plots, and tables as their methods return them."""
+"""Models of real cells, trained once for all plots, and result tables."""
 
 import numpy as np
 import pandas as pd
@@ -18,13 +18,13 @@ def trained(mdata, max_epochs, **setup):
 
 @pytest.fixture(scope="session")
 def multiome(_read):
-    """Supervised by cell type, of RNA and ATAC of bone marrow."""
+    """Model of RNA and ATAC of bone marrow, supervised by cell type."""
     return trained(_read("bmmc_multiome.h5mu"), 10, labels_key="cell_type")
 
 
 @pytest.fixture(scope="session")
 def mosaic(_read):
-    """Without labels, of a mosaic of RNA and proteins of PBMC."""
+    """Model of a mosaic of RNA and proteins of PBMC, without labels."""
     return trained(_read("pbmc_cite_mosaic.h5mu"), 3)
 
 
@@ -37,7 +37,7 @@ def _changes(multiome):
 
 @pytest.fixture
 def changes(_changes):
-    """What a perturbation of two genes changes in the cells of each type."""
+    """Changes by cell type after the perturbation of two genes."""
     return _changes.copy()
 
 
@@ -49,13 +49,13 @@ def _links(multiome):
 
 @pytest.fixture
 def links(_links):
-    """Peaks that go with a gene at a known place."""
+    """Peaks associated with a gene at a known position."""
     return _links.copy()
 
 
 @pytest.fixture
 def differential():
-    """A table as differential expression returns it, of 200 features in two comparisons."""
+    """Table of differential expression with 200 features in two comparisons."""
     rng = np.random.default_rng(0)
     lfc = rng.normal(0, 2.5, 200)
     lfdr = 1 / (1 + np.exp(4 * np.abs(lfc) - 6))
@@ -73,7 +73,7 @@ def differential():
 
 @pytest.fixture
 def compared():
-    """A table as the comparison of likelihoods returns it, of two modalities."""
+    """Table of a comparison of likelihoods with two modalities."""
     return pd.DataFrame(
         {
             "modality": ["rna", "rna", "atac", "atac", "atac"],

@@ -1,4 +1,4 @@
-"""The reliability of probabilities."""
+"""Reliability diagrams."""
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,8 @@ def drawn(ax):
     return np.asarray(ax.collections[-1].get_offsets())
 
 
-def table(sure):
-    return pd.DataFrame({"T": sure, "B": 1 - np.asarray(sure)}, index=[f"c{i}" for i in range(6)])
+def table(p):
+    return pd.DataFrame({"T": p, "B": 1 - np.asarray(p)}, index=[f"c{i}" for i in range(6)])
 
 
 def test_bins_by_hand():
@@ -30,7 +30,7 @@ def test_bins_by_hand():
         np.testing.assert_allclose((low, high), wilson, atol=1e-4)
 
 
-def test_labels_are_matched_by_name_and_missing_ones_left_out():
+def test_labels_are_matched_by_name_and_missing_labels_left_out():
     labels = pd.Series(list("BBTTTT"), index=[f"c{i}" for i in range(5, -1, -1)], dtype=object)
     labels["c0"] = None
     ax = pl.calibration(table([0.95] * 6), labels)
@@ -38,7 +38,7 @@ def test_labels_are_matched_by_name_and_missing_ones_left_out():
     assert "5 cells" in ax.get_title()
 
 
-def test_unknown_labels_are_not_predicted():
+def test_unknown_labels_count_as_wrong():
     ax = pl.calibration(table([0.95] * 6), ["T", "T", "T", "NK", "NK", "NK"])
     np.testing.assert_allclose(drawn(ax), [[0.95, 0.5]])
 
@@ -48,17 +48,20 @@ def test_real_labels(multiome):
     probabilities = multiome.predict(indices=held_out, soft=True)
     labels = multiome.adata.obs["cell_type"]
     ax = pl.calibration(probabilities, labels, n_bins=5)
-    right = multiome.predict(indices=held_out) == labels.iloc[held_out].to_numpy()
+    is_correct = multiome.predict(indices=held_out) == labels.iloc[held_out].to_numpy()
     n = np.array([int(t.get_text()) for t in ax.texts])
     assert n.sum() == len(held_out)
-    assert (n * drawn(ax)[:, 1]).sum() == pytest.approx(right.sum())
+    assert (n * drawn(ax)[:, 1]).sum() == pytest.approx(is_correct.sum())
     assert len(n) <= 5
     assert ax.get_xlabel() == "probability of the predicted label"
+    assert ax.get_ylabel() == "observed accuracy"
 
 
 def test_errors():
     good = table([0.9] * 6)
-    with pytest.raises(TypeError, match="`probabilities` must be a table"):
+    with pytest.raises(
+        TypeError, match="`probabilities` must be a table returned by .* found ndarray"
+    ):
         pl.calibration(good.to_numpy(), list("TTTTTT"))
     with pytest.raises(ValueError, match="rows that sum to 1"):
         pl.calibration(good * 2, list("TTTTTT"))
@@ -68,7 +71,7 @@ def test_errors():
         pl.calibration(good, pd.Series(list("TTTTT"), index=good.index[1:]))
     with pytest.raises(ValueError, match=r"`labels`: 't' .*Nearest names: \['T', 'B'\]"):
         pl.calibration(good, list("tttttt"))
-    with pytest.raises(ValueError, match="all are missing"):
+    with pytest.raises(ValueError, match="only missing values"):
         pl.calibration(good, [None] * 6)
     with pytest.raises(ValueError, match="`n_bins` must be an integer of at least 1"):
         pl.calibration(good, list("TTTTTT"), n_bins=0)

@@ -1,4 +1,4 @@
-"""Shares of labels in components."""
+"""Heat maps of labels by component."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from multiDGD import pl
 
 
 def drawn(ax):
-    """The heat map as a table."""
+    """Values of the heat map as a table."""
     return pd.DataFrame(
         np.asarray(ax.images[0].get_array()),
         index=[t.get_text() for t in ax.get_yticklabels()],
@@ -50,7 +50,7 @@ def test_large_shares_lie_on_the_diagonal(multiome):
     assert (np.diff(table.argmax(axis=1)) >= 0).all()
 
 
-def test_labels_and_numbers_can_be_read(multiome):
+def test_labels_and_numbers_do_not_overlap(multiome):
     ax = pl.composition(multiome)
     ax.figure.draw_without_rendering()
     bar = ax.figure.axes[1]
@@ -62,7 +62,7 @@ def test_labels_and_numbers_can_be_read(multiome):
     )
 
 
-def test_table_and_unknown_labels(multiome, monkeypatch):
+def test_table_and_unlabelled_cells(multiome, monkeypatch):
     table = pd.DataFrame([[0, 9, 1], [0, 0, 0], [4, 0, 0]], columns=["B", "T", "NK"])
     found = drawn(pl.composition(table))
     assert list(found.index) == ["0", "2"]  # component 1 has no cells
@@ -80,7 +80,7 @@ def test_table_and_unknown_labels(multiome, monkeypatch):
 def test_errors(multiome, mosaic):
     with pytest.raises(ValueError, match=r"`label_key`: 'celltype' .*'cell_type'"):
         pl.composition(multiome, "celltype")
-    with pytest.raises(ValueError, match="`label_key` is needed"):
+    with pytest.raises(ValueError, match="`label_key` is required"):
         pl.composition(mosaic)
     with pytest.raises(ValueError, match="`normalize` must be one of"):
         pl.composition(multiome, normalize="cells")

@@ -1,4 +1,4 @@
-"""Axes in, axes out: what all plots have in common."""
+"""Conventions shared by all plots: axes in, axes out, saving and showing."""
 
 import inspect
 
@@ -7,7 +7,7 @@ import pytest
 
 from multiDGD import pl
 
-# How to draw one axes with each function; fixtures by name.
+# A call of each function that draws on a single axes; fixtures by name.
 CALLS = {
     "calibration": lambda get, **kw: pl.calibration(
         get("multiome").predict(indices=range(50), soft=True),
@@ -41,7 +41,7 @@ def get(request):
     return value
 
 
-def test_every_plot_is_tried():
+def test_every_plot_is_tested():
     assert set(CALLS) == set(pl.__all__)
 
 
@@ -67,7 +67,7 @@ def test_new_figure_is_saved_and_not_shown(name, get, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_shown_where_asked(name, get, monkeypatch):
+def test_shown_if_requested(name, get, monkeypatch):
     shown = []
     monkeypatch.setattr(plt, "show", lambda: shown.append(True))
     CALLS[name](get, show=True)
@@ -75,10 +75,10 @@ def test_shown_where_asked(name, get, monkeypatch):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_refuses_what_is_no_axes(name, get):
+def test_other_objects_than_axes_are_an_error(name, get):
     figures = plt.get_fignums()
     with pytest.raises((TypeError, ValueError), match="`ax`"):
-        CALLS[name](get, ax=["no axes"])
+        CALLS[name](get, ax=["not an axes"])
     assert plt.get_fignums() == figures
 
 

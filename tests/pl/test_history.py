@@ -1,4 +1,4 @@
-"""What the history plot draws."""
+"""Curves, marks and limits of the training history."""
 
 from types import SimpleNamespace
 
@@ -40,7 +40,7 @@ def lines(ax):
     return {line.get_label(): line for line in ax.get_lines() if line.get_label()[0] != "_"}
 
 
-def test_one_panel_a_term_and_one_curve_a_split(log):
+def test_one_panel_per_term_and_one_curve_per_split(log):
     axes = pl.history(SimpleNamespace(history=log))
     assert [ax.get_title() for ax in axes] == [
         "elbo", "mixture loss", "reconstruction loss rna",
@@ -57,7 +57,7 @@ def test_one_panel_a_term_and_one_curve_a_split(log):
     assert len(axes[0].figure.axes) == 3
 
 
-def test_total_and_sums_only_where_asked(log):
+def test_total_and_sums_only_if_requested(log):
     axes = pl.history(log, ["loss", "kl_global", "l1"])
     assert [ax.get_title() for ax in axes] == ["loss", "kl global", "l1"]
     assert list(lines(axes[0])) == ["train", "validation", "best epoch (25)"]
@@ -89,7 +89,7 @@ def test_limits_show_the_settled_part(log):
     assert settled.max() < high < 30
 
 
-def test_legends_say_things_once(log):
+def test_legends_do_not_repeat_entries(log):
     axes = pl.history(log, ["mixture_loss", "elbo", "loss"])
     assert [len(ax.get_legend().get_texts()) if ax.get_legend() else 0 for ax in axes] == [1, 3, 0]
 
@@ -99,13 +99,13 @@ def test_real_training(multiome):
     titles = [ax.get_title() for ax in axes]
     assert titles[:2] == ["elbo", "reconstruction loss"]
     assert {"reconstruction loss rna", "reconstruction loss atac", "mixture loss"} < set(titles)
-    # The epoch that early stopping goes by.
+    # Early stopping uses the same epoch.
     best = int(multiome.history["validation_loss"].iloc[:, 0].astype(float).idxmin())
     for ax in axes:
         assert {"train", "validation", f"best epoch ({best})"} <= set(lines(ax))
 
 
-def test_short_history_is_shown_whole():
+def test_limits_of_a_short_history_include_all_epochs():
     ax = pl.history({"elbo_train": table("elbo_train", [100.0, 2.0, 1.0])})
     low, high = ax.get_ylim()
     assert low < 1 and high > 100
@@ -130,7 +130,7 @@ def test_draws_on_given_axes_and_saves(log, tmp_path):
     assert plt.get_fignums() == [figure.number]
 
 
-def test_show_only_where_asked(log, monkeypatch):
+def test_shown_only_if_requested(log, monkeypatch):
     shown = []
     monkeypatch.setattr(plt, "show", lambda: shown.append(True))
     pl.history(log, "elbo")
@@ -149,6 +149,6 @@ def test_errors(log):
     with pytest.raises(ValueError, match="no term logged"):
         pl.history({"lr": table("lr", [1.0])})
     with pytest.raises(TypeError, match="`ax` must be a matplotlib Axes, found str"):
-        pl.history(log, "elbo", ax=["no axes"])
+        pl.history(log, "elbo", ax=["not an axes"])
     with pytest.raises(ValueError, match="`ax` has 1 axes for 2 terms"):
         pl.history(log, ["elbo", "loss"], ax=plt.subplots()[1])

@@ -16,29 +16,29 @@ def test_differences_and_their_intervals(compared):
     np.testing.assert_allclose(points.get_ydata(), [0, 1])
     ends = lines.get_segments()[1][:, 0]
     np.testing.assert_allclose(ends, [-66 - 1.96 * 4, -66 + 1.96 * 4])
-    assert rna.get_xlabel() == "log-likelihood less that of nb (nats a cell)"
+    assert rna.get_xlabel() == "log-likelihood difference from nb (nats per cell)"
     assert rna.get_ylim()[0] > rna.get_ylim()[1]  # the first is on top
 
 
-def test_likelihood_without_a_difference_says_so(compared):
+def test_likelihood_without_a_difference_has_a_note(compared):
     _, atac = pl.likelihoods(compared)
     assert len(atac.containers[0][0].get_xdata()) == 2
     (text,) = atac.texts
-    assert text.get_text() == "does not tell counts apart"
+    assert text.get_text() == "models detection only"
     assert text.get_position()[1] == 2
 
 
-def test_detection_compares_all(compared):
+def test_detection_is_defined_for_all_likelihoods(compared):
     _, atac = pl.likelihoods(compared, by="detection")
     np.testing.assert_allclose(atac.containers[0][0].get_xdata(), [-298, -307, -314])
     assert not atac.texts
-    assert atac.get_xlabel() == "log-likelihood of detection (nats a cell)"
+    assert atac.get_xlabel() == "log-likelihood of detection (nats per cell)"
 
 
 def test_errors(compared):
     with pytest.raises(ValueError, match="`by` must be one of"):
         pl.likelihoods(compared, by="log_likelihood")
-    with pytest.raises(ValueError, match="lacks the columns .*compare_likelihoods"):
+    with pytest.raises(ValueError, match="missing the columns .*compare_likelihoods"):
         pl.likelihoods(compared.drop(columns="detection_se"), by="detection")
     with pytest.raises(ValueError, match="has no rows"):
         pl.likelihoods(compared.iloc[:0])

@@ -1,4 +1,4 @@
-"""Peaks at their places around a gene."""
+"""Peaks at their genomic positions around a gene."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,16 +7,16 @@ from matplotlib.colors import to_hex
 
 from multiDGD import pl
 
-START = 15_600_000  # of the gene in the fixture, on chromosome 19
+START = 15_600_000  # start of the gene in the fixture, on chromosome 19
 
 
 def base_pair(middle):
-    """Middles are whole or half numbers, which a figure keeps but for rounding."""
+    """Undo the rounding of bar positions; middles of peaks are multiples of one half."""
     return int(middle + 0.25)
 
 
 def bars(ax):
-    """Middle (bp), height and whether coloured of each bar."""
+    """Whether each bar is coloured, by middle (bp) and height."""
     return {
         (base_pair((p.get_x() + p.get_width() / 2) * 1e6), round(p.get_height(), 6)): to_hex(
             p.get_facecolor()
@@ -49,7 +49,7 @@ def test_bars_of_peaks_near_the_gene(links):
     assert low < min(0, near["association"].min()) and high > max(0, near["association"].max())
 
 
-def test_whole_chromosome_and_lopsided_windows(links):
+def test_whole_chromosome_and_asymmetric_windows(links):
     known = links[links["distance"].notna()]
     ax = pl.locus(links, window=None)
     assert len(ax.patches) == len(known)
@@ -59,13 +59,13 @@ def test_whole_chromosome_and_lopsided_windows(links):
     assert len(pl.locus(links, window=(0, 20_000_000)).patches) == len(right)
 
 
-def test_narrow_peaks_can_be_seen(links):
+def test_narrow_peaks_are_widened(links):
     ax = pl.locus(links, window=None)
     low, high = ax.get_xlim()
     assert min(p.get_width() for p in ax.patches) >= (high - low) / 200
 
 
-def test_several_tables_share_their_scales(links):
+def test_several_tables_share_a_scale(links):
     weaker = links.copy()
     weaker["association"] /= 2
     axes = pl.locus({"B": links, "T": weaker}, "LYZ", window=None)
@@ -85,18 +85,20 @@ def test_published_changes(links):
 
 
 def test_errors(links):
-    with pytest.raises(ValueError, match="`window` holds no peak: the closest is .* base pairs"):
+    with pytest.raises(
+        ValueError, match="`window` contains no peak: the closest is .* base pairs"
+    ):
         pl.locus(links, window=1)
     elsewhere = links.assign(distance=np.nan)
-    with pytest.raises(ValueError, match="none lies on the gene's chromosome"):
+    with pytest.raises(ValueError, match="there is none on the gene's chromosome"):
         pl.locus(elsewhere)
-    with pytest.raises(ValueError, match=r"lacks the columns \['chrom', 'start'.*positions"):
+    with pytest.raises(ValueError, match=r"missing the columns \['chrom', 'start'.*positions"):
         pl.locus(links[["association", "p_value"]])
-    with pytest.raises(ValueError, match=r"lacks a column \['association', 'change'\]"):
+    with pytest.raises(ValueError, match=r"has none of the columns \['association', 'change'\]"):
         pl.locus(links.drop(columns="association"))
-    with pytest.raises(ValueError, match="`window` must be positive"):
+    with pytest.raises(ValueError, match="`window` must be a positive number"):
         pl.locus(links, window=-5)
-    with pytest.raises(ValueError, match="`table` must be of one gene"):
+    with pytest.raises(ValueError, match="`table` must be of a single gene"):
         moved = links.assign(distance=links["distance"] + 10)
         pl.locus({"a": links, "b": moved}, window=None)
     with pytest.raises(ValueError, match="`ax` has 1 axes for 2 tables"):

@@ -1,4 +1,4 @@
-"""Overviews of mosaics."""
+"""Overviews of measured modalities."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_by_group(pbmc_cite_mosaic):
     assert ax.get_ylabel() == "batch"
 
 
-def test_groups_with_several_patterns_are_named_once(pbmc_cite_mosaic):
+def test_groups_with_several_patterns_are_labelled_once(pbmc_cite_mosaic):
     mdata = pbmc_cite_mosaic
     obs = mdata.obs.copy()
     obs["half"] = np.where(np.arange(1600) < 700, "a", None)
@@ -69,7 +69,7 @@ def test_groups_with_several_patterns_are_named_once(pbmc_cite_mosaic):
     assert numbers[:at] == sorted(numbers[:at], reverse=True)
 
 
-def test_cells_without_counts_lack_the_modality():
+def test_modality_without_counts_is_not_measured():
     mdata = toy_mudata(n_cells=10)
     x = mdata["atac"].X.tolil()
     x[:4] = 0

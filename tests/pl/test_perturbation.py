@@ -1,4 +1,4 @@
-"""Heat maps of what a perturbation changes."""
+"""Heat maps of perturbations."""
 
 import numpy as np
 import pytest
@@ -33,8 +33,8 @@ def test_largest_changes_of_each_modality(changes):
         by_group = changes.loc[feature].set_index("group")["lfc"]
         np.testing.assert_allclose(values(ax)[i], by_group[columns(ax)])
     assert [t.get_text() for t in ax.texts] == ["rna", "atac"]
-    (parting,) = ax.get_lines()
-    assert set(parting.get_ydata()) == {5.5}
+    (separator,) = ax.get_lines()
+    assert set(separator.get_ydata()) == {5.5}
     low, high = ax.images[0].get_clim()
     assert low == -high
     assert high == pytest.approx(np.quantile(np.abs(values(ax)), 0.98))
@@ -65,7 +65,7 @@ def test_given_features_and_z_scores(changes):
     i = rows(ax).index("LYZ")
     by_group = changes.loc["LYZ"].set_index("group")["z_score"]
     np.testing.assert_allclose(values(ax)[i], by_group[columns(ax)])
-    assert ax.figure.axes[1].get_ylabel() == "z-score against controls"
+    assert ax.figure.axes[1].get_ylabel() == "z-score relative to controls"
 
 
 def test_several_tables(changes):
@@ -94,9 +94,9 @@ def test_errors(changes):
         pl.perturbation(changes, features=["CD144"])
     with pytest.raises(ValueError, match="`features` must name at least one"):
         pl.perturbation(changes, features=[])
-    with pytest.raises(ValueError, match=r"`table` lacks the columns \['p_value'\].*perturb"):
+    with pytest.raises(ValueError, match=r"`table` is missing the columns \['p_value'\].*perturb"):
         pl.perturbation(changes.drop(columns="p_value"))
-    with pytest.raises(ValueError, match="holds no table"):
+    with pytest.raises(ValueError, match="empty mapping"):
         pl.perturbation({})
     with pytest.raises(ValueError, match="`value` must be one of"):
         pl.perturbation(changes, value="lfc_sd")

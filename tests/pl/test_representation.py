@@ -1,4 +1,4 @@
-"""Cells, means and ellipses lie where the projection says."""
+"""Positions of cells, means and ellipses, and colours, in the plane of projection."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,7 +10,7 @@ from scanpy.plotting import palettes
 from tests.toy import toy_adata
 
 from multiDGD import MultiDGD, pl
-from multiDGD.pl._plane import Moments, best_plane
+from multiDGD.pl._mixture import Moments, best_plane
 
 
 def moments(mixture):
@@ -20,7 +20,7 @@ def moments(mixture):
 
 
 def plane_by_hand(mixture):
-    """Principal axes of the weighted means, by singular values."""
+    """Principal axes of the weighted means, by singular value decomposition."""
     mean, _, weight = moments(mixture)
     weight = weight / weight.sum()
     centre = weight @ mean
@@ -29,7 +29,7 @@ def plane_by_hand(mixture):
 
 
 def points(ax):
-    """All non-empty groups of points."""
+    """All non-empty collections of points."""
     return [c for c in ax.collections if len(c.get_offsets())]
 
 
@@ -60,7 +60,7 @@ def test_ellipses_are_projections(multiome):
         covariance = axes.T @ np.diag(variance[k]) @ axes
         for n_sd, ellipse in zip((1, 2), ax.patches[2 * k : 2 * k + 2], strict=True):
             np.testing.assert_allclose(ellipse.center, means[k], atol=1e-6)
-            # Its border is where the distance by the projected covariance is n_sd.
+            # The Mahalanobis distance of the border, by the projected covariance, is n_sd.
             angle = np.radians(ellipse.angle)
             major = np.array([np.cos(angle), np.sin(angle)]) * ellipse.width / 2
             minor = np.array([-np.sin(angle), np.cos(angle)]) * ellipse.height / 2
@@ -78,13 +78,13 @@ def test_all_ellipses_are_within_the_limits(multiome):
         assert x0 <= box.x0 and box.x1 <= x1 and y0 <= box.y0 and box.y1 <= y1
 
 
-def test_colors_of_scanpy_where_there_are_none(multiome):
+def test_scanpy_colors_by_default(multiome):
     ax = pl.representation(multiome, "cell_type")
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     types = multiome.adata.obs["cell_type"]
     assert labels == [str(c) for c in types.cat.categories if (types == c).any()]
     assert ax.get_legend().get_title().get_text() == "cell_type"
-    assert "cell_type_colors" not in multiome.adata.uns  # a plot changes nothing
+    assert "cell_type_colors" not in multiome.adata.uns  # the data are not modified
     handles = [to_hex(h.get_facecolor()[0]) for h in ax.get_legend().legend_handles]
     assert handles == [to_hex(c) for c in palettes.default_28[: len(labels)]]
 
@@ -108,7 +108,7 @@ def test_colors_from_uns(multiome, monkeypatch):
         at = np.abs(offsets - xy[i]).sum(1).argmin()
         expected = color[str(multiome.adata.obs["cell_type"].iloc[i])]
         np.testing.assert_allclose(drawn.get_facecolors()[at], expected, atol=0.01)
-    # Components of a supervised mixture have their label's colour, darker.
+    # Components of a supervised mixture have a darker shade of their label's colour.
     for k, label in enumerate(multiome.summary.labels):
         edge = np.array(to_rgb(ax.patches[2 * k].get_edgecolor()))
         ratio = edge / np.maximum(to_rgb(color[str(label)]), 1e-9)
@@ -117,20 +117,20 @@ def test_colors_from_uns(multiome, monkeypatch):
 
 def test_numbers_have_a_color_bar(multiome, monkeypatch):
     obs = multiome.adata.obs.copy()
-    obs["depth"] = np.arange(len(obs), dtype=float)
-    obs.iloc[3, obs.columns.get_loc("depth")] = np.nan
+    obs["total_counts"] = np.arange(len(obs), dtype=float)
+    obs.iloc[3, obs.columns.get_loc("total_counts")] = np.nan
     monkeypatch.setattr(multiome.adata, "obs", obs)
-    ax = pl.representation(multiome, "depth", components=False)
+    ax = pl.representation(multiome, "total_counts", components=False)
     missing, known = points(ax)
     assert len(missing.get_offsets()) == 1
     assert to_hex(missing.get_facecolor()[0]) == to_hex("lightgrey")
     values = np.asarray(known.get_array())
     assert len(values) == len(obs) - 1
-    assert (np.diff(values) > 0).all()  # the largest are on top
+    assert (np.diff(values) > 0).all()  # the largest values are on top
     low, high = np.quantile(values, [0.01, 0.99])
     np.testing.assert_allclose(known.get_clim(), (low, high))
     assert ax.get_legend() is None
-    assert [a.get_ylabel() for a in ax.figure.axes if a is not ax] == ["depth"]
+    assert [a.get_ylabel() for a in ax.figure.axes if a is not ax] == ["total_counts"]
 
 
 def test_missing_categories_are_grey(multiome, monkeypatch):
@@ -204,7 +204,7 @@ def test_model_without_data(multiome, tmp_path):
     assert len(points(pl.representation(model))[0].get_offsets()) == 500
     ax = pl.covariate_representation(model)
     assert {t.get_text() for t in ax.texts} == {"s1d1", "s1d2"}
-    with pytest.raises(ValueError, match="loaded without data: give `adata`"):
+    with pytest.raises(ValueError, match="loaded without data: pass `adata`"):
         pl.representation(model, "cell_type")
 
 
@@ -218,18 +218,18 @@ def test_errors(multiome):
     assert not plt.get_fignums()
 
 
-def test_one_of_several_covariates_must_be_named():
+def test_key_is_required_for_several_covariates():
     adata = toy_adata()
     MultiDGD.setup_anndata(adata, batch_key="batch", categorical_covariate_keys=["site"])
     model = MultiDGD(adata, n_latent=3, n_covariate_latent=1)
     model.train(max_epochs=1, enable_progress_bar=False, accelerator="cpu")
-    with pytest.raises(ValueError, match=r"`key` must say .*\['batch', 'site'\]"):
+    with pytest.raises(ValueError, match=r"`key` is required: .*\['batch', 'site'\]"):
         pl.covariate_representation(model)
-    with pytest.raises(ValueError, match="one dimension"):
+    with pytest.raises(ValueError, match="one dimension cannot be drawn"):
         pl.covariate_representation(model, "site")
 
 
-def test_plane_of_one_component_follows_its_spread():
+def test_plane_of_one_component_follows_its_variance():
     variance = np.array([[0.1, 3.0, 0.2, 5.0]])
     plane = best_plane(Moments(np.ones((1, 4)), variance, np.ones(1)))
     np.testing.assert_allclose(np.abs(plane.directions), np.eye(4)[:, [3, 1]], atol=1e-9)
@@ -237,7 +237,7 @@ def test_plane_of_one_component_follows_its_spread():
 
 
 def test_plane_weighs_components():
-    # The third mean is far away along the last axis, but hardly has any weight.
+    # The last mean is far away along the third axis, but has almost no weight.
     mean = np.array([[-1.0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 20]])
     weight = np.array([0.4, 0.4, 0.199, 0.0001])
     plane = best_plane(Moments(mean, np.full((4, 3), 0.01), weight / weight.sum()))

@@ -13,7 +13,7 @@ def umap(mosaic, monkeypatch):
     return xy
 
 
-def test_every_cell_has_its_place_and_color(mosaic, umap):
+def test_positions_and_colors_of_cells(mosaic, umap):
     ax = pl.uncertainty(mosaic)
     (cells,) = (c for c in ax.collections if len(c.get_offsets()))
     _, variance = mosaic.get_latent_representation(return_dist=True)
@@ -27,7 +27,7 @@ def test_every_cell_has_its_place_and_color(mosaic, umap):
     assert sd.min() < low < np.median(sd) < high < sd.max()
 
 
-def test_other_cells_and_short_names(mosaic, umap):
+def test_new_cells_and_short_names(mosaic, umap):
     part = mosaic.adata[::16].copy()
     part.obsm["X_pca"] = umap[::16]
     ax = pl.uncertainty(mosaic, part, "pca")
@@ -39,8 +39,8 @@ def test_errors(mosaic, umap, monkeypatch, tmp_path):
     with pytest.raises(ValueError, match=r"`basis`: 'X_umpa' .*'X_umap'"):
         pl.uncertainty(mosaic, basis="X_umpa")
     monkeypatch.setitem(mosaic.adata.obsm, "X_one", umap[:, :1])
-    with pytest.raises(ValueError, match=r"`basis`: 'X_one' must have two columns"):
+    with pytest.raises(ValueError, match=r"`basis`: 'X_one' must have at least two columns"):
         pl.uncertainty(mosaic, basis="one")
     mosaic.save(tmp_path / "model")
-    with pytest.raises(ValueError, match="`adata` is needed"):
+    with pytest.raises(ValueError, match="`adata` is required"):
         pl.uncertainty(MultiDGD.load(tmp_path / "model", adata=False))

@@ -9,14 +9,14 @@ from multiDGD import pl
 
 
 def groups(ax):
-    """Points by kind."""
+    """Points by legend entry."""
     return {
         c.get_label().split(" (")[0]: np.asarray(c.get_offsets())
         for c in ax.collections
     }  # fmt: skip
 
 
-def test_points_lie_where_the_table_says(differential):
+def test_positions_of_points(differential):
     table = differential[differential["comparison"] == "B vs Rest"]
     ax = pl.volcano(differential, "B vs Rest", n_labels=0)
     least = table["lfdr"][table["lfdr"] > 0].min()
@@ -41,7 +41,7 @@ def test_points_lie_where_the_table_says(differential):
     assert ax.get_ylim()[1] > height.max() and not ax.texts
 
 
-def test_rates_of_zero_are_drawn_at_the_smallest_other(differential):
+def test_rates_of_zero_are_drawn_at_the_smallest_positive_rate(differential):
     comparison = differential.loc[differential["lfdr"] == 0, "comparison"].iloc[0]
     ax = pl.volcano(differential, comparison, n_labels=0)
     table = differential[differential["comparison"] == comparison]
@@ -50,12 +50,12 @@ def test_rates_of_zero_are_drawn_at_the_smallest_other(differential):
     assert heights.max() == pytest.approx(-np.log10(table["lfdr"][table["lfdr"] > 0].min()))
 
 
-def test_surest_features_are_named_without_overlap(differential):
+def test_labels_of_significant_features_do_not_overlap(differential):
     ax = pl.volcano(differential, "T vs Rest", n_labels=12)
     table = differential[differential["comparison"] == "T vs Rest"]
     named = [t.get_text() for t in ax.texts]
-    surest = table[table["is_de_fdr_0.05"]].sort_values("lfdr").index[:12]
-    assert set(named) <= set(surest) and len(named) > 8
+    top = table[table["is_de_fdr_0.05"]].sort_values("lfdr").index[:12]
+    assert set(named) <= set(top) and len(named) > 8
     boxes = [Text.get_window_extent(t) for t in ax.texts]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     frame = ax.get_window_extent()
@@ -67,7 +67,7 @@ def test_surest_features_are_named_without_overlap(differential):
         assert box.count_contains(pixels) == 0
 
 
-def test_only_differential_features_are_named(differential):
+def test_only_differential_features_are_labelled(differential):
     table = differential[differential["comparison"] == "B vs Rest"].copy()
     table["is_de_fdr_0.05"] = False
     table.loc[["GENE3"], "is_de_fdr_0.05"] = True
@@ -75,7 +75,7 @@ def test_only_differential_features_are_named(differential):
 
 
 def test_tables_of_other_models(differential):
-    """Of scvi-tools: no local rate, but the probability of a change."""
+    """Tables of scvi-tools have the probability of a change, but no local rate."""
     one = differential[differential["comparison"] == "B vs Rest"]
     ours = groups(pl.volcano(one, n_labels=0))
     theirs = groups(pl.volcano(one.drop(columns="lfdr"), n_labels=0))
@@ -84,7 +84,7 @@ def test_tables_of_other_models(differential):
 
 
 @pytest.mark.parametrize("column", ["lfc_mean", "lfdr", "proba_de"])
-def test_features_of_which_nothing_is_known_are_left_out(differential, column):
+def test_features_with_missing_values_are_left_out(differential, column):
     table = differential[differential["comparison"] == "B vs Rest"].copy()
     if column == "proba_de":
         table = table.drop(columns="lfdr")
@@ -101,7 +101,7 @@ def test_features_of_which_nothing_is_known_are_left_out(differential, column):
 
 
 @pytest.mark.parametrize("method", ["differential_expression", "differential_accessibility"])
-def test_what_the_model_finds(multiome, method):
+def test_tables_of_a_trained_model(multiome, method):
     table = getattr(multiome, method)(
         groupby="cell_type", group1="CD14+ Mono", group2="Erythroblast", silent=True
     )
@@ -123,21 +123,21 @@ def test_what_the_model_finds(multiome, method):
 
 
 def test_errors(differential):
-    with pytest.raises(ValueError, match="`comparison` must say which of 2"):
+    with pytest.raises(ValueError, match="`comparison` is required: choose one of 2"):
         pl.volcano(differential)
     with pytest.raises(ValueError, match=r"`comparison`: 'B vs rest' .*'B vs Rest'"):
         pl.volcano(differential, "B vs rest")
     with pytest.raises(
-        ValueError, match=r"`table` lacks the columns \['lfc_mean'\].*differential"
+        ValueError, match=r"`table` is missing the columns \['lfc_mean'\].*differential"
     ):
         pl.volcano(differential.drop(columns="lfc_mean"))
-    with pytest.raises(ValueError, match=r"lacks the columns \['proba_de'\]"):
+    with pytest.raises(ValueError, match=r"missing the columns \['proba_de'\]"):
         pl.volcano(differential.drop(columns=["lfdr", "proba_de"]), "B vs Rest")
-    with pytest.raises(ValueError, match="no such column"):
+    with pytest.raises(ValueError, match="has no column 'comparison'"):
         pl.volcano(differential.drop(columns="comparison"), "B vs Rest")
     with pytest.raises(ValueError, match="has no rows"):
         pl.volcano(differential.iloc[:0])
-    with pytest.raises(TypeError, match="`table` must be a table as .* found list"):
+    with pytest.raises(TypeError, match="`table` must be a table returned by .* found list"):
         pl.volcano([1, 2])
     with pytest.raises(ValueError, match="`n_labels` must be an integer of at least 0"):
         pl.volcano(differential, "B vs Rest", n_labels=-1)

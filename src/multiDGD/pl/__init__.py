@@ -1,13 +1,13 @@
-"""Plots of what a model learned.
+"""Plots of models and their results.
 
-Axes in, axes out: every function draws on ``ax`` or a new figure and returns what it drew on.
-``save`` writes the figure to a file, ``show`` shows it. Colours of categories come from
-``adata.uns`` as scanpy keeps them.
+Every function draws on ``ax``, or on a new figure, and returns the axes. ``save`` writes the
+figure to a file and ``show`` displays it. Category colours come from ``adata.uns``, where scanpy
+stores them.
 """
 
 from ._calibration import calibration
 from ._composition import composition
-from ._fit import counts_vs_predicted
+from ._counts_vs_predicted import counts_vs_predicted
 from ._history import history
 from ._likelihoods import likelihoods
 from ._locus import locus

@@ -1,4 +1,4 @@
-"""Names beside points, where there is room."""
+"""Text labels beside points, without overlaps."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from matplotlib.text import Annotation, Text
 _N_DIRECTIONS = 16
 _FIRST_ANGLE = 0.5
 _RADII = (6, 14, 24, 36, 50, 66)
-# From this distance on (points) a line leads from the name to its point.
-_FAR = 14
-# Pixels on each side of a point that a name must not cover.
+# Labels at least this far from their point (in points) are connected to it by a line.
+_MIN_LINE_RADIUS = 14
+# Pixels to keep free on each side of a point.
 _MARGIN = 3
 
 
 def annotate_points(
     ax: Axes, xy: np.ndarray, names: Sequence[str], avoid: np.ndarray | None = None
 ) -> list[Annotation]:
-    """Write names beside points so that none covers another name, a point or the frame.
+    """Label points so that no label covers another label, a point or the frame.
 
-    Places are tried from near to far and the first free one is taken; a name for which there is
-    none is left out. Limits of the axes must be final.
+    Each label takes the first free position, from near to far. A label without a free position is
+    left out. The limits of the axes must be final.
 
     Parameters
     ----------
     ax
-        Axes to write on.
+        Axes to draw on.
     xy
-        Points, the most important first, shape ``(n, 2)``.
+        Points in order of priority, shape ``(n, 2)``.
     names
-        Of the points.
+        Label of each point.
     avoid
-        More points that no name may cover, shape ``(n_others, 2)``.
+        Further points to keep uncovered, shape ``(n_others, 2)``.
 
     Returns
     -------
-    The texts that found a place.
+    The labels that were drawn.
     """
     figure = ax.figure.canvas.figure
-    figure.draw_without_rendering()  # lays out the figure, which moves the axes
+    figure.draw_without_rendering()  # the layout moves the axes
     frame = ax.get_window_extent().padded(-_MARGIN)
     xy = np.asarray(xy, dtype=float)
     points = ax.transData.transform(xy if avoid is None else np.concatenate([xy, avoid]))
@@ -57,14 +57,14 @@ def annotate_points(
             parse_math=False,
             arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "0.5", "shrinkB": 2},
         )
-        # Names point outwards: there is more room.
+        # There is more room away from the centre.
         side = 1 if point[0] >= (frame.x0 + frame.x1) / 2 else -1
         for radius, x, y in _offsets(side):
             text.set_position((x, y))
             text.set_horizontalalignment("left" if x > 1 else "right" if x < -1 else "center")
             flat = abs(y) < radius / 2
             text.set_verticalalignment("center" if flat else "bottom" if y > 0 else "top")
-            text.get_window_extent()  # moves the text to its new place
+            text.get_window_extent()  # applies the new position
             box = Text.get_window_extent(text)  # without the line
             covers = (taken[:, :2] < box.max).all(1) & (taken[:, 2:] > box.min).all(1)
             if frame.count_contains([box.min, box.max]) == 2 and not covers.any():
@@ -72,7 +72,7 @@ def annotate_points(
         else:
             text.remove()
             continue
-        if radius < _FAR and text.arrow_patch is not None:
+        if radius < _MIN_LINE_RADIUS and text.arrow_patch is not None:
             text.arrow_patch.set_visible(False)
         taken = np.vstack([taken, box.extents])
         placed.append(text)
@@ -80,7 +80,7 @@ def annotate_points(
 
 
 def _offsets(side: int) -> Iterator[tuple[int, float, float]]:
-    """Radius and offset of the places to try, in points: from near to far, outwards first."""
+    """Radius and offset of candidate positions, in points: near before far, outwards first."""
     angles = np.linspace(0, 2 * np.pi, _N_DIRECTIONS, endpoint=False)
     turned = np.abs(np.angle(np.exp(1j * (angles - _FIRST_ANGLE))))
     for radius in _RADII:

@@ -1,4 +1,4 @@
-"""Whether label probabilities are right as often as they say."""
+"""Calibration of label probabilities."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from multiDGD._checks import positive_int
 from ._figure import finish, not_found, panel
 
 _Z = 1.96
-# Where numbers of cells stand.
-_FOOT = -0.1
+# Height at which the number of cells in each bin is written.
+_COUNT_HEIGHT = -0.1
 
 
 def calibration(
@@ -27,31 +27,31 @@ def calibration(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes:
-    """Reliability of label probabilities: how often cells of a given probability are right.
+    """Plot a reliability diagram of label probabilities.
 
-    Cells are put into bins of equal width by the probability of their most probable label. Each
-    point is a bin: mean probability against the share of cells whose label is right, with its
-    95 % interval (Wilson's) and an area that grows with the number of cells, which stands at the
-    foot. The title has the expected calibration error (ECE): the mean over cells of the distance
-    of their bin's point from the diagonal.
+    Cells are grouped into bins of equal width by the probability of their predicted label. Each
+    point is a bin: its mean probability against its accuracy, with a 95 % Wilson interval. The
+    area of a point grows with the number of cells, which is written below it. The title gives the
+    expected calibration error (ECE): the absolute difference between probability and accuracy of
+    the bins, averaged over cells.
 
     Parameters
     ----------
     probabilities
-        Cells by labels, as ``model.predict(soft=True)`` returns it.
+        Table of cells by labels, as returned by ``model.predict(soft=True)``.
     labels
-        True label of each cell: a series, which is matched by name, or as many values as there
-        are cells, in their order. Cells where it is missing are left out; a label that the model
-        does not know counts as not predicted.
+        True label of each cell: a series, which is matched by cell name, or one value for each
+        cell, in order. Cells with a missing label are left out. A label that is not a column of
+        ``probabilities`` counts as a wrong prediction.
     n_bins
         Number of bins between 0 and 1.
     ax
         Axes to draw on. A new figure by default.
     show
-        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
-        figure by themselves.
+        Whether to call :func:`matplotlib.pyplot.show`. Off by default, because notebooks display
+        new figures themselves.
     save
-        File to write the figure to; its ending gives the format.
+        File to save the figure to; its extension sets the format.
 
     Returns
     -------
@@ -60,8 +60,8 @@ def calibration(
     Raises
     ------
     TypeError, ValueError
-        If ``probabilities`` is no table whose rows sum to 1, labels do not fit its cells or none
-        of them is a column, or ``n_bins`` is below 1.
+        If ``probabilities`` is not a table whose rows sum to 1, ``labels`` do not match its cells
+        or none of them is a column, or ``n_bins`` is below 1.
 
     Examples
     --------
@@ -71,13 +71,13 @@ def calibration(
     'ECE 0.000, 4 cells'
     """
     positive_int("n_bins", n_bins)
-    sure, right = _outcomes(probabilities, labels)
-    in_bin = np.clip((sure * n_bins).astype(int), 0, n_bins - 1)
+    confidence, is_correct = _outcomes(probabilities, labels)
+    in_bin = np.clip((confidence * n_bins).astype(int), 0, n_bins - 1)
     n = np.bincount(in_bin, minlength=n_bins)
     filled = n > 0
     n = n[filled]
-    x = np.bincount(in_bin, sure, minlength=n_bins)[filled] / n
-    y = np.bincount(in_bin, right, minlength=n_bins)[filled] / n
+    x = np.bincount(in_bin, confidence, minlength=n_bins)[filled] / n
+    y = np.bincount(in_bin, is_correct, minlength=n_bins)[filled] / n
     ece = float(np.sum(n * np.abs(x - y)) / n.sum())
     ax = panel(ax, (4.2, 4.0))
     ax.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
@@ -86,11 +86,11 @@ def calibration(
     ax.plot(x, y, color="C0", linewidth=1)
     ax.scatter(x, y, s=15 + 120 * n / n.max(), color="C0", edgecolors="white", zorder=3)
     for at, n_cells in zip(x, n, strict=True):
-        ax.text(at, _FOOT, f"{n_cells:,}", ha="center", fontsize="x-small", color="0.4")
+        ax.text(at, _COUNT_HEIGHT, f"{n_cells:,}", ha="center", fontsize="x-small", color="0.4")
     ax.set_xlim(-0.03, 1.05)
-    ax.set_ylim(_FOOT - 0.03, 1.05)
+    ax.set_ylim(_COUNT_HEIGHT - 0.03, 1.05)
     ax.set_xlabel("probability of the predicted label")
-    ax.set_ylabel("share of cells where it is right")
+    ax.set_ylabel("observed accuracy")
     ax.set_title(f"ECE {ece:.3f}, {n.sum():,} cells", fontsize="medium")
     finish(ax, show, save)
     return ax
@@ -99,15 +99,15 @@ def calibration(
 def _outcomes(
     probabilities: pd.DataFrame, labels: pd.Series | Sequence[object] | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probability of each labelled cell's predicted label, and whether it is the true one."""
+    """Probability of each labelled cell's predicted label, and whether it is correct."""
     if not isinstance(probabilities, pd.DataFrame):
         kind = type(probabilities).__name__
         raise TypeError(
-            f"`probabilities` must be a table as `predict(soft=True)` returns it, found {kind}."
+            f"`probabilities` must be a table returned by `predict(soft=True)`, found {kind}."
         )
     p = probabilities.to_numpy(dtype=float)
     if not np.allclose(p.sum(1), 1, atol=1e-3) or (p < 0).any():
-        raise ValueError("`probabilities` must have rows that sum to 1.")
+        raise ValueError("`probabilities` must have non-negative rows that sum to 1.")
     if isinstance(labels, pd.Series):
         missing = ~probabilities.index.isin(labels.index)
         if missing.any():
@@ -123,7 +123,7 @@ def _outcomes(
     names = probabilities.columns.astype(str)
     truth = truth[is_known].astype(str)
     if not len(truth):
-        raise ValueError("`labels` has no label: all are missing.")
+        raise ValueError("`labels` has only missing values.")
     if not truth.isin(names).any():
         raise not_found("labels", truth.iloc[0], names, "the columns of `probabilities`")
     p = p[is_known]
@@ -131,7 +131,7 @@ def _outcomes(
 
 
 def _wilson(share: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's 95 % interval of a share of ``n``."""
+    """95 % Wilson interval of a share of ``n``."""
     middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
     return middle - half, middle + half

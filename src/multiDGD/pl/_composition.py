@@ -1,9 +1,9 @@
-"""Which labels the cells of each component have."""
+"""Label composition of mixture components."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,11 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from mudata import MuData
 
-from multiDGD.model import MultiDGD
-
-from ._cells import as_categories, obs_column
 from ._figure import finish, panel, upright_height
+from ._scatter import as_categories, obs_column
+
+if TYPE_CHECKING:
+    from multiDGD.model import MultiDGD
 
 _NUMBER_INCHES = 0.5
 _UNITS = {
@@ -35,31 +36,32 @@ def composition(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes:
-    """Heat map of the labels that the cells of each component have.
+    """Plot a heat map of the labels in each component.
 
-    Components (rows) and labels (columns) are ordered such that large shares lie on the
-    diagonal. Components without cells are left out; each of the others has its number of cells
-    on the right.
+    Components (rows) and labels (columns) are ordered to place large shares on the diagonal.
+    Components without cells are left out. The number of cells in each component is written on
+    the right.
 
     Parameters
     ----------
     model
-        A trained model; or a table of numbers of cells, components by labels.
+        A trained model, or a table of cell numbers, components by labels.
     label_key
-        Column of ``adata.obs`` with labels; the registered ``labels_key`` by default.
+        Column of ``adata.obs`` with labels; by default the registered ``labels_key``.
     adata
         Cells to count; those of the model by default.
     normalize
-        Whose cells each row or column is a share of; `None` for numbers of cells.
+        ``"component"`` for shares of each component's cells, ``"label"`` for shares of each
+        label's cells, `None` for numbers of cells.
     cmap
         Colour map.
     ax
         Axes to draw on. A new figure by default.
     show
-        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
-        figure by themselves.
+        Whether to call :func:`matplotlib.pyplot.show`. Off by default, because notebooks display
+        new figures themselves.
     save
-        File to write the figure to; its ending gives the format.
+        File to save the figure to; its extension sets the format.
 
     Returns
     -------
@@ -68,7 +70,7 @@ def composition(
     Raises
     ------
     ValueError
-        If the column is not there, no cell has a label, or ``normalize`` is unknown.
+        If the column does not exist, no cell has a label, or ``normalize`` is not an option.
 
     Examples
     --------
@@ -83,7 +85,7 @@ def composition(
     counts = model if isinstance(model, pd.DataFrame) else _counts(model, label_key, adata)
     counts = counts.loc[counts.sum(axis=1) > 0, counts.sum(axis=0) > 0]
     if counts.empty:
-        raise ValueError("No cell has both a component and a label: nothing to draw.")
+        raise ValueError("No cell has a label: there is nothing to draw.")
     counts = _diagonal(counts)
     values = counts.astype(float)
     if normalize == "component":
@@ -91,7 +93,7 @@ def composition(
     elif normalize == "label":
         values = values.div(values.sum(axis=0), axis=1)
     n_rows, n_columns = values.shape
-    # However few the rows are, the label of the colour bar has to fit beside them.
+    # The label of the colour bar must fit even if there are few rows.
     height = 1.3 + upright_height(values.columns) + max(0.24 * n_rows, 2.2)
     ax = panel(ax, (2.6 + 0.26 * n_columns, height))
     image = ax.imshow(
@@ -107,7 +109,7 @@ def composition(
             n_columns - 0.3, row, f"{n_cells:,.0f}", va="center", fontsize="small", color="0.4"
         )
     ax.text(n_columns - 0.3, -0.8, "cells", va="center", fontsize="small", color="0.4")
-    # Numbers of cells take as much room however wide the map is.
+    # The width of the cell numbers does not scale with the heat map.
     inches = ax.get_window_extent().width / ax.figure.dpi
     ax.figure.colorbar(image, ax=ax, label=_UNITS[normalize], pad=_NUMBER_INCHES / inches)
     finish(ax, show, save)
@@ -122,7 +124,7 @@ def _counts(
     setup = model.registry["setup_args"]
     key = label_key or setup.get("labels_key")
     if key is None:
-        raise ValueError("`label_key` is needed: the model was registered without `labels_key`.")
+        raise ValueError("`label_key` is required: the data were registered without `labels_key`.")
     labels = as_categories(obs_column(data, key, "label_key"))
     is_known = (labels.notna() & (labels != setup.get("unlabeled_category"))).to_numpy()
     component = model.get_cluster_assignments(adata)[is_known]
@@ -130,7 +132,7 @@ def _counts(
 
 
 def _diagonal(counts: pd.DataFrame) -> pd.DataFrame:
-    """Order labels by size, and components by the label that most of their cells have."""
+    """Order labels by number of cells, and components by their most frequent label."""
     counts = counts[counts.sum(axis=0).sort_values(ascending=False, kind="stable").index]
     top = counts.to_numpy().argmax(axis=1)
     return counts.iloc[np.lexsort([-counts.to_numpy().max(axis=1), top])]

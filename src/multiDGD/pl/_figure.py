@@ -1,4 +1,4 @@
-"""What every plot needs: axes to draw on, a way out to file or screen, and helpful errors."""
+"""Shared helpers of all plots: axes, saving and showing, checks of arguments."""
 
 from __future__ import annotations
 
@@ -30,29 +30,31 @@ def panels(
     Parameters
     ----------
     ax
-        Axes that the user gave.
+        Axes passed by the user.
     n_panels
-        How many are needed.
+        Number of axes required.
     size
-        Width and height of one, in inches.
+        Width and height of one panel, in inches.
     what
-        What there is one axes for, in the plural, for the message.
+        Plural noun for the contents of the panels, for the error message.
     max_columns
-        Panels side by side in a new figure.
+        Maximal number of panels side by side in a new figure.
     sharex
         Whether panels of a new figure share their x axis.
 
     Raises
     ------
     TypeError, ValueError
-        If what is given are no axes, or another number of them.
+        If ``ax`` is not made of axes, or their number is not ``n_panels``.
     """
     if ax is not None:
         axes = [ax] if isinstance(ax, Axes) else list(ax)
         for given in axes:
             _require_axes(given)
         if len(axes) != n_panels:
-            raise ValueError(f"`ax` has {len(axes)} axes for {n_panels} {what}.")
+            raise ValueError(
+                f"`ax` has {len(axes)} axes for {n_panels} {what}: pass one for each."
+            )
         return axes
     n_columns = min(n_panels, max_columns)
     n_rows = math.ceil(n_panels / n_columns)
@@ -76,7 +78,7 @@ def panel(ax: Axes | None, size: tuple[float, float]) -> Axes:
     Raises
     ------
     TypeError
-        If ``ax`` is no axes.
+        If ``ax`` is not an axes.
     """
     if ax is None:
         return panels(None, 1, size)[0]
@@ -85,7 +87,7 @@ def panel(ax: Axes | None, size: tuple[float, float]) -> Axes:
 
 
 def upright_height(names: Iterable[object]) -> float:
-    """Inches that names take below the axes when they are written upright."""
+    """Height in inches of vertical tick labels."""
     return _LETTER_INCHES * max((len(str(name)) for name in names), default=0)
 
 
@@ -95,38 +97,39 @@ def _require_axes(ax: object) -> None:
 
 
 def finish(ax: Axes, show: bool | None, save: str | Path | None) -> None:
-    """Write the figure of ``ax`` to a file and show it, where asked."""
+    """Save the figure of ``ax`` if ``save`` is given, and display it if ``show`` is true."""
     if save is not None:
-        # Of axes in a subfigure it is the figure around them: only that can be written.
+        # Only the whole figure can be saved; the parent of ``ax`` may be a subfigure.
         ax.figure.canvas.figure.savefig(save, bbox_inches="tight")
     if show:
         plt.show()
 
 
 def not_found(argument: str, wanted: object, known: Iterable[object], where: str) -> ValueError:
-    """The error for a name that is not there, with the three nearest ones that are."""
+    """Error for an unknown name, listing the three nearest known names."""
     near = nearest(wanted, known)
-    there = f"Nearest names: {near}." if near else "There are none."
-    return ValueError(f"`{argument}`: {wanted!r} is not in {where}. {there}")
+    hint = f"Nearest names: {near}." if near else "No names are available."
+    return ValueError(f"`{argument}`: {wanted!r} is not in {where}. {hint}")
 
 
 def require_columns(table: Any, columns: Sequence[str], argument: str, made_by: str) -> None:
-    """Raise if ``table`` is no table with the given columns.
+    """Check that ``table`` is a table with the given columns and at least one row.
 
     Raises
     ------
     TypeError, ValueError
-        Naming the argument, what is missing and what returns such a table.
+        If it is not; the message names the argument, the missing columns and the source of such
+        a table.
     """
     if not hasattr(table, "columns"):
         raise TypeError(
-            f"`{argument}` must be a table as {made_by} returns it, found {type(table).__name__}."
+            f"`{argument}` must be a table returned by {made_by}, found {type(table).__name__}."
         )
     missing = [c for c in columns if c not in table.columns]
     if missing:
         raise ValueError(
-            f"`{argument}` lacks the columns {missing}; it has {list(table.columns)}. Such a "
-            f"table comes from {made_by}."
+            f"`{argument}` is missing the columns {missing}; found {list(table.columns)}. Pass a "
+            f"table returned by {made_by}."
         )
     if not len(table):
         raise ValueError(f"`{argument}` has no rows.")

@@ -1,4 +1,4 @@
-"""Training history: one panel a term, one curve a split."""
+"""Training history: one panel per loss term, one curve per split."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ._figure import finish, not_found, panels
 
 _COLORS = {"train": "C0", "validation": "C1"}
 _BEST_BY = ("elbo", "loss", "reconstruction_loss")
-# What scvi-tools logs beside the terms of the loss, which add up to these.
+# Sums that scvi-tools logs in addition to the individual loss terms.
 _SUMS = ("kl_local", "kl_global", "kl")
-# From this many epochs on the first tenth may leave the panel, so that the rest can be seen.
+# In longer histories, the first tenth of the epochs may exceed the limits of the panel.
 _MIN_EPOCHS_TO_CLIP = 20
 
 
 class HasHistory(Protocol):
-    """A trained model: anything with scvi-tools' ``history``."""
+    """Any model with the ``history`` attribute of scvi-tools."""
 
     @property
     def history(self) -> Mapping[str, pd.DataFrame] | None:
-        """Tables indexed by epoch, with one column each, by name of what was logged."""
+        """Tables with one column, indexed by epoch, by name of the logged quantity."""
 
 
 def history(
@@ -35,11 +35,11 @@ def history(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes | list[Axes]:
-    """Plot the training history, each term of the loss by training and validation cells.
+    """Plot each loss term by epoch, for training and validation cells.
 
-    The epoch with the lowest validation ELBO loss (or total or reconstruction loss, where that was
-    not logged) is marked in every panel. From 20 epochs on, the limits are those of the curves
-    after the first tenth of the epochs.
+    Every panel marks the epoch with the lowest validation ELBO loss. If that was not logged, the
+    total or the reconstruction loss is used. From 20 epochs on, the limits ignore the first tenth
+    of the epochs.
 
     Parameters
     ----------
@@ -47,28 +47,28 @@ def history(
         A trained model, or its ``history``: a mapping from names such as ``elbo_train`` and
         ``elbo_validation`` to tables indexed by epoch with one column each.
     keys
-        Terms to plot, named without their split: ``"elbo"``, ``"reconstruction_loss"``. By default
-        all that were logged by epoch and are not zero throughout, without the Kullback-Leibler
-        sums ``kl_local`` and ``kl_global`` and, where ``elbo`` was logged, without the ``loss``.
+        Terms to plot, named without the split: ``"elbo"``, ``"reconstruction_loss"``. By default,
+        all terms that were logged by epoch and are not always zero. The default omits the
+        Kullback-Leibler sums ``kl_local`` and ``kl_global``, and ``loss`` if ``elbo`` was logged.
     ax
         Axes to draw on, one for each term. A new figure by default.
     show
-        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
-        figure by themselves.
+        Whether to call :func:`matplotlib.pyplot.show`. Off by default, because notebooks display
+        new figures themselves.
     save
-        File to write the figure to; its ending gives the format.
+        File to save the figure to; its extension sets the format.
 
     Returns
     -------
     matplotlib.axes.Axes or list of matplotlib.axes.Axes
-        The axes drawn on: one for one term, a list for more.
+        The axes drawn on; a list if there are several terms.
 
     Raises
     ------
     ValueError
-        If the model has no history (it was not trained, or opened by
+        If the model has no history (it was not trained, or was loaded by
         :meth:`multiDGD.MultiDGD.load_legacy`), nothing was logged by epoch, a key is not in the
-        history, or ``ax`` has not one axes for each term.
+        history, or ``ax`` does not have one axes per term.
 
     Examples
     --------
@@ -80,25 +80,25 @@ def history(
     logged = model if isinstance(model, Mapping) else model.history
     if not logged:
         raise ValueError(
-            "The model has no history: train it first (those of `load_legacy` have none)."
+            "The model has no history: train it first. Models loaded by `load_legacy` have none."
         )
     terms = _by_term(logged)
     names = _select(terms, keys)
     best = _best_epoch(terms, names)
     axes = panels(ax, len(names), (3.6, 2.8), what="terms")
-    explained: set[str] = set()
+    in_legends: set[str] = set()
     for panel, name in zip(axes, names, strict=True):
         _draw(panel, name, terms[name], best)
         labels = set(panel.get_legend_handles_labels()[1])
-        if not labels <= explained:
+        if not labels <= in_legends:
             panel.legend(frameon=False, fontsize="small")
-            explained |= labels
+            in_legends |= labels
     finish(axes[0], show, save)
     return axes[0] if len(axes) == 1 else axes
 
 
 def _by_term(logged: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pd.Series]]:
-    """Curves by term and split; what is not logged by epoch and split is left out."""
+    """Curves by term and split; other logged quantities are left out."""
     terms: dict[str, dict[str, pd.Series]] = {}
     for key, table in logged.items():
         if key in ("train_loss_epoch", "train_loss", "validation_loss"):
@@ -126,7 +126,7 @@ def _select(terms: dict[str, dict[str, pd.Series]], keys: str | Sequence[str] | 
         ]
         names.sort(key=lambda term: _BEST_BY.index(term) if term in _BEST_BY else len(_BEST_BY))
         if not names:
-            raise ValueError("The history has no term logged by epoch and split.")
+            raise ValueError("The history contains no term logged by epoch and split.")
         return names
     names = [keys] if isinstance(keys, str) else list(keys)
     for name in names:
@@ -138,7 +138,7 @@ def _select(terms: dict[str, dict[str, pd.Series]], keys: str | Sequence[str] | 
 
 
 def _best_epoch(terms: dict[str, dict[str, pd.Series]], names: list[str]) -> Any | None:
-    """Epoch of the lowest validation value of the term that stands for the whole."""
+    """Epoch with the lowest validation loss, by the first such term of ``_BEST_BY`` or ``names``."""
     for name in (*_BEST_BY, *names):
         if "validation" in terms.get(name, {}):
             return terms[name]["validation"].idxmin()
@@ -149,7 +149,7 @@ def _draw(ax: Axes, name: str, curves: dict[str, pd.Series], best: Any | None) -
     """Draw the curves of one term."""
     for split in (split for split in _COLORS if split in curves):
         curve = curves[split]
-        # A single validated epoch would leave no visible line.
+        # A curve of a single epoch would be invisible without a marker.
         marker = "o" if len(curve) == 1 else None
         ax.plot(curve.index, curve, color=_COLORS[split], label=split, marker=marker)
     if best is not None:

@@ -1,4 +1,4 @@
-"""Which likelihood explains held-out counts best."""
+"""Comparison of likelihoods on held-out counts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ._figure import finish, panels, require_columns
 
 _MADE_BY = "`MultiDGD.compare_likelihoods(...)`"
 _LABELS = {
-    "difference": "log-likelihood less that of {first} (nats a cell)",
-    "detection": "log-likelihood of detection (nats a cell)",
+    "difference": "log-likelihood difference from {first} (nats per cell)",
+    "detection": "log-likelihood of detection (nats per cell)",
 }
 _Z = 1.96
 
@@ -28,35 +28,35 @@ def likelihoods(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes | list[Axes]:
-    """Plot a comparison of likelihoods on held-out cells, one panel a modality.
+    """Plot a comparison of likelihoods on held-out cells, one panel per modality.
 
-    Points are means over cells and lines their 95 % intervals; further right is better.
+    Points are means over cells with 95 % intervals. Larger values are better.
 
     Parameters
     ----------
     table
-        As :meth:`multiDGD.MultiDGD.compare_likelihoods` returns it.
+        Table returned by :meth:`multiDGD.MultiDGD.compare_likelihoods`.
     by
-        ``"difference"``: log-likelihood of the counts against that of the modality's first
-        likelihood, which is at 0. ``"bernoulli"`` has none and its row says so.
-        ``"detection"``: log-likelihood of which features have counts, by which all compare.
+        ``"difference"``: log-likelihood of the counts relative to the first likelihood of the
+        modality, which is at 0. It is not defined for ``"bernoulli"``, whose row has a note.
+        ``"detection"``: log-likelihood of detection (count or no count), defined for all.
     ax
         Axes to draw on, one for each modality. A new figure by default.
     show
-        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
-        figure by themselves.
+        Whether to call :func:`matplotlib.pyplot.show`. Off by default, because notebooks display
+        new figures themselves.
     save
-        File to write the figure to; its ending gives the format.
+        File to save the figure to; its extension sets the format.
 
     Returns
     -------
-    The axes drawn on: one for one modality, a list for several.
+    The axes drawn on; a list if there are several modalities.
 
     Raises
     ------
     TypeError, ValueError
-        If ``table`` is no such table, ``by`` is unknown, or ``ax`` has not one axes for each
-        modality.
+        If ``table`` is not such a table, ``by`` is not an option, or ``ax`` does not have one
+        axes per modality.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def _draw(ax: Axes, rows: pd.DataFrame, by: str) -> None:
         ax.text(
             0.5,
             row,
-            "does not tell counts apart",
+            "models detection only",
             transform=ax.get_yaxis_transform(),
             ha="center",
             va="center",

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 
 from ._figure import finish, panels, require_columns
 
-_MADE_BY = "`model.gene2peak(...)` where positions of features are known"
+_MADE_BY = "`model.gene2peak(...)` for features with genomic positions"
 _POSITIONS = ["p_value", "chrom", "start", "end", "distance"]
 _EFFECTS = ("association", "change")
-# Peaks are narrower than a line of a figure: this part of the window can be seen.
+# Minimal width of a bar, as a fraction of the window: most peaks would be too narrow to see.
 _MIN_WIDTH = 1 / 150
 
 
@@ -28,40 +28,41 @@ def locus(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes | list[Axes]:
-    """Plot the peaks around a gene, as bars at their positions, as high as their effect.
+    """Plot the peaks around a gene as bars at their genomic positions.
 
-    Bars of peaks whose p-value is at most ``alpha`` are coloured, the others grey. The line
-    marks the gene's start. Peaks that are too narrow to be seen are drawn wider.
+    The height of a bar is the association of the peak with the gene. Bars with a p-value of at
+    most ``alpha`` are coloured, the others are grey. A line marks the start of the gene. Narrow
+    peaks are widened to a visible width.
 
     Parameters
     ----------
     table
-        As ``model.gene2peak`` returns it. Or several such tables by name, for example one for
-        the cells of each type, which are stacked on a common scale.
+        Table returned by ``model.gene2peak``, or several such tables by name, for example one
+        for each cell type. Several tables are stacked on a common scale.
     gene
-        Name of the gene, to write at its start.
+        Name of the gene, written at its start.
     window
-        Base pairs to draw on both sides of the gene's start, or on its left and right; `None` for
-        all peaks of its chromosome.
+        Base pairs to draw on each side of the gene's start, or a pair for left and right; `None`
+        for all peaks of the chromosome.
     alpha
-        Largest p-value that is coloured.
+        Largest p-value of a coloured peak.
     ax
         Axes to draw on, one for each table. A new figure by default.
     show
-        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
-        figure by themselves.
+        Whether to call :func:`matplotlib.pyplot.show`. Off by default, because notebooks display
+        new figures themselves.
     save
-        File to write the figure to; its ending gives the format.
+        File to save the figure to; its extension sets the format.
 
     Returns
     -------
-    The axes drawn on: one for one table, a list for several.
+    The axes drawn on; a list if there are several tables.
 
     Raises
     ------
     TypeError, ValueError
-        If ``table`` is no such table, positions are not in it, no peak lies in the window, the
-        tables are not of one gene, or ``ax`` has not one axes for each table.
+        If ``table`` is not such a table or has no positions, no peak lies in the window, the
+        tables are of different genes, or ``ax`` does not have one axes per table.
 
     Examples
     --------
@@ -81,14 +82,16 @@ def locus(
     """
     tables = table if isinstance(table, Mapping) else {"": table}
     if not tables:
-        raise ValueError("`table` holds no table.")
+        raise ValueError("`table` is an empty mapping: pass at least one table.")
     left, right = _sides(window)
     near = {name: _near(part, left, right) for name, part in tables.items()}
     effect = _effect(next(iter(tables.values())))
-    places = {(part["chrom"].iloc[0], _gene_start(part)) for part in near.values()}
-    if len(places) > 1:
-        raise ValueError(f"`table` must be of one gene, found starts {sorted(places)}.")
-    chromosome, start = places.pop()
+    gene_starts = {(part["chrom"].iloc[0], _gene_start(part)) for part in near.values()}
+    if len(gene_starts) > 1:
+        raise ValueError(
+            f"`table` must be of a single gene, found gene starts {sorted(gene_starts)}."
+        )
+    chromosome, start = gene_starts.pop()
     drawn = pd.concat(near.values())
     middle = (drawn["start"] + drawn["end"]) / 2
     x = (
@@ -107,7 +110,7 @@ def locus(
         width = np.maximum((part["end"] - part["start"]).to_numpy(float) / 1e6, least)
         at = ((part["start"] + part["end"]) / 2e6).to_numpy(float)
         is_marked = (part["p_value"] <= alpha).to_numpy()
-        # Coloured ones last, on top of the others.
+        # Coloured bars are drawn last, on top of the others.
         for which, color in ((~is_marked, "0.75"), (is_marked, "C3")):
             ax_.bar(at[which], part[effect][which], width[which], color=color, linewidth=0)
         ax_.axhline(0, color="0.3", linewidth=0.8)
@@ -137,12 +140,12 @@ def locus(
 
 
 def _sides(window: float | tuple[float, float] | None) -> tuple[float | None, float | None]:
-    """Base pairs on the left and on the right of the gene."""
+    """Base pairs to draw left and right of the gene."""
     if window is None:
         return None, None
     left, right = window if isinstance(window, tuple) else (window, window)
     if not (left >= 0 and right >= 0 and left + right > 0):
-        raise ValueError(f"`window` must be positive base pairs, found {window!r}.")
+        raise ValueError(f"`window` must be a positive number of base pairs, found {window!r}.")
     return left, right
 
 
@@ -150,11 +153,13 @@ def _effect(table: pd.DataFrame) -> str:
     for name in _EFFECTS:
         if name in table.columns:
             return name
-    raise ValueError(f"`table` lacks a column {list(_EFFECTS)}; it comes from {_MADE_BY}.")
+    raise ValueError(
+        f"`table` has none of the columns {list(_EFFECTS)}. Pass a table returned by {_MADE_BY}."
+    )
 
 
 def _near(table: pd.DataFrame, left: float | None, right: float | None) -> pd.DataFrame:
-    """Peaks of the gene's chromosome that lie in the window."""
+    """Peaks within the window, on the chromosome of the gene."""
     require_columns(table, _POSITIONS, "table", _MADE_BY)
     _effect(table)
     distance = table["distance"]
@@ -166,9 +171,9 @@ def _near(table: pd.DataFrame, left: float | None, right: float | None) -> pd.Da
     if not is_near.any():
         closest = distance.abs().min()
         raise ValueError(
-            "`window` holds no peak: "
+            "`window` contains no peak: "
             + (
-                "none lies on the gene's chromosome."
+                "there is none on the gene's chromosome."
                 if np.isnan(closest)
                 else f"the closest is {closest:,.0f} base pairs from the gene's start."
             )
@@ -177,5 +182,5 @@ def _near(table: pd.DataFrame, left: float | None, right: float | None) -> pd.Da
 
 
 def _gene_start(table: pd.DataFrame) -> float:
-    """Where the gene starts: so far from each peak's middle as the table says."""
+    """Start of the gene, from the middle of a peak and its distance."""
     return float(((table["start"] + table["end"]) / 2 - table["distance"]).iloc[0])

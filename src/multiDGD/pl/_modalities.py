@@ -1,4 +1,4 @@
-"""Which cells have which modalities."""
+"""Overview of the modalities measured in each group of cells."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from mudata import MuData
 
-from ._cells import as_categories, default_colors, obs_column
 from ._figure import finish, panel
+from ._scatter import as_categories, default_colors, obs_column
 
 _ABSENT = "0.93"
 
@@ -25,26 +25,26 @@ def modalities(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes:
-    r"""Overview of a mosaic: which modalities were measured in which cells.
+    r"""Plot which modalities were measured in which cells.
 
-    Each row is a set of cells with the same modalities (and, with ``groupby``, of the same
-    group), each column a modality with its number of features. Tiles are coloured where the
-    cells have the modality: where they are in it and have a count. The number of cells is on the
-    right.
+    Each row is a set of cells with the same modalities and, with ``groupby``, of the same group.
+    Each column is a modality with its number of features. A tile is coloured if the modality was
+    measured: the cells are part of its AnnData and have counts. The number of cells is written
+    on the right.
 
     Parameters
     ----------
     mdata
-        Cells.
+        Data with the modalities.
     groupby
-        Column of ``mdata.obs`` to part cells by, such as the batch.
+        Column of ``mdata.obs`` to group cells by, such as the batch.
     ax
         Axes to draw on. A new figure by default.
     show
-        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
-        figure by themselves.
+        Whether to call :func:`matplotlib.pyplot.show`. Off by default, because notebooks display
+        new figures themselves.
     save
-        File to write the figure to; its ending gives the format.
+        File to save the figure to; its extension sets the format.
 
     Returns
     -------
@@ -53,9 +53,9 @@ def modalities(
     Raises
     ------
     TypeError
-        If ``mdata`` is no MuData.
+        If ``mdata`` is not a MuData.
     ValueError
-        If the column is not there.
+        If the column does not exist.
 
     Examples
     --------
@@ -96,10 +96,10 @@ def modalities(
 
 
 def _presence(mdata: MuData) -> dict[str, np.ndarray]:
-    """Mask of the cells that have counts in each modality."""
+    """Mask of the cells with counts in each modality."""
     found = {}
     for name, part in mdata.mod.items():
-        # Counts may be in a layer, and nothing in X.
+        # X may be empty and the counts in a layer.
         matrices = (x for x in (part.X, *part.layers.values()) if x is not None)
         counts = next(matrices, np.zeros(part.shape))
         has_counts = np.asarray((counts != 0).sum(axis=1)).ravel() > 0
@@ -110,10 +110,11 @@ def _presence(mdata: MuData) -> dict[str, np.ndarray]:
 def _patterns(
     present: dict[str, np.ndarray], groups: pd.Series
 ) -> list[tuple[str, tuple[bool, ...], int]]:
-    """Group, modalities and number of each set of cells, the largest of each group first."""
+    """Group, modalities and size of each set of cells; in each group the largest first."""
     masks = np.stack(list(present.values()), axis=1)
     labels = [*groups.cat.categories, "NA"]
-    codes = groups.cat.codes.to_numpy() % len(labels)  # -1, the last one, where missing
+    # The code of missing values, -1, becomes that of the last label.
+    codes = groups.cat.codes.to_numpy() % len(labels)
     found = []
     for code in np.unique(codes):
         of_group = masks[codes == code]

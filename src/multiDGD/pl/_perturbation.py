@@ -1,4 +1,4 @@
-"""What changes when features are perturbed."""
+"""Heat map of in-silico perturbations."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from multiDGD._checks import positive_int
 from ._figure import finish, not_found, panel, require_columns, upright_height
 
 _MADE_BY = "`model.perturb(...)`"
-_VALUES = {"lfc": "log2 fold change", "z_score": "z-score against controls"}
+_VALUES = {"lfc": "log2 fold change", "z_score": "z-score relative to controls"}
 _SINGLE = "all cells"
-# The perturbed features themselves change more than all others and would leave these pale.
+# Quantile at the ends of the colour map: the perturbed features themselves change most and would
+# compress the range of the others.
 _SATURATED = 0.98
-# Beyond this part of the colour map dots are white.
+# Dots on darker colours than this part of the colour map are white.
 _DARK = 0.6
 
 
@@ -35,34 +36,34 @@ def perturbation(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes:
-    """Heat map of the features (rows) that a perturbation changes, by group of cells (columns).
+    """Plot a heat map of the features (rows) changed by a perturbation, by group (columns).
 
-    Within each modality rows are ordered from the largest rise to the largest fall. A dot marks
-    changes whose ``p_value`` is at most ``alpha``. The colour map ends at the 98th percentile of
-    the absolute values that are drawn.
+    Within each modality, rows are ordered from the largest increase to the largest decrease. Dots
+    mark changes with a ``p_value`` of at most ``alpha``. The colour map ends at the 98th
+    percentile of the absolute values shown.
 
     Parameters
     ----------
     table
-        As ``model.perturb`` returns it; with ``groupby`` each group is a column. Or several such
-        tables by name, for example one for each perturbed gene.
+        Table returned by ``model.perturb``; each group of ``groupby`` is a column. Or several
+        such tables by name, for example one for each perturbed gene.
     features
-        Features to draw. By default those that change most in any column.
+        Features to draw. By default, those with the largest change in any column.
     n_features
-        How many of each modality these are at most.
+        Maximal number of features of each modality, if ``features`` is not given.
     value
-        ``"lfc"``, the change itself, or ``"z_score"``, the change against that by controls.
+        ``"lfc"`` for the log2 fold change, or ``"z_score"`` for the change relative to controls.
     alpha
-        Largest p-value that is marked.
+        Largest p-value of a marked change.
     cmap
-        Colour map; its middle is no change.
+        Colour map, centred at no change.
     ax
         Axes to draw on. A new figure by default.
     show
-        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
-        figure by themselves.
+        Whether to call :func:`matplotlib.pyplot.show`. Off by default, because notebooks display
+        new figures themselves.
     save
-        File to write the figure to; its ending gives the format.
+        File to save the figure to; its extension sets the format.
 
     Returns
     -------
@@ -71,7 +72,7 @@ def perturbation(
     Raises
     ------
     TypeError, ValueError
-        If ``table`` is no such table, a feature is not in it, or an argument cannot be used.
+        If ``table`` is not such a table, a feature is not in it, or another argument is invalid.
 
     Examples
     --------
@@ -91,15 +92,15 @@ def perturbation(
     if value not in _VALUES:
         raise ValueError(f"`value` must be one of {list(_VALUES)}, found {value!r}.")
     positive_int("n_features", n_features)
-    tall = _tall(table, value)
-    values = tall.pivot(index=["modality", "feature"], columns="column", values=value)
-    columns = list(pd.unique(tall["column"]))
-    order = list(pd.unique(tall["modality"]))
+    long_table = _long(table, value)
+    values = long_table.pivot(index=["modality", "feature"], columns="column", values=value)
+    columns = list(pd.unique(long_table["column"]))
+    order = list(pd.unique(long_table["modality"]))
     rows = _rows(values[columns], order, features, n_features)
     values = values.loc[rows, columns]
-    p_values = tall.pivot(index=["modality", "feature"], columns="column", values="p_value")
+    p_values = long_table.pivot(index=["modality", "feature"], columns="column", values="p_value")
     marked = p_values.loc[rows, columns].to_numpy() <= alpha
-    # However few the rows are, the label of the colour bar has to fit beside them.
+    # The label of the colour bar must fit even if there are few rows.
     height = 0.7 + upright_height(columns) + max(0.2 * len(rows), 1.8)
     ax = panel(ax, (3.4 + 0.35 * len(columns), height))
     limit = float(np.nanquantile(np.abs(values.to_numpy()), _SATURATED)) or 1.0
@@ -112,17 +113,17 @@ def perturbation(
         ax.set_xlabel(f"dot: p ≤ {alpha:g}")
     names = values.index.get_level_values("feature").astype(str)
     ax.set_yticks(range(len(rows)), names, fontsize="small", parse_math=False)
-    _bracket_modalities(ax, values.index.get_level_values("modality"), len(columns))
+    _separate_modalities(ax, values.index.get_level_values("modality"), len(columns))
     ax.figure.colorbar(image, ax=ax, label=_VALUES[value], extend="both")
     finish(ax, show, save)
     return ax
 
 
-def _tall(table: pd.DataFrame | Mapping[str, pd.DataFrame], value: str) -> pd.DataFrame:
-    """All tables below each other, each row with its feature and the column it is drawn in."""
+def _long(table: pd.DataFrame | Mapping[str, pd.DataFrame], value: str) -> pd.DataFrame:
+    """All tables concatenated, with the feature and heat map column of each row."""
     tables = table if isinstance(table, Mapping) else {"": table}
     if not tables:
-        raise ValueError("`table` holds no table.")
+        raise ValueError("`table` is an empty mapping: pass at least one table.")
     parts = []
     for name, part in tables.items():
         require_columns(part, ["modality", value, "p_value"], "table", _MADE_BY)
@@ -148,7 +149,7 @@ def _tall(table: pd.DataFrame | Mapping[str, pd.DataFrame], value: str) -> pd.Da
 def _rows(
     values: pd.DataFrame, modalities: list[str], wanted: Sequence[str] | None, n_features: int
 ) -> pd.MultiIndex:
-    """Features to draw, by modality and from the largest rise to the largest fall."""
+    """Features to draw, by modality and from the largest increase to the largest decrease."""
     names = values.index.get_level_values("feature")
     if wanted is not None:
         wanted = [wanted] if isinstance(wanted, str) else [str(w) for w in wanted]
@@ -162,14 +163,14 @@ def _rows(
     mean, largest = values.mean(axis=1), values.abs().max(axis=1)
     kept = []
     for modality in modalities:
-        of = largest.index.get_level_values("modality") == modality
-        top = largest[of].nlargest(n_features).index
+        in_modality = largest.index.get_level_values("modality") == modality
+        top = largest[in_modality].nlargest(n_features).index
         kept += mean.loc[top].sort_values(ascending=False, kind="stable").index.tolist()
     return pd.MultiIndex.from_tuples(kept, names=values.index.names)
 
 
-def _bracket_modalities(ax: Axes, modality: pd.Index, n_columns: int) -> None:
-    """Part the modalities by a line, and write their names on the right."""
+def _separate_modalities(ax: Axes, modality: pd.Index, n_columns: int) -> None:
+    """Separate the modalities by a line and write their names on the right."""
     names = np.asarray(modality)
     ends = [*(np.flatnonzero(names[1:] != names[:-1]) + 1), len(names)]
     start = 0

@@ -1,10 +1,10 @@
-"""Cells and the mixture over them, in the latent space or in a covariate's."""
+"""Cells and mixture components in the latent space of cells or of a covariate."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,13 @@ from matplotlib.axes import Axes
 from mudata import MuData
 
 from multiDGD.latent import GaussianMixtureSupervised
-from multiDGD.model import MultiDGD
 
-from ._cells import Coloring, as_categories, default_colors, draw_cells, obs_column, palette
 from ._figure import finish, not_found, panel
-from ._plane import Moments, best_plane, draw_mixture
+from ._mixture import Moments, best_plane, draw_mixture
+from ._scatter import Coloring, as_categories, default_colors, draw_cells, obs_column, palette
+
+if TYPE_CHECKING:
+    from multiDGD.model import MultiDGD
 
 _COMPONENT = "component"
 _DARK = "0.15"
@@ -35,37 +37,37 @@ def representation(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes:
-    """Plot cells and the mixture's components in the plane in which the components differ most.
+    """Plot cells and mixture components in a plane of the latent space.
 
-    The plane is spanned by the first two principal axes of the components' means, weighted by
-    the mixture's weights; their labels have the share of the variance between components that
-    each holds. Means are diamonds with the number of the component, where there is room for it;
-    ellipses are at 1 and 2 standard deviations of the component as it projects on the plane.
+    The plane is spanned by the first two principal axes of the component means, weighted by the
+    mixture weights. The axis labels give the share of the variance between components that each
+    axis explains. Diamonds are component means, numbered if there is room. Ellipses are at 1 and
+    2 standard deviations of the projected components.
 
     Parameters
     ----------
     model
         A trained model.
     color
-        Column of ``adata.obs`` that colours cells, or ``"component"`` for the most probable
-        component of each. Colours of categories are those of ``adata.uns[f"{color}_colors"]``
-        where there, else scanpy's. Components have the colour of their label where a supervised
-        mixture is coloured by its labels.
+        Column of ``adata.obs`` to colour cells by, or ``"component"`` for the most probable
+        component of each cell. Category colours are ``adata.uns[f"{color}_colors"]`` if set, and
+        scanpy's defaults otherwise. If a supervised mixture is coloured by its labels, each
+        component has the colour of its label.
     adata
         Cells; those of the model by default.
     indices
         Positions (or a mask) of the cells to draw, all by default.
     components
-        Whether to draw the mixture.
+        Whether to draw the mixture components.
     size
         Area of a cell's point in square points.
     ax
         Axes to draw on. A new figure by default.
     show
-        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
-        figure by themselves.
+        Whether to call :func:`matplotlib.pyplot.show`. Off by default, because notebooks display
+        new figures themselves.
     save
-        File to write the figure to; its ending gives the format.
+        File to save the figure to; its extension sets the format.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def representation(
     Raises
     ------
     ValueError
-        If the column is not there, or the latent space has one dimension.
+        If the column does not exist, or the latent space has one dimension.
 
     Examples
     --------
@@ -95,22 +97,22 @@ def representation(
     column = obs_column(data, color, "color") if color and not by_component else None
     xy = plane.project(model.get_latent_representation(adata, indices))
     coloring = Coloring()
-    of_components: list[Any] = [_DARK] * mixture.n_mix_comp
+    component_colors: list[Any] = [_DARK] * mixture.n_mix_comp
     if by_component:
         codes = model.get_cluster_assignments(adata, indices)
         assigned = pd.Categorical(codes, categories=range(mixture.n_mix_comp))
         coloring = Coloring.by(pd.Series(assigned), _COMPONENT)
-        of_components = default_colors(mixture.n_mix_comp)
+        component_colors = default_colors(mixture.n_mix_comp)
     elif color is not None and column is not None:
         coloring = Coloring.by(column, color, data, indices)
-        of_components = _label_colors(model, color, coloring.colors) or of_components
+        component_colors = _label_colors(model, color, coloring.colors) or component_colors
     ax = panel(ax, coloring.figure_size)
     draw_cells(ax, xy, coloring, size=size)
     ax.set_xlabel(plane.labels[0])
     ax.set_ylabel(plane.labels[1])
     if components:
         names = [str(k) for k in range(mixture.n_mix_comp)]
-        draw_mixture(ax, plane, moments, of_components, names)
+        draw_mixture(ax, plane, moments, component_colors, names)
     finish(ax, show, save)
     return ax
 
@@ -127,18 +129,19 @@ def covariate_representation(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes:
-    """Plot cells and categories in the space of one covariate.
+    """Plot cells and categories in the latent space of a covariate.
 
     Each category has one component of the covariate's mixture, drawn as in
-    :func:`representation`. Two dimensions, the default of the model, are drawn as they are.
+    :func:`representation`. Two dimensions, the default of the model, are drawn without
+    projection.
 
     Parameters
     ----------
     model
         A trained model.
     key
-        Column that was registered as ``batch_key`` or in ``categorical_covariate_keys``; may be
-        left out if there is one.
+        Column registered as ``batch_key`` or in ``categorical_covariate_keys``; optional if there
+        is only one.
     adata, indices, components, size, ax, show, save
         As for :func:`representation`.
 
@@ -149,8 +152,9 @@ def covariate_representation(
     Raises
     ------
     ValueError
-        If there is no such covariate (one of a single category is not modelled), or several and
-        ``key`` does not say which; or if the covariate's space has one dimension.
+        If there is no such covariate, ``key`` is missing although there are several, or the
+        latent space of the covariate has one dimension. Covariates with a single category are
+        not modelled.
 
     Examples
     --------
@@ -165,13 +169,13 @@ def covariate_representation(
     names = model.module.covariates
     if not names:
         raise ValueError(
-            "The model has no covariate to draw: none of several categories was registered as "
+            "The model has no covariate to draw: register one with several categories as "
             "`batch_key` or in `categorical_covariate_keys`."
         )
     if key is None and len(names) == 1:
         key = names[0]
     if key is None:
-        raise ValueError(f"`key` must say which of the modelled covariates to draw: {names}.")
+        raise ValueError(f"`key` is required: choose one of the modelled covariates {names}.")
     if key not in names:
         raise not_found("key", key, names, "the modelled covariates")
     data = model.adata if adata is None else adata
@@ -183,7 +187,7 @@ def covariate_representation(
     if data is not None:
         column = as_categories(obs_column(data, key, "key"))
         if set(column.cat.categories) < set(categories):
-            # Cells of some batches have the colours that they have among all.
+            # Colours of a subset of the batches must match those of the full data.
             column = column.cat.set_categories(categories)
         coloring = Coloring.by(column, key, data, indices)
         colors |= coloring.colors or {}
@@ -193,7 +197,7 @@ def covariate_representation(
     ax.set_xlabel(plane.labels[0])
     ax.set_ylabel(plane.labels[1])
     if components:
-        # The legend of the cells has the names already.
+        # The legend of the cells already gives the names.
         names_ = None if coloring.present else categories
         draw_mixture(ax, plane, moments, [colors[c] for c in categories], names_)
     finish(ax, show, save)
@@ -201,7 +205,7 @@ def covariate_representation(
 
 
 def _label_colors(model: MultiDGD, color: str, colors: dict[str, Any] | None) -> list[Any]:
-    """Colour of each component by its label; none where ``color`` is not what supervises it."""
+    """Colour of each component by its label; empty unless ``color`` supervises the mixture."""
     mixture = model.module.mixture
     is_label = color == model.registry["setup_args"].get("labels_key")
     if not (colors and is_label and isinstance(mixture, GaussianMixtureSupervised)):

@@ -1,8 +1,9 @@
-"""How sure the model is of each cell's place."""
+"""Posterior uncertainty of the representation of each cell."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,11 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from mudata import MuData
 
-from multiDGD.model import MultiDGD
-
-from ._cells import Coloring, draw_cells
 from ._figure import finish, not_found, panel
+from ._scatter import Coloring, draw_cells
+
+if TYPE_CHECKING:
+    from multiDGD.model import MultiDGD
 
 
 def uncertainty(
@@ -28,9 +30,9 @@ def uncertainty(
 ) -> Axes:
     """Plot the posterior uncertainty of each cell's representation over an embedding.
 
-    The colour is the root mean square over dimensions of the standard deviations that
-    :meth:`multiDGD.MultiDGD.get_latent_representation` returns with ``return_dist=True``. Least
-    sure cells are drawn last; the colour map ends at the 1st and 99th percentiles.
+    The colour is the root mean square over dimensions of the posterior standard deviations from
+    :meth:`multiDGD.MultiDGD.get_latent_representation` with ``return_dist=True``. The most
+    uncertain cells are drawn on top. The colour map ends at the 1st and 99th percentiles.
 
     Parameters
     ----------
@@ -39,16 +41,16 @@ def uncertainty(
     adata
         Cells; those of the model by default.
     basis
-        Key of ``adata.obsm`` with the embedding, with or without ``X_``.
+        Key of the embedding in ``adata.obsm``, with or without the prefix ``X_``.
     size
         Area of a cell's point in square points.
     ax
         Axes to draw on. A new figure by default.
     show
-        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
-        figure by themselves.
+        Whether to call :func:`matplotlib.pyplot.show`. Off by default, because notebooks display
+        new figures themselves.
     save
-        File to write the figure to; its ending gives the format.
+        File to save the figure to; its extension sets the format.
 
     Returns
     -------
@@ -57,7 +59,7 @@ def uncertainty(
     Raises
     ------
     ValueError
-        If the embedding is not there or has fewer than two columns.
+        If the embedding does not exist or has fewer than two columns.
 
     Examples
     --------
@@ -71,13 +73,15 @@ def uncertainty(
     """
     data = model.adata if adata is None else adata
     if data is None:
-        raise ValueError("`adata` is needed: the model was loaded without data.")
+        raise ValueError("`adata` is required: the model was loaded without data.")
     key = basis if basis in data.obsm else f"X_{basis}"
     if key not in data.obsm:
         raise not_found("basis", basis, data.obsm, "`adata.obsm`")
     xy = np.asarray(data.obsm[key])
     if xy.ndim != 2 or xy.shape[1] < 2:
-        raise ValueError(f"`basis`: {key!r} must have two columns, found shape {xy.shape}.")
+        raise ValueError(
+            f"`basis`: {key!r} must have at least two columns, found shape {xy.shape}."
+        )
     _, variance = model.get_latent_representation(adata, return_dist=True)
     sd = pd.Series(np.sqrt(variance.mean(1)))
     coloring = Coloring("posterior sd", sd)

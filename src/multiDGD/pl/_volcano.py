@@ -1,4 +1,4 @@
-"""Differential expression: how large, and how sure."""
+"""Volcano plot of differential expression or accessibility."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._annotate import annotate_points
 from ._figure import finish, not_found, panel, require_columns
 
 _MADE_BY = "`model.differential_expression(mode='change')`"
-# Followed by the target where it is known.
+# Prefixes of the column of called features; the FDR target may follow.
 _CRITERIA = ("is_de_fdr", "is_da_fdr")
 
 
@@ -27,30 +27,30 @@ def volcano(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes:
-    """Plot log fold changes against how sure the model is that there are any.
+    """Plot log2 fold changes against the local false discovery rate.
 
-    The height is the negative decadic logarithm of the local false discovery rate. Rates of 0
-    are drawn at the smallest one that is not. Features that the table calls differential are
-    coloured by the direction of their change; the surest of them have their names beside them.
-    Features of which the change or its probability is not known (NaN) are left out.
+    The height is the negative log10 of the local false discovery rate. Rates of 0
+    are drawn at the smallest positive rate. Features called differential are coloured by the
+    direction of their change, and the most significant are labelled. Features with a missing
+    fold change or rate (NaN) are left out.
 
     Parameters
     ----------
     table
-        As ``model.differential_expression`` or ``model.differential_accessibility`` returns it
-        in mode ``"change"``. Also of scvi-tools' other models: where there is no column ``lfdr``,
-        one minus ``proba_de`` is taken.
+        Table returned by ``model.differential_expression`` or
+        ``model.differential_accessibility`` in mode ``"change"``. Tables of other scvi-tools
+        models also work: without a column ``lfdr``, one minus ``proba_de`` is used.
     comparison
-        Which to draw, by the table's column of that name; may be left out if there is one.
+        Value of the column ``comparison`` to draw; optional if there is only one.
     n_labels
-        Names to write at most.
+        Maximal number of labelled features.
     ax
         Axes to draw on. A new figure by default.
     show
-        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
-        figure by themselves.
+        Whether to call :func:`matplotlib.pyplot.show`. Off by default, because notebooks display
+        new figures themselves.
     save
-        File to write the figure to; its ending gives the format.
+        File to save the figure to; its extension sets the format.
 
     Returns
     -------
@@ -59,8 +59,8 @@ def volcano(
     Raises
     ------
     TypeError, ValueError
-        If ``table`` is no such table or nothing is known of any feature, or there are several
-        comparisons and ``comparison`` names none of them.
+        If ``table`` is not such a table or has no feature with finite values, or if there are
+        several comparisons and ``comparison`` is not one of them.
 
     Examples
     --------
@@ -125,10 +125,10 @@ def volcano(
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
     )
-    surest = np.lexsort([-np.abs(lfc), -height, ~is_de])[: min(n_labels, int(is_de.sum()))]
+    top_features = np.lexsort([-np.abs(lfc), -height, ~is_de])[: min(n_labels, int(is_de.sum()))]
     points = np.stack([lfc, height], axis=1)
-    names = table.index[surest].astype(str)
-    annotate_points(ax, points[surest], names, avoid=points[is_de])
+    names = table.index[top_features].astype(str)
+    annotate_points(ax, points[top_features], names, avoid=points[is_de])
     finish(ax, show, save)
     return ax
 
@@ -136,13 +136,15 @@ def volcano(
 def _one_comparison(table: pd.DataFrame, comparison: str | None) -> pd.DataFrame:
     if "comparison" not in table.columns:
         if comparison is not None:
-            raise ValueError("`comparison` is given, but `table` has no such column.")
+            raise ValueError("`comparison` was given, but `table` has no column 'comparison'.")
         return table
     known = list(pd.unique(table["comparison"]))
     if comparison is None and len(known) == 1:
         return table
     if comparison is None:
-        raise ValueError(f"`comparison` must say which of {len(known)} to draw: {known[:5]}.")
+        raise ValueError(
+            f"`comparison` is required: choose one of {len(known)}, such as {known[:5]}."
+        )
     if comparison not in known:
         raise not_found("comparison", comparison, known, "the column 'comparison' of `table`")
     return table[table["comparison"] == comparison]

@@ -1,22 +1,23 @@
-"""Whether decoded counts are those that were observed."""
+"""Observed against predicted counts of features."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
 from mudata import MuData
 
-from multiDGD.model import MultiDGD
-
 from ._figure import finish, not_found, panel
 
-_LABELS = {"mean": "mean count", "detected": "share of cells with counts"}
-# Decoded values of so many cells are held at once.
+if TYPE_CHECKING:
+    from multiDGD.model import MultiDGD
+
+_LABELS = {"mean": "mean count", "detected": "detection rate"}
+# Number of cells to decode at once, to limit memory.
 _CHUNK = 1024
 
 
@@ -31,22 +32,22 @@ def counts_vs_predicted(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes:
-    """Plot observed against predicted counts, one point a feature, on logarithmic axes.
+    """Plot observed against predicted counts, one point per feature, on logarithmic axes.
 
-    Cells count in which the modality was measured, each at its own total count. The title has
-    the number of features and the correlation (Pearson) of the logarithms; features without any
-    count have none and are left out.
+    Averages are over the cells in which the modality was measured. Predictions use each cell's
+    own library size. The title gives the number of features and the Pearson correlation of the
+    logarithms. Features without counts are left out.
 
     Parameters
     ----------
     model
         A trained model.
     modality
-        Its name; the first one by default.
+        Name of the modality; by default the first one.
     statistic
-        ``"mean"`` count of each feature; or ``"detected"``, the share of cells that have counts
-        of it, to which the likelihood's spread matters as well. The latter is what a modality
-        with the ``"bernoulli"`` likelihood predicts.
+        ``"mean"`` for the mean count of each feature. ``"detected"`` for the detection rate, the
+        share of cells with counts of a feature; it also depends on the dispersion of the
+        likelihood. The ``"bernoulli"`` likelihood predicts detection only.
     adata
         Cells; those of the model by default.
     indices
@@ -54,10 +55,10 @@ def counts_vs_predicted(
     ax
         Axes to draw on. A new figure by default.
     show
-        Whether to call :func:`matplotlib.pyplot.show`. Not by default: notebooks show a new
-        figure by themselves.
+        Whether to call :func:`matplotlib.pyplot.show`. Off by default, because notebooks display
+        new figures themselves.
     save
-        File to write the figure to; its ending gives the format.
+        File to save the figure to; its extension sets the format.
 
     Returns
     -------
@@ -66,7 +67,8 @@ def counts_vs_predicted(
     Raises
     ------
     ValueError
-        If the modality is not there or not measured in these cells, or ``statistic`` is unknown.
+        If the model has no such modality, it was not measured in these cells, or ``statistic`` is
+        not an option.
 
     Examples
     --------
@@ -100,7 +102,7 @@ def counts_vs_predicted(
     ax.set_xlabel(f"observed {_LABELS[statistic]}")
     ax.set_ylabel(f"predicted {_LABELS[statistic]}")
     ax.set_aspect("equal", adjustable="datalim")
-    # Within a decade there are several of them, which in full size would overlap.
+    # At full size, the minor labels within a decade would overlap.
     ax.tick_params(which="minor", labelsize="x-small")
     finish(ax, show, save)
     return ax
@@ -113,8 +115,8 @@ def _averages(
     adata: AnnData | MuData | None,
     indices: Sequence[int] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Averages of the features over cells, observed and predicted."""
-    # Asking the model first registers cells that it has not seen.
+    """Observed and predicted averages of the features over cells."""
+    # This call registers new cells with the model.
     model.get_latent_representation(adata, indices)
     data = model.adata if adata is None else adata
     manager = model.get_anndata_manager(data, required=True)
@@ -124,7 +126,10 @@ def _averages(
     counts = manager.matrix(modality)[cells]
     cells = cells[np.asarray(counts.sum(1)).ravel() > 0]
     if not len(cells):
-        raise ValueError(f"`modality`: {modality!r} was not measured in any of these cells.")
+        raise ValueError(
+            f"`modality`: {modality!r} was not measured in any of these cells. Pass cells with "
+            "counts of it."
+        )
     counts = manager.matrix(modality)[cells][:, features]
     total = np.zeros(len(features))
     for part in (cells[i : i + _CHUNK].tolist() for i in range(0, len(cells), _CHUNK)):
@@ -137,5 +142,5 @@ def _averages(
                 adata, part, modality, library_size="latent", return_numpy=True
             )
         total += np.asarray(decoded)[:, features].sum(0, dtype=float)
-    seen = counts if statistic == "mean" else counts > 0
-    return np.asarray(seen.sum(0), dtype=float).ravel() / len(cells), total / len(cells)
+    observed = counts if statistic == "mean" else counts > 0
+    return np.asarray(observed.sum(0), dtype=float).ravel() / len(cells), total / len(cells)

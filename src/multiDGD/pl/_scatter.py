@@ -1,4 +1,4 @@
-"""Cells as points, coloured by a column of ``obs`` as scanpy does."""
+"""Scatter plots of cells, coloured by a column of ``obs`` as in scanpy."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from scanpy.plotting import palettes
 
 from ._figure import not_found
 
-#: Colour of cells of which nothing is known or asked.
+#: Colour of cells without a value.
 GREY = "lightgrey"
-# A few far values would leave all others one colour.
+# Quantiles at the ends of the colour map: outliers would leave all other values one colour.
 _COLOR_RANGE = (0.01, 0.99)
-# Longer legends have a second column, and then as many as leave all rows beside the axes.
+# Longer legends have at least two columns, and no more rows than fit beside the axes.
 _SHORT_LEGEND = 14
 _MAX_LEGEND_ROWS = 20
 
 
 def obs_column(data: AnnData | MuData | None, key: str, argument: str) -> pd.Series:
-    """A column of ``obs``.
+    """Column of ``obs``.
 
     Raises
     ------
     ValueError
-        If there are no cells or no such column, naming the nearest ones.
+        If ``data`` is `None` or has no such column; the message lists the nearest names.
     """
     if data is None:
         raise ValueError(
-            f"`{argument}` = {key!r} needs cells, but the model was loaded without data: give "
+            f"`{argument}` = {key!r} needs cells, but the model was loaded without data: pass "
             "`adata`."
         )
     if key not in data.obs:
@@ -45,22 +45,22 @@ def obs_column(data: AnnData | MuData | None, key: str, argument: str) -> pd.Ser
 
 
 def as_categories(values: pd.Series) -> pd.Series:
-    """Values as categories, of which all occur and missing ones are none, named by strings."""
+    """Categorical values with string names."""
     column = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype("category")
     return column.cat.rename_categories([str(c) for c in column.cat.categories])
 
 
 def palette(data: AnnData | MuData | None, key: str, categories: pd.Index) -> dict[str, Any]:
-    """Colour of each category: from ``uns[f"{key}_colors"]`` where there, else scanpy's own.
+    """Colour of each category: ``uns[f"{key}_colors"]`` if set, scanpy's defaults otherwise.
 
     Parameters
     ----------
     data
-        Whose ``uns`` is asked; for MuData also those of its modalities.
+        Data with the colours in ``uns``; for MuData also in that of its modalities.
     key
-        Column of ``obs``; ``"rna:batch"`` for the ``batch`` of a modality.
+        Column of ``obs``; ``"rna:batch"`` for the column ``batch`` of a modality.
     categories
-        In the order of the column's, to which the colours belong.
+        Categories, in the order of the colours.
     """
     given = _given_colors(data, key)
     if given is None or len(given) < len(categories):
@@ -69,7 +69,7 @@ def palette(data: AnnData | MuData | None, key: str, categories: pd.Index) -> di
 
 
 def default_colors(n: int) -> list[str]:
-    """Scanpy's colours for ``n`` categories."""
+    """Scanpy's default colours for ``n`` categories."""
     for colors in (palettes.default_20, palettes.default_28, palettes.default_102):
         if n <= len(colors):
             return list(colors[:n])
@@ -79,10 +79,10 @@ def default_colors(n: int) -> list[str]:
 def _given_colors(data: AnnData | MuData | None, key: str) -> list[Any] | None:
     if data is None:
         return None
-    places = [(data.uns, key)]
+    candidates = [(data.uns, key)]
     if isinstance(data, MuData):
-        places += [(part.uns, key.removeprefix(f"{m}:")) for m, part in data.mod.items()]
-    for uns, name in places:
+        candidates += [(part.uns, key.removeprefix(f"{m}:")) for m, part in data.mod.items()]
+    for uns, name in candidates:
         colors = list(uns.get(f"{name}_colors", ()))
         if colors and all(is_color_like(c) for c in colors):
             return colors
@@ -91,16 +91,16 @@ def _given_colors(data: AnnData | MuData | None, key: str) -> list[Any] | None:
 
 @dataclass(frozen=True)
 class Coloring:
-    """How cells are coloured: by categories with colours, by numbers, or not at all.
+    """Colours of cells: by category, by number, or a single colour.
 
     Attributes
     ----------
     title
-        What the colours mean.
+        Title of the legend or colour bar.
     values
-        Of each cell.
+        Value of each cell.
     colors
-        Colour of each category by its name; `None` for numbers.
+        Colour of each category by name; `None` for numbers.
     """
 
     title: str = ""
@@ -115,16 +115,16 @@ class Coloring:
         data: AnnData | MuData | None = None,
         indices: Sequence[int] | None = None,
     ) -> Coloring:
-        """Numbers by a colour map; anything else by categories.
+        """Colour numbers by a colour map and all other values by category.
 
         Parameters
         ----------
         values
-            Of all cells.
+            Values of all cells.
         key
-            Their name.
+            Name of the values.
         data
-            Whose ``uns`` may know colours of the categories.
+            Data whose ``uns`` may contain the colours of the categories.
         indices
             Positions or mask of the cells to draw.
         """
@@ -136,7 +136,7 @@ class Coloring:
 
     @property
     def present(self) -> list[str]:
-        """Categories that have cells."""
+        """Categories with at least one cell."""
         if self.values is None or self.colors is None:
             return []
         counts = self.values.value_counts()
@@ -144,7 +144,7 @@ class Coloring:
 
     @property
     def n_legend_columns(self) -> int:
-        """Columns of the legend."""
+        """Number of legend columns."""
         n = len(self.present)
         if n <= _SHORT_LEGEND:
             return int(n > 0)
@@ -152,7 +152,7 @@ class Coloring:
 
     @property
     def figure_size(self) -> tuple[float, float]:
-        """Inches of a figure that has room for the legend."""
+        """Size in inches of a figure with room for the legend."""
         longest = max((len(name) for name in self.present), default=0)
         return 4.6 + (0.4 + 0.075 * longest) * self.n_legend_columns, 4.2
 
@@ -169,11 +169,11 @@ def draw_cells(
     xy
         Shape ``(n_cells, 2)``.
     coloring
-        Of the cells.
+        Colours of the cells.
     size
-        Area of a point in square points; by default the smaller the more cells there are.
+        Area of a point in square points; by default it decreases with the number of cells.
     label
-        Of the colour bar.
+        Label of the colour bar.
     """
     style: dict[str, Any] = {
         "s": default_size(len(xy)) if size is None else size,
@@ -195,7 +195,7 @@ def draw_cells(
         bar = ax.figure.colorbar(points, ax=ax, extend="both")
         bar.set_label(label or coloring.title, parse_math=False)
         return
-    # In random order, so that no category covers the others.
+    # A random drawing order prevents one category from covering the others.
     shuffled = np.random.default_rng(0).permutation(len(x))
     at = shuffled[~missing[shuffled]]
     names = coloring.values.astype(object).to_numpy()[at]
@@ -204,7 +204,7 @@ def draw_cells(
 
 
 def _draw_legend(ax: Axes, coloring: Coloring, has_missing: bool) -> None:
-    """Names of the categories that have cells, right of the axes."""
+    """Draw a legend of the categories with cells, right of the axes."""
     colors = coloring.colors or {}
     entries = [(colors[name], name) for name in coloring.present]
     if has_missing:
@@ -226,5 +226,5 @@ def _draw_legend(ax: Axes, coloring: Coloring, has_missing: bool) -> None:
 
 
 def default_size(n_cells: int) -> float:
-    """Area of a cell's point: scanpy's, but no larger than can be told apart."""
+    """Area of a point: scanpy's default, capped so that neighbouring cells stay distinct."""
     return float(min(120_000 / max(n_cells, 1), 25))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from multiDGD import pl
-from multiDGD.pl import _fit
+from multiDGD.pl import _counts_vs_predicted
 
 
 def drawn(ax):
@@ -18,12 +18,12 @@ def test_means_of_features(multiome):
     observed = np.asarray(multiome.adata["atac"].X.mean(axis=0), dtype=float).ravel()
     predicted = multiome.get_normalized_expression(modality="atac", library_size="latent")
     predicted = predicted.to_numpy(float).mean(axis=0)
-    seen = observed > 0
-    np.testing.assert_allclose(drawn(ax)[:, 0], observed[seen], rtol=1e-4)
-    np.testing.assert_allclose(drawn(ax)[:, 1], predicted[seen], rtol=1e-4)
-    r = np.corrcoef(np.log(observed[seen]), np.log(predicted[seen]))[0, 1]
+    detected = observed > 0
+    np.testing.assert_allclose(drawn(ax)[:, 0], observed[detected], rtol=1e-4)
+    np.testing.assert_allclose(drawn(ax)[:, 1], predicted[detected], rtol=1e-4)
+    r = np.corrcoef(np.log(observed[detected]), np.log(predicted[detected]))[0, 1]
     assert r > 0.8
-    assert ax.get_title() == f"atac: {seen.sum()} features, r = {r:.3f}"
+    assert ax.get_title() == f"atac: {detected.sum()} features, r = {r:.3f}"
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     assert ax.get_xlabel() == "observed mean count"
     (identity,) = ax.get_lines()
@@ -31,9 +31,9 @@ def test_means_of_features(multiome):
     np.testing.assert_allclose(identity.get_xdata(), [drawn(ax).min(), drawn(ax).max()])
 
 
-def test_only_cells_that_have_the_modality(mosaic):
+def test_only_cells_with_the_modality(mosaic):
     ax = pl.counts_vs_predicted(mosaic, "adt")
-    x = mosaic.adata["adt"].X  # has its own 1,200 of the 1,600 cells
+    x = mosaic.adata["adt"].X  # 1,200 of the 1,600 cells
     observed = np.asarray(x.mean(axis=0), dtype=float).ravel()
     np.testing.assert_allclose(drawn(ax)[:, 0], observed[observed > 0], rtol=1e-4)
 
@@ -45,19 +45,19 @@ def test_detection(multiome):
     predicted = multiome.get_accessibility_estimates(
         indices=cells, modality="rna", library_size="latent", return_numpy=True
     ).mean(axis=0)
-    seen = observed > 0
-    np.testing.assert_allclose(drawn(ax)[:, 0], observed[seen], rtol=1e-4)
-    np.testing.assert_allclose(drawn(ax)[:, 1], predicted[seen], rtol=1e-4)
-    assert ax.get_ylabel() == "predicted share of cells with counts"
+    detected = observed > 0
+    np.testing.assert_allclose(drawn(ax)[:, 0], observed[detected], rtol=1e-4)
+    np.testing.assert_allclose(drawn(ax)[:, 1], predicted[detected], rtol=1e-4)
+    assert ax.get_ylabel() == "predicted detection rate"
 
 
-def test_parts_of_cells_make_no_difference(multiome, monkeypatch):
+def test_result_is_independent_of_the_chunk_size(multiome, monkeypatch):
     whole = drawn(pl.counts_vs_predicted(multiome))
-    monkeypatch.setattr(_fit, "_CHUNK", 77)
+    monkeypatch.setattr(_counts_vs_predicted, "_CHUNK", 77)
     np.testing.assert_allclose(drawn(pl.counts_vs_predicted(multiome)), whole, rtol=1e-5)
 
 
-def test_new_cells_with_some_of_the_features(multiome):
+def test_query_cells_with_a_subset_of_the_features(multiome):
     query = multiome.adata[:60].copy()
     query.mod["rna"] = query["rna"][:, ::2].copy()
     query.obs_names = query["rna"].obs_names = query["atac"].obs_names = [
@@ -77,14 +77,14 @@ def test_errors(multiome, mosaic):
         pl.counts_vs_predicted(multiome, "atacs")
     with pytest.raises(ValueError, match="`statistic` must be one of"):
         pl.counts_vs_predicted(multiome, statistic="median")
-    lacking = ~mosaic.adata.obs_names.isin(mosaic.adata["adt"].obs_names)
+    without_adt = ~mosaic.adata.obs_names.isin(mosaic.adata["adt"].obs_names)
     with pytest.raises(ValueError, match="'adt' was not measured"):
-        pl.counts_vs_predicted(mosaic, "adt", indices=lacking)
+        pl.counts_vs_predicted(mosaic, "adt", indices=without_adt)
 
 
-def test_ticks_within_a_decade_do_not_overlap(multiome, monkeypatch):
+def test_tick_labels_within_a_decade_do_not_overlap(multiome, monkeypatch):
     shares = np.geomspace(0.2, 1, 50)
-    monkeypatch.setattr(_fit, "_averages", lambda *_: (shares, shares))
+    monkeypatch.setattr(_counts_vs_predicted, "_averages", lambda *_: (shares, shares))
     ax = pl.counts_vs_predicted(multiome, statistic="detected")
     ax.figure.draw_without_rendering()
     ticks = [*ax.xaxis.get_major_ticks(), *ax.xaxis.get_minor_ticks()]

@@ -1,4 +1,4 @@
-"""Names with a dollar are written as they are: matplotlib would read formulas in them."""
+"""Names with dollar signs are written literally, not parsed as formulas by matplotlib."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from tests.toy import toy_mudata
 
 from multiDGD import MultiDGD, pl
 
-# No formula that can be set: what reads one fails as soon as it is drawn.
+# An invalid formula: drawing fails if matplotlib parses it.
 ODD = "$_$"
 
 
@@ -27,7 +27,7 @@ def model():
 
 
 def links(model):
-    """Peaks around a gene; all of them lie on one chromosome."""
+    """Peaks around a gene, all on one chromosome."""
     n_peaks = len(model.summary.features[f"atac{ODD}"])
     start = np.arange(n_peaks + 1) * 1000
     names = [f"rna{ODD}1", *model.summary.features[f"atac{ODD}"]]
@@ -36,8 +36,8 @@ def links(model):
 
 
 def changes(model):
-    asked = {"n_cells": 3, "n_controls": 2, "n_samples": 2}
-    return model.perturb(f"rna{ODD}1", groupby=f"label{ODD}", **asked)
+    settings = {"n_cells": 3, "n_controls": 2, "n_samples": 2}
+    return model.perturb(f"rna{ODD}1", groupby=f"label{ODD}", **settings)
 
 
 def differential(model):
@@ -50,7 +50,7 @@ def compared():
     return pd.DataFrame([{"modality": f"rna{ODD}", **row}])
 
 
-# How to draw what writes names, and some that it must write.
+# A call of each plot that writes names, and some of the expected names.
 CALLS = {
     "composition": (pl.composition, {f"label{ODD}", f"A{ODD}"}),
     "counts_vs_predicted": (pl.counts_vs_predicted, {f"rna{ODD}: 12 features"}),
@@ -80,7 +80,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_dollars_are_no_formulas(model, name):
+def test_dollar_signs_are_not_parsed_as_formulas(model, name):
     draw, expected = CALLS[name]
     figure = draw(model).figure
     figure.draw_without_rendering()

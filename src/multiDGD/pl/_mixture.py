@@ -1,4 +1,4 @@
-"""A plane through the latent space that shows a mixture, and the mixture in it."""
+"""Projection of a Gaussian mixture on a plane of the latent space."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from multiDGD.latent import GaussianMixture
 
 from ._annotate import annotate_points
 
-# Where means lie on a line or in one point, the plane's free directions follow the components'
-# own spread; in any other case this is too little to turn it.
+# Weight of the within-component variance. It only determines directions along which the means do
+# not differ, for example if there is a single component.
 _TIE = 1e-6
-# Lines are this much darker than the cells that they surround, or they would drown in them.
+# Factor on the colour of lines, which must stand out from cells of the same colour.
 _DARKEN = 0.65
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What is drawn of a mixture, as arrays.
+    """Means, variances and weights of a mixture, as arrays.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Moments:
 
     @classmethod
     def of(cls, mixture: GaussianMixture) -> Moments:
-        """Those of a mixture, whatever its kind of covariance."""
+        """Moments of a mixture with any type of covariance."""
         mean = mixture.mean.detach().double().cpu().numpy()
         variance = mixture.covariance.detach().double().cpu().numpy()
         weight = mixture.mixture_probs().detach().double().cpu().numpy()
@@ -50,7 +50,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Plane:
-    """Two orthonormal directions from an origin.
+    """A plane with two orthonormal directions.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Plane:
     directions
         Shape ``(n_latent, 2)``.
     labels
-        Of the two axes.
+        Labels of the two axes.
     """
 
     origin: np.ndarray
@@ -67,20 +67,19 @@ class Plane:
     labels: tuple[str, str]
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Points in the plane, shape ``(n, 2)``."""
+        """Coordinates of the points in the plane, shape ``(n, 2)``."""
         return (np.asarray(points, dtype=float) - self.origin) @ self.directions
 
     def project_covariance(self, variance: np.ndarray) -> np.ndarray:
-        """Covariance in the plane of a diagonal one in the space, shape ``(2, 2)``."""
+        """Projection of a diagonal covariance on the plane, shape ``(2, 2)``."""
         return (self.directions.T * variance) @ self.directions
 
 
 def best_plane(moments: Moments) -> Plane:
-    """The plane in which a mixture's means differ most.
+    """Plane with the largest variance between the means of a mixture.
 
-    Its directions are the first two principal axes of the means, weighted by the mixture's
-    weights: they hold the largest part of the variance between components. A space of two
-    dimensions is left as it is.
+    Its directions are the first two principal axes of the means, weighted by the mixture weights.
+    A space of two dimensions is left unchanged.
 
     Raises
     ------
@@ -89,7 +88,7 @@ def best_plane(moments: Moments) -> Plane:
     """
     n_latent = moments.mean.shape[1]
     if n_latent < 2:
-        raise ValueError("A representation of one dimension has no plane to draw.")
+        raise ValueError("A representation with one dimension cannot be drawn in a plane.")
     if n_latent == 2:
         return Plane(np.zeros(2), np.eye(2), ("dimension 1", "dimension 2"))
     centre = moments.weight @ moments.mean
@@ -98,7 +97,7 @@ def best_plane(moments: Moments) -> Plane:
     within = np.diag(moments.weight @ moments.variance)
     values, vectors = np.linalg.eigh(between + _TIE * within)
     directions = vectors[:, [-1, -2]]
-    # Signs of principal axes are arbitrary: let the largest loading be positive.
+    # The signs of principal axes are arbitrary; this makes the largest loading positive.
     largest = np.abs(directions).argmax(0)
     directions = directions * np.sign(directions[largest, [0, 1]])
     total = np.trace(between)
@@ -116,18 +115,18 @@ def draw_mixture(
     colors: Sequence[Any],
     names: Sequence[str] | None = None,
 ) -> None:
-    """Draw means, and ellipses at 1 and 2 standard deviations, exactly as they project.
+    """Draw the projected means, with ellipses at 1 and 2 standard deviations.
 
     Parameters
     ----------
     ax
         Axes to draw on.
     plane
-        To project on.
+        Plane to project on.
     moments
-        Of the mixture.
+        Moments of the mixture.
     colors, names
-        Of the components; without names no text is drawn.
+        Colours and names of the components; `None` for no names.
     """
     centres = plane.project(moments.mean)
     lines = [tuple(_DARKEN * c for c in to_rgb(color)) for color in colors]
@@ -143,7 +142,7 @@ def draw_mixture(
     ax.set_aspect("equal", adjustable="datalim")
     ax.autoscale_view()
     if names is not None:
-        # The most probable components first: not all may find room.
+        # There may not be room for all names, so components with large weights come first.
         order = np.argsort(-moments.weight, kind="stable")
         for text in annotate_points(ax, centres[order], [names[k] for k in order]):
             text.set_path_effects([withStroke(linewidth=2, foreground="white")])

@@ -1,4 +1,4 @@
-"""Colours and categories as scanpy has them."""
+"""Colours, categories and legends of cells, as in scanpy."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,7 +8,7 @@ import scanpy as sc
 from matplotlib.colors import to_hex
 from tests.toy import toy_adata, toy_mudata
 
-from multiDGD.pl._cells import (
+from multiDGD.pl._scatter import (
     Coloring,
     as_categories,
     default_colors,
@@ -19,7 +19,7 @@ from multiDGD.pl._cells import (
 
 
 @pytest.mark.parametrize("n", [2, 20, 21, 28, 29, 102])
-def test_default_colors_are_those_that_scanpy_would_set(n):
+def test_default_colors_equal_those_of_scanpy(n):
     adata = sc.AnnData(np.zeros((n, 1), np.float32))
     adata.obs["group"] = pd.Categorical([f"{i:03}" for i in range(n)])
     adata.obsm["X_two"] = np.zeros((n, 2))
@@ -41,7 +41,7 @@ def test_colors_of_a_modality():
 
 
 @pytest.mark.parametrize("colors", [["#010101"], ["no colour", "#020202"]])
-def test_colors_that_do_not_fit_are_not_used(colors):
+def test_invalid_colors_are_ignored(colors):
     adata = toy_adata()
     adata.uns["kind_colors"] = colors
     found = palette(adata, "kind", pd.Index(["a", "b"]))
@@ -56,12 +56,12 @@ def test_categories_are_sorted_unless_they_have_an_order():
     assert list(as_categories(numbers).cat.categories) == ["9", "10"]
 
 
-def test_points_shrink_with_cells():
+def test_points_shrink_with_the_number_of_cells():
     assert default_size(10) == 25 and default_size(100_000) == pytest.approx(1.2)
 
 
 @pytest.mark.parametrize("n", [1, 14, 15, 30, 60, 100])
-def test_legend_is_no_longer_than_the_figure(n):
+def test_legend_fits_into_the_figure(n):
     names = pd.Series([f"cluster {i}" for i in range(n)])
     coloring = Coloring.by(names, "cluster")
     figure, ax = plt.subplots(figsize=coloring.figure_size, layout="constrained")
@@ -72,13 +72,13 @@ def test_legend_is_no_longer_than_the_figure(n):
     assert ax.get_window_extent().height > 0.7 * figure.bbox.height
 
 
-def test_booleans_are_categories_even_where_some_are_missing():
+def test_booleans_with_missing_values_are_categories():
     values = pd.Series(pd.array([True, False, None], dtype="boolean"))
     coloring = Coloring.by(values, "is_doublet")
     assert coloring.present == ["False", "True"]
 
 
-def test_infinite_numbers_leave_the_scale_to_the_others():
+def test_infinite_numbers_do_not_affect_the_colour_scale():
     _, ax = plt.subplots()
     values = pd.Series([-np.inf, *range(101), np.inf])
     draw_cells(ax, np.zeros((103, 2)), Coloring.by(values, "log_counts"))
