@@ -149,11 +149,11 @@ def draw() -> plt.Figure:
         Polygon(trunk, closed=True, fc="#e4ebf3", ec="#8499ad", lw=1.2, joinstyle="round")
     )
     text(5.6, middle, "Decoder", 12, weight="bold", va="center")
-    page_right, left = 10.7, 7.3
+    left, right = 7.3, 10.7
     heights = {"RNA": 3.62, "ATAC": 1.94, "Protein": 0.30}
     features = {"RNA": 60, "ATAC": 90, "Protein": 20}
     hidden = {"RNA": None, "ATAC": (0, 10), "Protein": (24, 35)}
-    width, height = page_right - left, 1.27
+    width, height = right - left, 1.27
     for modality, bottom in heights.items():
         colour = MODALITIES[modality]
         centre = bottom + height / 2
@@ -171,23 +171,16 @@ def draw() -> plt.Figure:
         if hidden[modality] is not None:
             hide(here, *hidden[modality], features[modality])
         frame(here, colour)
-        text(
-            left,
-            bottom + height + 0.07,
-            f"{modality} counts",
-            11,
-            weight="bold",
-            color=colour,
-            ha="left",
-        )
-    text(page_right, 3.62 + height + 0.07, "cells × features", 9.5, color=MUTED, ha="right")
+        title = {"weight": "bold", "color": colour, "ha": "left"}
+        text(left, bottom + height + 0.07, f"{modality} counts", 11, **title)
+    text(right, 3.62 + height + 0.07, "cells × features", 9.5, color=MUTED, ha="right")
 
     # Query
     strip = panel(left, 5.62, width, 0.24)
     heatmap(strip, MODALITIES["RNA"], counts(60, rng)[N_ROWS * QUERY_TYPE][None])
     frame(strip, INK)
     text(left, 5.95, "Query cell", 11, weight="bold", ha="left")
-    text(page_right, 5.95, "any measured modalities", 9.5, color=MUTED, ha="right")
+    text(right, 5.95, "any measured modalities", 9.5, color=MUTED, ha="right")
     page.scatter(left - 0.2, 5.74, s=150, marker="*", fc="#ffd166", ec=INK, lw=1)
     position = latent.transData.transform(COMPONENTS[QUERY_TYPE][0])
     goal = page.transData.inverted().transform(position)
