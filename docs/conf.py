@@ -18,7 +18,6 @@ project = "multiDGD"
 author = "The multiDGD developers"
 copyright = f"{datetime.now():%Y}, {author}"
 version = release = info["Version"]
-repository = "https://github.com/Center-for-Health-Data-Science/multiDGD"
 
 # -- Sphinx -----------------------------------------------------------------------------------
 
@@ -36,7 +35,7 @@ extensions = [
     "sphinxext.opengraph",
     "prose_returns",
 ]
-# The first is the one of the pages that autosummary writes.
+# autosummary writes its pages with the first suffix.
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
@@ -45,8 +44,8 @@ default_role = "literal"
 # -- API --------------------------------------------------------------------------------------
 
 autosummary_generate = True
-# Not the name of another page in capitals, which some file systems take for the same.
-autosummary_filename_map = {"multiDGD.train.laplace": "multiDGD.train.laplace_function"}
+# Some file systems ignore case: `laplace` must not overwrite the page of `Laplace`.
+autosummary_filename_map = {"multiDGD.inference.laplace": "multiDGD.inference.laplace_function"}
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_numpy_docstring = True
@@ -56,8 +55,8 @@ always_use_bars_union = True
 typehints_defaults = "braces"
 typehints_document_rtype_none = False
 
-# Public names of this package must resolve. Those of others do where their inventories can be read,
-# and what begins with an underscore has no page.
+# Public names of this package must resolve. Names of other packages need their inventories, which
+# may be out of reach, and private names have no page.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!multiDGD\.).*"), (r"py:.*", r".*\._.*")]
 intersphinx_mapping = {
@@ -81,7 +80,7 @@ myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 bibtex_bibfiles = ["references.bib"]
 bibtex_reference_style = "author_year"
-# Notebooks keep the outputs they were committed with.
+# Notebooks are shown with their committed outputs.
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_output_stderr = "remove"
@@ -93,33 +92,32 @@ html_title = project
 html_static_path = ["_static"]
 html_css_files = ["css/custom.css"]
 html_theme_options = {
-    "repository_url": repository,
-    "use_repository_button": True,
-    "use_issues_button": True,
-    "path_to_docs": "docs",
     "show_toc_level": 2,
+    # Pages of single methods and functions are listed on the pages of their groups.
+    "max_navbar_depth": 2,
     "navigation_with_keys": False,
-    # The sidebar has a search already.
+    # The sidebar already contains a search field.
     "navbar_persistent": [],
 }
 ogp_site_url = "https://multidgd.readthedocs.io/"
 
-# -- Pages that lie elsewhere in the repository -----------------------------------------------
+# -- Pages from other folders -----------------------------------------------------------------
 
 COPIED = {"benchmarks": "*.md", "tutorials": "*.ipynb"}
 
 
 def copy_pages() -> None:
-    """Bring pages of other folders below ``docs``, the only place where Sphinx looks."""
+    """Copy pages of other folders into ``docs``, because Sphinx reads no other folder."""
     for folder, pattern in COPIED.items():
         target = DOCS / folder
         shutil.rmtree(target, ignore_errors=True)
-        target.mkdir()
-        for page in (ROOT / folder).glob(pattern):
-            shutil.copy2(page, target)
+        for page in (ROOT / folder).rglob(pattern):
+            copy = target / page.relative_to(ROOT / folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(page, copy)
 
 
-# A site that cannot be reached is no fault of these pages, and there may be no tutorial yet.
+# An unreachable site is no error of these pages.
 TOLERATED = {
     "sphinx.sphinx.ext.intersphinx": "failed to reach any of the inventories",
 }

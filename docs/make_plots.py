@@ -1,7 +1,7 @@
-"""Draw the pictures of the documentation again, from simulated data.
+"""Draw the example plots of the documentation from simulated data.
 
-``python docs/make_plots.py`` writes ``docs/_static/plots/*.png`` in two minutes; names of
-pictures draw only these. The same seed draws the same cells.
+``python docs/make_plots.py`` writes ``docs/_static/plots/*.png`` in two minutes. To draw only some
+plots, pass their names. A fixed seed makes the cells reproducible.
 """
 
 from __future__ import annotations
@@ -26,23 +26,25 @@ QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
 
 def simulated(**kwargs: float) -> MuData:
-    """Cells of six overlapping types in two batches, with three linked peaks a gene."""
+    """Simulate cells of six overlapping types in two batches, with three linked peaks per gene."""
     size = {"n_cells": 1500, "n_genes": 200, "n_peaks": 1000, "n_types": 6, "n_linked_peaks": 3}
-    depth = {"rna_library_size": 600, "atac_library_size": 500}
+    library = {"rna_library_size": 600, "atac_library_size": 500}
     overlap = {"type_separation": 0.6, "batch_effect": 0.1}
-    return multiDGD.datasets.simulate_multiome(**{**size, **depth, **overlap, "seed": 1, **kwargs})
+    return multiDGD.datasets.simulate_multiome(
+        **{**size, **library, **overlap, "seed": 1, **kwargs}
+    )
 
 
 @cache
 def cells() -> tuple[MuData, MuData]:
-    """Cells to train on, and as many new ones."""
+    """Simulate training cells and as many new cells."""
     mdata = simulated(n_cells=3000)
     return mdata[:1500].copy(), mdata[1500:].copy()
 
 
 @cache
 def trained(*, supervised: bool) -> MultiDGD:
-    """A model of the simulated cells, with their types as labels or without."""
+    """Train a model on the simulated cells, with or without their types as labels."""
     scvi.settings.seed = 0
     mdata = cells()[0].copy()
     labels = {"labels_key": "cell_type"} if supervised else {}
@@ -54,12 +56,12 @@ def trained(*, supervised: bool) -> MultiDGD:
 
 @cache
 def mosaic() -> MuData:
-    """Cells of which one batch lacks ATAC, and half of the other RNA."""
+    """Simulate a mosaic: one batch without ATAC, and another in which half of the cells lack RNA."""
     mdata = simulated(n_batches=3)
     batch = mdata.obs["batch"].astype(str).to_numpy()
     half = np.arange(mdata.n_obs) % 2 == 0
-    lacks = {"rna": (batch == "batch_1") & half, "atac": batch == "batch_0"}
-    parts = {m: mdata[m][~lacks[m]].copy() for m in mdata.mod}
+    missing = {"rna": (batch == "batch_1") & half, "atac": batch == "batch_0"}
+    parts = {m: mdata[m][~missing[m]].copy() for m in mdata.mod}
     mixed = MuData(parts)
     mixed.obs["batch"] = mdata.obs["batch"].reindex(mixed.obs_names)
     return mixed
@@ -98,7 +100,7 @@ def counts_vs_predicted(save: Path) -> None:
 
 
 def calibration(save: Path) -> None:
-    """Of cells that the model has not seen."""
+    """Draw the calibration on new cells."""
     new = cells()[1]
     probabilities = trained(supervised=True).predict(new, soft=True)
     pl.calibration(probabilities, new.obs["cell_type"], save=save)
@@ -139,7 +141,7 @@ def modalities(save: Path) -> None:
     pl.modalities(mosaic(), "batch", save=save)
 
 
-PICTURES: dict[str, Callable[[Path], None]] = {
+PLOTS: dict[str, Callable[[Path], None]] = {
     f.__name__: f
     for f in (
         history, representation, representation_components, covariate_representation, composition,
@@ -151,16 +153,16 @@ PICTURES: dict[str, Callable[[Path], None]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PICTURES))
-    names = parser.parse_args().names or list(PICTURES)
-    if unknown := set(names) - set(PICTURES):
-        parser.error(f"there are no pictures {sorted(unknown)}; there are {list(PICTURES)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PLOTS))
+    names = parser.parse_args().names or list(PLOTS)
+    if unknown := set(names) - set(PLOTS):
+        parser.error(f"unknown plots {sorted(unknown)}; choose from {list(PLOTS)}")
     mpl.use("agg")
     mpl.rcParams["savefig.dpi"] = 100
     logging.disable(logging.WARNING)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in names:
-        PICTURES[name](FOLDER / f"{name}.png")
+        PLOTS[name](FOLDER / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Let the ``Returns`` section of a docstring be text.
+"""Render the ``Returns`` section of a docstring as text.
 
-Types stand in the signature, so docstrings in scverse say what is returned in sentences. Napoleon
-would read the first line of these as a type.
+Types are in the signature, so docstrings in scverse describe the return value in sentences.
+Napoleon would interpret their first line as a type.
 """
 
 from sphinx.application import Sphinx
@@ -9,7 +9,7 @@ from sphinx.ext.napoleon import NumpyDocstring
 
 
 def parse_returns(self: NumpyDocstring, section: str) -> list[str]:
-    """Turn a whole section into one field, whose text is read as it is."""
+    """Turn a whole section into one field and keep its text unchanged."""
     text = self._dedent(self._consume_to_next_section())
     if text[:1] == [":"]:  # added by sphinx_autodoc_typehints, for napoleon
         del text[0]
@@ -17,6 +17,6 @@ def parse_returns(self: NumpyDocstring, section: str) -> list[str]:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Take the place of napoleon's parser of this section."""
+    """Replace napoleon's parser of this section."""
     NumpyDocstring._parse_returns_section = parse_returns
     return {"parallel_read_safe": True}
