@@ -1,4 +1,4 @@
-"""Tutorials run, and what they show is what they printed."""
+"""Tutorials run, and their saved outputs are complete and clean."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "tutorials"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MAX_BYTES = 600_000
-# Paths of whoever executed them, and what a reader should not have to see.
+# Local paths, warnings and tracebacks.
 UNWANTED = re.compile(r"(?<!\w)/(home|root|Users|tmp|mnt|opt)/|site-packages|Warning:|Traceback")
 
 
@@ -22,7 +22,7 @@ def title(path: Path) -> str:
     return cells(path, "markdown")[0]["source"][0].strip().removeprefix("# ")
 
 
-def test_there_are_eight():
+def test_eight_tutorials():
     assert [path.name[:2] for path in NOTEBOOKS] == [f"{i}_" for i in range(1, 9)]
 
 
@@ -71,7 +71,7 @@ def test_runs(notebook, tmp_path, monkeypatch):
     pytest.importorskip("ipykernel")
     for module in ("muon", "scib_metrics"):
         pytest.importorskip(module)
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # that of notebooks shows figures
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # the default of notebooks shows figures
     fresh = nbformat.read(notebook, as_version=4)
     for cell in fresh.cells:
         if cell.cell_type == "code":
