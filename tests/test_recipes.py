@@ -1,4 +1,4 @@
-"""The drafts of recipes say what ``pyproject.toml`` says."""
+"""The draft recipes agree with ``pyproject.toml``."""
 
 import re
 import tomllib

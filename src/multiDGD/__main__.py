@@ -1,4 +1,4 @@
-"""``python -m multiDGD``, the same as the command ``multidgd``."""
+"""Run the command ``multidgd`` with ``python -m multiDGD``."""
 
 import sys
 

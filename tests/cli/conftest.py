@@ -1,4 +1,4 @@
-"""Commands run in this process, on a small simulation and models that ``fit`` made of it."""
+"""Commands run in this process, on a small simulation and models fitted to it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +11,13 @@ from multiDGD.cli import main
 from multiDGD.datasets import simulate_multiome
 
 N_TRAINED = 60
+FIGURES = ("history.png", "umap.png")
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def run(capsys) -> Run:
-    """A command's exit code, standard output and standard error."""
+    """Run a command; return its exit code, standard output and standard error."""
 
     def call(*argv: object) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -29,7 +30,7 @@ def run(capsys) -> Run:
 
 @pytest.fixture
 def fails(run) -> Callable[..., str]:
-    """The one line that a command tells a user who gave something wrong."""
+    """Run a command with invalid input; return its error message."""
 
     def call(*argv: object) -> str:
         code, out, err = run(*argv)
@@ -47,9 +48,16 @@ def multiome() -> md.MuData:
     return simulate_multiome(n_cells=80, n_genes=30, n_peaks=60, n_types=3, seed=1)
 
 
+@pytest.fixture
+def h5mu(multiome, tmp_path) -> Path:
+    """File of the whole simulation."""
+    multiome.write(tmp_path / "cells.h5mu")
+    return tmp_path / "cells.h5mu"
+
+
 @pytest.fixture(scope="session")
 def trained_cells(multiome, tmp_path_factory) -> Path:
-    """The cells that the models are fitted on."""
+    """File of the cells that the model ``fitted`` is trained on."""
     path = tmp_path_factory.mktemp("trained") / "cells.h5mu"
     multiome[:N_TRAINED].copy().write(path)
     return path
@@ -57,7 +65,7 @@ def trained_cells(multiome, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def fitted(trained_cells, tmp_path_factory) -> Path:
-    """What ``fit`` leaves of a MuData with labels and a batch."""
+    """Output folder of ``fit`` for a MuData with labels and a batch."""
     out = tmp_path_factory.mktemp("fitted")
     argv = ["fit", trained_cells, "--batch-key", "batch", "--labels-key", "cell_type"]
     argv += ["--max-epochs", 2, "--n-latent", 4, "--out", out]
@@ -67,13 +75,13 @@ def fitted(trained_cells, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def new_cells(multiome) -> md.MuData:
-    """Cells that no model has seen."""
+    """Cells held out from ``fitted``."""
     return multiome[N_TRAINED:].copy()
 
 
 @pytest.fixture
 def joint(multiome) -> ad.AnnData:
-    """Both modalities in one AnnData, the counts in a layer."""
+    """Both modalities in one AnnData, with the counts in a layer."""
     adata = ad.concat([multiome["rna"], multiome["atac"]], axis=1)
     adata.var["feature_types"] = ["Gene Expression"] * 30 + ["Peaks"] * 60
     adata.obs = multiome.obs[["cell_type", "batch"]].copy()
@@ -84,7 +92,7 @@ def joint(multiome) -> ad.AnnData:
 
 @pytest.fixture(scope="session")
 def fitted_h5ad(multiome, tmp_path_factory) -> Path:
-    """What ``fit`` leaves of an AnnData of RNA, without labels and covariates."""
+    """Output folder of ``fit`` for an AnnData of RNA, without labels and covariates."""
     folder = tmp_path_factory.mktemp("fitted_h5ad")
     rna = multiome["rna"].copy()
     rna.layers["counts"] = rna.X

@@ -20,18 +20,18 @@ def cells(trained_cells) -> md.MuData:
 
 @pytest.fixture
 def compared(run, fitted, cells, tmp_path):
-    """Table and standard output of a comparison; says if it left out other groups."""
+    """Run a comparison; return its table and standard output, and check which groups it skips."""
     cells.write(tmp_path / "cells.h5mu")
 
-    def call(*argv, left_out=None):
+    def call(*argv, skipped=None):
         code, out, err = run("de", fitted, tmp_path / "cells.h5mu", *argv, "--out", tmp_path)
         assert code == 0
         assert "Reading" in err
         assert "Comparing" not in out
         default = "atac" if "--accessibility" in argv else "rna"
-        assert (f"Features are those of {default}" in err) == ("--modality" not in argv)
-        message = f"Left out, having fewer than 3 cells: {left_out}\n"
-        assert (message in err) if left_out else ("Left out" not in err)
+        assert (f"Using modality {default};" in err) == ("--modality" not in argv)
+        message = f"Skipped groups with fewer than 3 cells: {skipped}\n"
+        assert (message in err) if skipped else ("Skipped" not in err)
         path = tmp_path / "differential.tsv"
         assert out.splitlines()[-1] == f"table: {path}"
         return pd.read_csv(path, sep="\t", index_col="feature"), out.splitlines()[:-1]
@@ -43,8 +43,8 @@ def compared(run, fitted, cells, tmp_path):
 def expected(fitted, cells):
     model = MultiDGD.load(str(fitted / "model"), adata=False)
 
-    def call(method="differential_expression", **asked):
-        return getattr(model, method)(cells, silent=True, **asked)
+    def call(method="differential_expression", **arguments):
+        return getattr(model, method)(cells, silent=True, **arguments)
 
     return call
 
@@ -67,7 +67,7 @@ def test_all_groups(compared, expected):
         assert len(marked) > 0
         n_higher = (marked["lfc_mean"] > 0).sum()
         assert line == (
-            f"{comparison}: {len(marked)} of 30 features at a false discovery rate of 0.05, "
+            f"{comparison}: {len(marked)} of 30 features differ at a false discovery rate of 0.05, "
             f"{n_higher} higher and {len(marked) - n_higher} lower"
         )
 
@@ -93,11 +93,11 @@ def test_every_option(compared, expected):
     assert [line.split(":")[0] for line in lines] == ["type_0 vs type_1", "type_2 vs type_1"]
 
 
-def test_which_is_higher(compared, expected):
+def test_vanilla_mode(compared, expected):
     found, lines = compared("--groupby", "cell_type", "--group1", "type_1", "--mode", "vanilla")
     table = expected(groupby="cell_type", group1="type_1", mode="vanilla")
     check(found, table)
-    # As many, surest first, as keep the mean probability of a wrong sign at 0.05.
+    # The most certain features whose mean probability of a wrong sign is at most 0.05.
     means = np.cumsum(np.sort(table["lfdr"])) / np.arange(1, len(table) + 1)
     n_found = (means <= 0.05).sum()
     n_higher = (table["proba_m1"][:n_found] > 0.5).sum()
@@ -113,16 +113,16 @@ def test_accessibility(compared, expected):
     assert " of 60 features" in lines[0]
 
 
-def test_groups_that_are_numbers(compared, expected):
+def test_numeric_groups(compared, expected):
     found, lines = compared("--groupby", "cluster", "--group1", 1, "--group2", 0)
     check(found, expected(groupby="cluster", group1=1, group2=0))
     assert lines[0].startswith("1 vs 0: ")
 
 
-def test_groups_that_are_small(compared, expected, fails, fitted, tmp_path):
-    found, lines = compared("--groupby", "state", left_out="rare")
+def test_small_groups(compared, expected, fails, fitted, tmp_path):
+    found, lines = compared("--groupby", "state", skipped="rare")
     check(found, expected(groupby="state", group1=["type_0", "type_1", "type_2"]))
-    found, lines = compared("--groupby", "state", "--group2", "type_0", left_out="rare")
+    found, lines = compared("--groupby", "state", "--group2", "type_0", skipped="rare")
     assert [line.split(":")[0] for line in lines] == ["type_1 vs type_0", "type_2 vs type_0"]
     argv = ["--groupby", "state", "--group1", "rare", "--out", tmp_path]
     assert "'rare' has 2 cells" in fails("de", fitted, tmp_path / "cells.h5mu", *argv)
@@ -143,14 +143,14 @@ def test_groups_that_are_small(compared, expected, fails, fitted, tmp_path):
         (["--groupby", "cell_type", "--sample-key", "animal"], ["--sample-key: 'animal'"]),
     ],
 )
-def test_what_is_not_there(fails, fitted, trained_cells, tmp_path, argv, messages):
+def test_invalid_options(fails, fitted, trained_cells, tmp_path, argv, messages):
     line = fails("de", fitted, trained_cells, *argv, "--out", tmp_path)
     for message in messages:
         assert message in line
     assert not (tmp_path / "differential.tsv").exists()
 
 
-def test_no_batch_to_correct(fails, fitted_h5ad, tmp_path):
+def test_batch_correction_without_a_batch(fails, fitted_h5ad, tmp_path):
     data = ad.read_h5ad(fitted_h5ad / "rna.h5ad")
     data.obs["half"] = np.arange(data.n_obs) % 2
     data.write_h5ad(tmp_path / "rna.h5ad")

@@ -9,7 +9,7 @@ import scanpy as sc
 from multiDGD import MultiDGD
 
 
-def test_same_as_the_model_says(run, fitted, new_cells, tmp_path):
+def test_matches_the_model(run, fitted, new_cells, tmp_path):
     del new_cells.mod["atac"]
     new_cells.update()
     new_cells.write(tmp_path / "rna.h5mu")
@@ -21,7 +21,7 @@ def test_same_as_the_model_says(run, fitted, new_cells, tmp_path):
         "20 cells x 60 features of atac",
         f"imputed: {tmp_path / 'imputed.h5ad'}",
     ]
-    assert "Placing 20 cells" in err
+    assert "Embedding 20 cells" in err
 
     model = MultiDGD.load(str(fitted / "model"), adata=False)
     cells = md.read_h5mu(tmp_path / "rna.h5mu")
@@ -45,6 +45,6 @@ def test_unknown_modality(run, fitted, trained_cells, tmp_path, command):
         *command, fitted, trained_cells, "--modality", "prot", "--out", tmp_path / "out"
     )
     assert code == 1
-    # Before any cell is read, let alone placed.
+    # The error must come before the cells are read.
     assert err == "multidgd: error: --modality must be one of 'rna', 'atac', found 'prot'.\n"
     assert not (tmp_path / "out").exists()

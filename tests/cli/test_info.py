@@ -29,13 +29,13 @@ class TestModel:
         }
         assert rows["modality atac"].startswith("60 features (chr1:")
 
-    def test_the_folder_of_the_model_itself(self, run, fitted):
+    def test_model_folder(self, run, fitted):
         assert run("info", fitted / "model") == run("info", fitted)
 
     def test_layer_and_no_labels(self, run, fitted_h5ad):
         _, out, _ = run("info", fitted_h5ad)
         assert "likelihood nb, counts in layer counts" in out
-        assert "components, not supervised" in out
+        assert "components, unsupervised" in out
         assert "labels" not in out
 
     def test_every_kind_of_covariate(self, run, tmp_path):
@@ -61,13 +61,13 @@ class TestModel:
         assert "likelihood bernoulli" in next(x for x in lines if x.startswith("modality atac"))
 
     def test_without_a_history(self, run, fitted, tmp_path):
-        # As models of the first implementation are.
+        # Models of the first implementation have no history.
         model = MultiDGD.load(str(fitted / "model"), adata=False)
         model.history_ = {}
         model.save(str(tmp_path / "model"))
         code, out, _ = run("info", tmp_path)
         assert code == 0
-        assert "epochs            not known" in out
+        assert "epochs            unknown" in out
 
 
 class TestFile:
@@ -83,7 +83,7 @@ class TestFile:
         share = 100 * (data["rna"].X.nnz / (40 * 12))
         lines = self.described(run, data, tmp_path / "cells.h5mu")
         assert lines[:2] == ["40 cells", "  rna: 12 features"]
-        assert lines[2] == f"    X: whole numbers, as raw counts are; {share:.1f} % not zero"
+        assert lines[2] == f"    X: whole numbers, possibly raw counts; {share:.1f} % non-zero"
         assert lines[3] == "  atac: 15 features, missing in 10 cells"
         assert lines[-1] == "columns of obs that could be a batch, a covariate or labels: none"
 
@@ -96,9 +96,9 @@ class TestFile:
         lines = self.described(run, adata, tmp_path / "cells.h5ad")
         found = dict(line.strip().split(": ", 1) for line in lines if line.startswith("    "))
         assert found["X"].startswith("whole numbers")
-        assert found["layer log"].startswith("fractions, no raw counts; ")
-        assert found["layer scaled"].startswith("negative values (as low as -1), no raw counts")
-        assert found["layer gaps"].startswith("NaN or infinite values, no counts")
+        assert found["layer log"].startswith("fractions, not raw counts; ")
+        assert found["layer scaled"].startswith("negative values (minimum -1), not raw counts")
+        assert found["layer gaps"].startswith("NaN or infinite values, not counts")
 
     def test_columns(self, run, tmp_path):
         adata = toy_adata()
@@ -115,9 +115,9 @@ class TestFile:
         assert lines[lines.index(heading) + 1 :] == [
             "  batch: 2 categories, b0 (20), b1 (20)",
             "  label: 3 categories, A (14), B (13), C (13)",
-            f"  site: 3 categories, {shown}; 4 cells without",
+            f"  site: 3 categories, {shown}; 4 missing",
             "  plate: 4 categories, 0 (10), 1 (10), 2 (10), ...",
-            "columns of var that could tell modalities apart (--modality-key):",
+            "columns of var that could identify modalities (--modality-key):",
             "  kind: 2 categories, gene (8), peak (4)",
         ]
 

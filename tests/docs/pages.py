@@ -1,4 +1,4 @@
-"""Reading the pages of the documentation."""
+"""Pages of the documentation and their code blocks."""
 
 import re
 from pathlib import Path
@@ -13,20 +13,20 @@ _FENCE = re.compile(
 
 
 class Block(NamedTuple):
-    """A fenced block: its text, and the number of lines above it."""
+    """A fenced block: its text and the number of lines above it."""
 
     text: str
     line: int
 
 
 def pages() -> list[Path]:
-    """Pages that are written by hand, in a fixed order."""
-    made = {DOCS / name for name in ("_build", "generated", "benchmarks", "tutorials")}
-    return sorted(p for p in DOCS.rglob("*.md") if not made.intersection(p.parents))
+    """Handwritten pages, sorted by path."""
+    generated = {DOCS / name for name in ("_build", "generated", "benchmarks", "tutorials")}
+    return sorted(p for p in DOCS.rglob("*.md") if not generated.intersection(p.parents))
 
 
 def blocks(page: Path, language: str) -> list[Block]:
-    """Fenced blocks of one language."""
+    """Fenced blocks of a page in one language."""
     text = page.read_text()
     return [
         Block(found["text"], text.count("\n", 0, found.start("text")))

@@ -1,4 +1,4 @@
-"""The API pages list what the modules export, no more and no less."""
+"""The API pages list exactly the public names of the modules."""
 
 import importlib
 import pkgutil
@@ -10,7 +10,7 @@ from tests.docs.pages import DOCS
 import multiDGD
 from multiDGD import MultiDGD
 
-# `multiDGD.model` is `MultiDGD`, which has a page by topic.
+# `multiDGD.model` contains `MultiDGD`, whose page is sorted by topic.
 MODULES = sorted(
     m.name
     for m in pkgutil.iter_modules(multiDGD.__path__)
@@ -26,13 +26,13 @@ def listed(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_modules(name):
+def test_page_lists_all_names(name):
     found = listed(name)
     exported = importlib.import_module(f"multiDGD.{name}").__all__
     assert sorted(found) == sorted(exported)
 
 
-def test_no_page_is_forgotten():
+def test_index_lists_all_pages():
     index = (DOCS / "api" / "index.md").read_text()
     pages = {p.stem for p in (DOCS / "api").glob("*.md")} - {"index"}
     assert pages == {"model", *MODULES}
@@ -44,7 +44,7 @@ def public(cls: type) -> set[str]:
     return {name for name in vars(cls) if not name.startswith("_")}
 
 
-def test_methods_of_the_model():
+def test_model_page_lists_all_methods():
     found = listed("model")
     assert len(found) == len(set(found))
     ours = {n for c in MultiDGD.__mro__ if c.__module__.startswith("multiDGD") for n in public(c)}

@@ -1,4 +1,4 @@
-"""Code in the documentation runs: every Python block, page by page and from top to bottom."""
+"""Python blocks of the documentation run, in the order of each page; command lines parse."""
 
 import shlex
 from pathlib import Path
@@ -22,10 +22,10 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plt, "show", lambda: None)
     names: dict[str, object] = {"__name__": "page"}
-    if page == README:  # which says of its data only that they are raw counts
+    if page == README:  # its code assumes that `mdata` exists
         names["mdata"] = simulate_multiome(n_cells=100, n_genes=40, n_peaks=60)
     for block in blocks(page, "python"):
-        # Tracebacks then show the line of the page.
+        # The empty lines make tracebacks show the line number of the page.
         code = "\n" * block.line + block.text
         exec(compile(code, str(page), "exec"), names)
 
@@ -41,15 +41,15 @@ def command_lines() -> list[str]:
 
 
 @pytest.mark.parametrize("line", command_lines())
-def test_command_lines_are_understood(line):
+def test_command_lines_parse(line):
     args = build_parser().parse_args(shlex.split(line, comments=True)[1:])
     assert args.command == line.split()[1]
 
 
 def test_user_guide_and_readme_have_code():
     found = set(python_pages())
-    wordy = {"index.md", "what_is_a_dgd.md", "inference.md", "cli.md"}
+    without_code = {"index.md", "what_is_a_dgd.md", "inference.md", "cli.md"}
     assert README in found
     for page in (DOCS / "user_guide").glob("*.md"):
-        assert page in found or page.name in wordy, page.name
+        assert page in found or page.name in without_code, page.name
     assert any(line.startswith("multidgd fit") for line in command_lines())

@@ -1,4 +1,4 @@
-"""Links between files of the repository lead somewhere."""
+"""Links between files of the repository point to existing files."""
 
 import re
 import tomllib
@@ -13,7 +13,7 @@ FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "RE
 
 
 def target(file: Path, link: str) -> Path:
-    """The file that a link of a page means; tables of benchmarks are copied when pages are built."""
+    """File behind a link; the documentation build copies the benchmark tables to `docs`."""
     path = (file.parent / link).resolve()
     copied = ROOT / "docs" / "benchmarks"
     return ROOT / "benchmarks" / path.name if path.parent == copied else path

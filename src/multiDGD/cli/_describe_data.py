@@ -1,4 +1,4 @@
-"""A file of single-cell data in words: are there counts, and what could the columns mean?"""
+"""Text summaries of single-cell data: counts, and columns that could be a batch or labels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from mudata import MuData
 from scipy.sparse import issparse
 
 _MAX_NAMES = 3
-# A batch or a type of which there are fewer cells on average is none.
+# Columns with fewer cells per category, on average, are not listed as batches or labels.
 _MIN_CELLS = 3
 _MAX_MODALITIES = 10
 
 
 def describe_data(data: AnnData | MuData, modality_key: str | None) -> str:
-    """Say which modalities, counts and columns data have.
+    """Describe the modalities, matrices and categorical columns of the data.
 
     Parameters
     ----------
@@ -38,18 +38,14 @@ def describe_data(data: AnnData | MuData, modality_key: str | None) -> str:
     >>> print(describe_data(AnnData(np.eye(6, dtype="f4"), obs=obs), None))
     6 cells
       counts: 6 features
-        X: whole numbers, as raw counts are; 16.7 % not zero
+        X: whole numbers, possibly raw counts; 16.7 % non-zero
     columns of obs that could be a batch, a covariate or labels:
       type: 2 categories, a (3), b (3)
     """
     lines = [f"{data.n_obs:,} cells"]
-    for name, part in _parts(data, modality_key).items():
-        missing = data.n_obs - part.n_obs
-        lines.append(
-            f"  {name}: {part.n_vars:,} features"
-            + (f", missing in {missing:,} cells" if missing else "")
-        )
-        # From anndata 0.13 on X is a layer without a name as well.
+    for name, part in _modalities(data, modality_key).items():
+        lines.append(f"  {name}: {part.n_vars:,} features" + _missing(data, part))
+        # Since anndata 0.13, X is also listed as a layer without a name.
         layers = {f"layer {key}": x for key, x in part.layers.items() if key is not None}
         matrices = {"X": part.X} | layers
         lines += [f"    {key}: {_values(x)}" for key, x in matrices.items() if x is not None]
@@ -63,14 +59,50 @@ def describe_data(data: AnnData | MuData, modality_key: str | None) -> str:
         columns = _candidates(data.var, _MAX_MODALITIES)
         if columns:
             lines += [
-                "columns of var that could tell modalities apart (--modality-key):",
+                "columns of var that could identify modalities (--modality-key):",
                 *columns,
             ]
     return "\n".join(lines)
 
 
-def _parts(data: AnnData | MuData, modality_key: str | None) -> dict[str, AnnData]:
-    """The modalities by name."""
+def summarize_counts(data: AnnData | MuData, modality_key: str | None, layer: str | None) -> str:
+    """Summarise the cells, the features and the fraction of non-zero counts.
+
+    Parameters
+    ----------
+    data
+        The data.
+    modality_key
+        Column of ``var`` with the modality of each feature, for AnnData.
+    layer
+        Layer with the counts, ``X`` by default.
+
+    Returns
+    -------
+    str
+        One line for the cells and one for each modality.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> print(summarize_counts(AnnData(np.eye(4, dtype="f4")), None, None))
+    4 cells
+      counts: 4 features, 25.0 % of counts non-zero
+    """
+    lines = [f"{data.n_obs:,} cells"]
+    for name, part in _modalities(data, modality_key).items():
+        counts = part.X if layer is None else part.layers[layer]
+        n_values = counts.nnz if issparse(counts) else np.count_nonzero(counts)
+        percentage = 100 * n_values / max(1, part.n_obs * part.n_vars)
+        lines.append(
+            f"  {name}: {part.n_vars:,} features, {percentage:.1f} % of counts non-zero"
+            + _missing(data, part)
+        )
+    return "\n".join(lines)
+
+
+def _modalities(data: AnnData | MuData, modality_key: str | None) -> dict[str, AnnData]:
+    """Modalities by name; ``counts`` for an AnnData with a single one."""
     if isinstance(data, MuData):
         return dict(data.mod)
     if modality_key is None:
@@ -79,26 +111,31 @@ def _parts(data: AnnData | MuData, modality_key: str | None) -> dict[str, AnnDat
     return {str(name): data[:, column == name] for name in column.unique()}
 
 
+def _missing(data: AnnData | MuData, modality: AnnData) -> str:
+    n_missing = data.n_obs - modality.n_obs
+    return f", missing in {n_missing:,} cells" if n_missing else ""
+
+
 def _values(matrix: Any) -> str:
-    """Whether the entries of a matrix can be raw counts."""
+    """Describe the values of a matrix and whether they can be raw counts."""
     values = matrix.data if issparse(matrix) else np.asarray(matrix)
     if not np.isfinite(values).all():
-        what = "NaN or infinite values, no counts"
+        kind = "NaN or infinite values, not counts"
     elif values.size and values.min() < 0:
-        what = f"negative values (as low as {values.min():g}), no raw counts"
+        kind = f"negative values (minimum {values.min():g}), not raw counts"
     elif (values % 1).any():
-        what = "fractions, no raw counts"
+        kind = "fractions, not raw counts"
     else:
-        what = "whole numbers, as raw counts are"
+        kind = "whole numbers, possibly raw counts"
     share = np.count_nonzero(values) / max(1, np.prod(matrix.shape))
-    return f"{what}; {100 * share:.1f} % not zero"
+    return f"{kind}; {100 * share:.1f} % non-zero"
 
 
 def _candidates(table: pd.DataFrame, most: int) -> list[str]:
-    """Columns that tell between two and ``most`` groups, each with its largest ones."""
+    """Columns with 2 to ``most`` categories, each with its largest categories."""
     lines = []
     for key, column in table.items():
-        # scvi-tools notes there what it has read from other columns.
+        # scvi-tools stores its copies of other columns under this prefix.
         if pd.api.types.is_float_dtype(column) or str(key).startswith("_scvi"):
             continue
         sizes = column.value_counts()
@@ -110,6 +147,6 @@ def _candidates(table: pd.DataFrame, most: int) -> list[str]:
         lines.append(
             f"  {key}: {len(sizes):,} categories, {', '.join(largest)}"
             + (", ..." if len(sizes) > _MAX_NAMES else "")
-            + (f"; {n_missing:,} cells without" if n_missing else "")
+            + (f"; {n_missing:,} missing" if n_missing else "")
         )
     return lines

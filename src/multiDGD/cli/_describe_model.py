@@ -1,4 +1,4 @@
-"""A model in words."""
+"""Text summary of a saved model."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 from multiDGD import MultiDGD
 from multiDGD.latent import GaussianMixtureSupervised
 
-from ._results import count_epochs
+from ._training import count_epochs
 
 _MAX_NAMES = 3
 
 
 def describe_model(model: MultiDGD) -> str:
-    """Say what a model was fitted on and what it is made of; no data are needed.
+    """Describe the training data and the parts of a model.
 
     Parameters
     ----------
     model
-        A trained model.
+        A trained model; it may be loaded without data.
 
     Returns
     -------
     str
-        One line for each thing, its name first.
+        One line per property, its name first.
 
     Examples
     --------
@@ -43,13 +43,13 @@ def describe_model(model: MultiDGD) -> str:
             f"{type(model).__name__}, saved with scvi-tools {model.registry_['scvi_version']}",
         ),
         ("cells", _cells(model)),
-        # Models of the first implementation come without a history.
-        ("epochs", f"{count_epochs(model) or 'not known'}"),
+        # Models of the first implementation have no history.
+        ("epochs", f"{count_epochs(model) or 'unknown'}"),
         ("representation", f"{module.n_latent} dimensions"),
         (
             "mixture",
             f"{mixture.n_mix_comp} components, "
-            + ("supervised by labels" if is_supervised else "not supervised"),
+            + ("supervised by labels" if is_supervised else "unsupervised"),
         ),
     ]
     layers = setup.get("layers") or {}
@@ -79,8 +79,8 @@ def _cells(model: MultiDGD) -> str:
         "validation": model.validation_indices_,
         "test": model.test_indices_,
     }
-    held = ", ".join(f"{len(cells):,} {name}" for name, cells in parts.items() if len(cells))
-    return f"{len(model.cell_names_):,} ({held})"
+    split = ", ".join(f"{len(cells):,} {name}" for name, cells in parts.items() if len(cells))
+    return f"{len(model.cell_names_):,} ({split})"
 
 
 def _categories(names: np.ndarray) -> str:

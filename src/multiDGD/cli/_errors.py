@@ -1,4 +1,4 @@
-"""Errors that the user can mend, told in one line instead of a traceback."""
+"""Errors in the user's input, reported in one line instead of a traceback."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Arguments of the model that the command line calls otherwise.
-_CALLED = {
+# Arguments of the model whose names differ on the command line.
+_OPTION_NAMES = {
     "adata": "FILE",
     "mdata": "FILE",
     "categorical_covariate_keys": "--covariate-keys",
@@ -17,19 +17,19 @@ _CALLED = {
 
 
 class UserError(Exception):
-    """Something wrong with what the user gave: a file, a key, a value."""
+    """Invalid input from the user: a file, a key or a value."""
 
 
 @contextmanager
-def blame_user(*errors: type[Exception], doing: str = "") -> Iterator[None]:
-    """Turn errors of a call that checks what the user gave into a :class:`UserError`.
+def as_user_error(*errors: type[Exception], prefix: str = "") -> Iterator[None]:
+    """Convert errors of a call that validates the user's input into a :class:`UserError`.
 
     Parameters
     ----------
     errors
-        Classes that the call raises for bad input.
-    doing
-        What failed, put before the message.
+        Classes that the call raises for invalid input.
+    prefix
+        Text put before the message.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def blame_user(*errors: type[Exception], doing: str = "") -> Iterator[None]:
 
     Examples
     --------
-    >>> with blame_user(ValueError):
+    >>> with as_user_error(ValueError):
     ...     int("1")
     1
     """
@@ -46,28 +46,33 @@ def blame_user(*errors: type[Exception], doing: str = "") -> Iterator[None]:
         yield
     except errors as error:
         message = str(error.args[0]) if error.args else type(error).__name__
-        raise UserError(doing + " ".join(message.split())) from error
+        raise UserError(prefix + " ".join(message.split())) from error
 
 
-def by_options(message: str, args: argparse.Namespace) -> str:
-    """Call the model's arguments in a message what they are on the command line.
+def use_option_names(message: str, args: argparse.Namespace) -> str:
+    """Replace the model's argument names in a message by the names of the options.
 
     Parameters
     ----------
     message
-        With names of arguments in backticks.
+        Message with argument names in backticks.
     args
-        Arguments of the command, which say what options it has.
+        Parsed arguments of the command; only their names are used.
+
+    Returns
+    -------
+    str
+        The message. Other names in backticks stay unchanged.
 
     Examples
     --------
-    >>> by_options("`batch_key`: 'x' is not in `obs`.", argparse.Namespace(batch_key="x"))
+    >>> use_option_names("`batch_key`: 'x' is not in `obs`.", argparse.Namespace(batch_key="x"))
     "--batch-key: 'x' is not in `obs`."
     """
 
-    def called(found: re.Match[str]) -> str:
-        name = found[1]
-        option = f"--{name.replace('_', '-')}" if name in args else found[0]
-        return _CALLED.get(name, option)
+    def option_name(match: re.Match[str]) -> str:
+        name = match[1]
+        option = f"--{name.replace('_', '-')}" if name in args else match[0]
+        return _OPTION_NAMES.get(name, option)
 
-    return re.sub(r"`(\w+)`", called, message)
+    return re.sub(r"`(\w+)`", option_name, message)

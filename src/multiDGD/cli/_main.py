@@ -1,4 +1,4 @@
-"""Entry point: arguments in, exit code out."""
+"""Entry point of ``multidgd``."""
 
 from __future__ import annotations
 
@@ -7,32 +7,31 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 
-from ._errors import UserError, by_options
+from ._errors import UserError, use_option_names
 from ._parser import build_parser
 
-# That of the commands, and that of the model, which users of scvi-tools listen to.
+# The commands log to the first; the model logs to the second, under the logger of scvi-tools.
 _LOGGERS = ("multiDGD", "scvi.multiDGD")
-# As shells have it: 128 and the number of the signal.
+# Convention of shells: 128 plus the number of the signal.
 _INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
-    Results go to standard output, progress and errors to standard error.
+    Results are printed to standard output, progress and errors to standard error.
 
     Parameters
     ----------
     argv
-        Arguments without the program's name; those of the process by default.
+        Arguments without the program's name; ``sys.argv[1:]`` by default.
 
     Returns
     -------
     int
-        0 on success, 1 where a file, a name or a value is wrong, 2 where the arguments cannot be
-        understood, 130 where it was interrupted.
+        0 on success, 1 if a file, a name or a value is invalid, 2 if the arguments cannot be
+        parsed, 130 if the command is interrupted.
 
     Examples
     --------
@@ -44,22 +43,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
-        with _progress_on_stderr():
-            # Here and not above: --help and wrong arguments need nothing of what commands import.
-            command = import_module(f"._{args.command}", __package__)
-            getattr(command, f"run_{args.command}")(args)
+        with _log_to_stderr():
+            args.run(args)
     except UserError as error:
-        print(f"multidgd: error: {by_options(str(error), args)}", file=sys.stderr)
+        print(f"multidgd: error: {use_option_names(str(error), args)}", file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, SystemExit):  # the latter is what lightning makes of the former
+    except (KeyboardInterrupt, SystemExit):  # lightning turns the former into the latter
         print("multidgd: interrupted", file=sys.stderr)
         return _INTERRUPTED
     return 0
 
 
 @contextmanager
-def _progress_on_stderr() -> Iterator[None]:
-    """Show this package's log on standard error, and no warning that the user cannot act on."""
+def _log_to_stderr() -> Iterator[None]:
+    """Log to standard error, and hide a warning that the user cannot act on."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [(logger.level, logger.propagate) for logger in loggers]
     handler = logging.StreamHandler(sys.stderr)
@@ -67,7 +64,7 @@ def _progress_on_stderr() -> Iterator[None]:
     for logger in loggers:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
-        # A handler that some library gave a logger above would repeat every line.
+        # Handlers that other libraries attach to parent loggers would repeat every line.
         logger.propagate = False
     try:
         with warnings.catch_warnings():

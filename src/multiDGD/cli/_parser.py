@@ -1,33 +1,34 @@
-"""Arguments of the command line."""
+"""Parser of the command line."""
 
 from __future__ import annotations
 
 import argparse
 from importlib.metadata import PackageNotFoundError, version
 
-from ._parser_ask import add_de, add_embed, add_impute, add_info
-from ._parser_train import add_demo, add_fit
+from ._commands import de, demo, embed, fit, impute, info
 
-_EXAMPLES = """\
+_COMMANDS = (demo, fit, embed, impute, de, info)
+
+_EPILOG = """\
 examples:
   multidgd demo
-      simulate a multiome, train, and compare what was recovered with the truth
+      simulate a multiome, train a model, and compare the results with the simulated truth
   multidgd info multiome.h5mu
-      what a file holds, and which columns could be a batch or labels
+      list the counts in a file and the columns that could be a batch or labels
   multidgd fit multiome.h5mu --batch-key donor --out results
-      embed the cells of every modality, integrated over donors
+      train on all modalities and integrate the cells over donors
   multidgd fit filtered_feature_bc_matrix.h5
-      RNA and peaks of a 10x Multiome, told apart by `feature_types`
+      train on RNA and peaks of a 10x Multiome, identified by `feature_types`
   multidgd embed results new_donor.h5mu
-      place cells of a new donor among those of the model
+      map cells of a new donor to the latent space of the model
   multidgd impute results rna_only.h5mu --modality atac
-      what would have been counted in a modality that was not measured
+      impute the expected counts of a modality that was not measured
   multidgd de results multiome.h5mu --groupby cell_type
-      features whose share of the counts differs between groups of cells
+      find the features whose share of the counts differs between groups of cells
 
 Each command has its own --help. Results are printed to standard output, progress and errors to
-standard error. The exit code is 0 on success, 1 where a file, a name or a value is wrong, 2 where
-the arguments cannot be understood and 130 where the command was interrupted.
+standard error. The exit code is 0 on success, 1 if a file, a name or a value is invalid, 2 if the
+arguments cannot be parsed, and 130 if the command is interrupted.
 """
 
 
@@ -37,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     Returns
     -------
     argparse.ArgumentParser
-        Its ``command`` is the name of one of them.
+        Its namespace has the name of the command as ``command`` and its function as ``run``.
 
     Examples
     --------
@@ -46,19 +47,18 @@ def build_parser() -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(
         prog="multidgd",
-        description="The multi-omics Deep Generative Decoder for single cells.",
-        epilog=_EXAMPLES,
+        description="The multi-omics Deep Generative Decoder for single-cell data.",
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"multidgd {_version()}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for add in (add_demo, add_fit, add_embed, add_impute, add_de, add_info):
-        add(commands)
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for command in _COMMANDS:
+        command.add_parser(subparsers)
     return parser
 
 
 def _version() -> str:
-    # Not `multiDGD.__version__`, which would import torch to print --help.
     try:
         return version("multidgd")
     except PackageNotFoundError:  # run from a source tree that is not installed

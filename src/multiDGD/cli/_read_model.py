@@ -1,4 +1,4 @@
-"""Saved models, and the cells that they are asked about."""
+"""Loading of saved models and of the cells to apply them to."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from multiDGD import MultiDGD
 from multiDGD._checks import choice
 from multiDGD.data import find_categories, observed_features
 
-from ._errors import UserError, blame_user
-from ._io import read_data
+from ._errors import UserError, as_user_error
+from ._output import MODEL_FOLDER
+from ._read_data import read_data
 
 logger = logging.getLogger(__name__)
 
 _MODEL_FILE = "model.pt"
-# What torch and scvi-tools raise for files that are cut off or hold something else.
+# Raised by torch and scvi-tools for files that are truncated or have other content.
 _LOAD_ERRORS = (
     OSError,
     EOFError,
@@ -37,8 +38,8 @@ _LOAD_ERRORS = (
 
 
 @contextmanager
-def asking() -> Iterator[None]:
-    """Ask a model: what it prints is progress, and what it finds wrong is the user's.
+def calling_model() -> Iterator[None]:
+    """Call a loaded model: its output goes to standard error, its errors are the user's.
 
     Raises
     ------
@@ -47,10 +48,10 @@ def asking() -> Iterator[None]:
 
     Examples
     --------
-    >>> with asking():
+    >>> with calling_model():
     ...     model.get_typicality(data)  # doctest: +SKIP
     """
-    with redirect_stdout(sys.stderr), blame_user(ValueError, KeyError):
+    with redirect_stdout(sys.stderr), as_user_error(ValueError, KeyError):
         yield
 
 
@@ -60,12 +61,17 @@ def load_model(folder: Path) -> MultiDGD:
     Parameters
     ----------
     folder
-        Where it was saved, or the folder of ``--out`` that has it in ``model``.
+        Folder of the model, or the ``--out`` folder that contains it as ``model``.
+
+    Returns
+    -------
+    MultiDGD
+        The model.
 
     Raises
     ------
     UserError
-        If there is none, or it cannot be read.
+        If there is no model, or it cannot be read or is not trained.
 
     Examples
     --------
@@ -73,16 +79,16 @@ def load_model(folder: Path) -> MultiDGD:
     """
     if not folder.exists():
         raise UserError(f"no such folder: {folder}")
-    found = [f for f in (folder, folder / "model") if (f / _MODEL_FILE).is_file()]
+    found = [f for f in (folder, folder / MODEL_FOLDER) if (f / _MODEL_FILE).is_file()]
     if not found:
         raise UserError(
-            f"no model in {folder}: expected a folder that MultiDGD.save wrote (it holds "
-            f"{_MODEL_FILE}), or that of --out of `multidgd fit`"
+            f"no model in {folder}: expected a folder written by MultiDGD.save (with the file "
+            f"{_MODEL_FILE}), or the --out folder of `multidgd fit`"
         )
     with (
         redirect_stdout(sys.stderr),
-        _without_news_of_downloads(),
-        blame_user(*_LOAD_ERRORS, doing=f"cannot read the model in {found[0]}: "),
+        _without_download_message(),
+        as_user_error(*_LOAD_ERRORS, prefix=f"cannot read the model in {found[0]}: "),
     ):
         model = MultiDGD.load(str(found[0]), adata=False)
     if not model.is_trained_:
@@ -93,28 +99,30 @@ def load_model(folder: Path) -> MultiDGD:
 def read_model_and_data(
     folder: Path, file: Path, modality: str | None = None
 ) -> tuple[MultiDGD, AnnData | MuData]:
-    """Read a model and cells to ask it about.
+    """Read a model and cells to apply it to.
 
-    An AnnData for a model of a MuData becomes the modality whose features it has. Categories of
-    covariates that the model does not know are learned, on a copy of the model.
+    An AnnData for a model of a MuData becomes the modality with the same features. New categories
+    of covariates are learned on a copy of the model.
 
     Parameters
     ----------
     folder
         As for :func:`load_model`.
     file
-        As for :func:`multiDGD.cli._io.read_data`.
+        As for :func:`multiDGD.cli._read_data.read_data`.
     modality
-        That the model is to be asked about, if any.
+        Modality that the command uses, if any.
 
     Returns
     -------
-    The model and the cells.
+    tuple of MultiDGD and (AnnData or MuData)
+        The model and the cells.
 
     Raises
     ------
     UserError
-        If either cannot be read, they do not fit each other, or the model has no such modality.
+        If the model or the file cannot be read, the file does not match the model, or the model
+        has no such modality.
 
     Examples
     --------
@@ -122,36 +130,39 @@ def read_model_and_data(
     """
     model = load_model(folder)
     if modality is not None:
-        with blame_user(ValueError):
+        with as_user_error(ValueError):
             choice("modality", modality, model.module.modalities)
     logger.info("Reading %s", file)
-    data = _as_modelled(model, read_data(file), file)
+    data = _match_container(model, read_data(file), file)
     new = _new_categories(model, data)
     if new:
-        logger.info("Learning categories that the model does not know: %s", "; ".join(new))
-        with asking():
+        logger.info("Learning new categories: %s", "; ".join(new))
+        with calling_model():
             model = MultiDGD.load_query_data(data, model)
             model.train()
     return model, data
 
 
-def _as_modelled(model: MultiDGD, data: AnnData | MuData, file: Path) -> AnnData | MuData:
-    """The data in the kind of object that the model was made from."""
+def _match_container(model: MultiDGD, data: AnnData | MuData, file: Path) -> AnnData | MuData:
+    """Return the data as AnnData or MuData, whichever the model was fitted on."""
     if model.registry_["setup_method_name"] == "setup_anndata":
         if isinstance(data, AnnData):
             return data
-        raise UserError(f"the model was fitted on a .h5ad or .h5 file, but {file} is a .h5mu")
+        raise UserError(
+            f"the model was fitted on a .h5ad or .h5 file, but {file} is a .h5mu file: convert it "
+            "to .h5ad"
+        )
     if isinstance(data, MuData):
         return data
     features = model.summary.features
     found = [m for m in features if observed_features(data, {m: features[m]})]
     if len(found) != 1:
-        what = f"features of {found}" if found else "no feature of any"
+        content = f"features of {found}" if found else "none of their features"
         raise UserError(
-            f"the model was fitted on a .h5mu with modalities {list(features)}, and {file} has "
-            f"{what}: write it as a .h5mu whose modalities have these names"
+            f"the model was fitted on a .h5mu file with modalities {list(features)}, but {file} "
+            f"has {content}: write it as a .h5mu file whose modalities have these names"
         )
-    logger.info("%s is taken for modality %r", file, found[0])
+    logger.info("Using %s as modality %r", file, found[0])
     obs = data.obs
     data.obs = obs[[]]
     whole = MuData({found[0]: data})
@@ -160,19 +171,19 @@ def _as_modelled(model: MultiDGD, data: AnnData | MuData, file: Path) -> AnnData
 
 
 def _new_categories(model: MultiDGD, data: AnnData | MuData) -> list[str]:
-    """New categories of each covariate that has any, as text; columns are checked elsewhere."""
-    news = []
+    """One text for each covariate with new categories; the model reports missing columns."""
+    texts = []
     for key, known in model.summary.covariates.items():
         if key in data.obs:
             _, new = find_categories(data.obs[key], known)
             if len(new):
-                news.append(f"{key} " + ", ".join(map(str, new)))
-    return news
+                texts.append(f"{key} " + ", ".join(map(str, new)))
+    return texts
 
 
 @contextmanager
-def _without_news_of_downloads() -> Iterator[None]:
-    """Keep scvi-tools from saying that a file on disk is downloaded."""
+def _without_download_message() -> Iterator[None]:
+    """Hide the message of scvi-tools that a local file was downloaded."""
     scvi_logger = logging.getLogger("scvi")
     level = scvi_logger.level
     scvi_logger.setLevel(logging.WARNING)

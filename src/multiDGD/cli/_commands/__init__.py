@@ -1,0 +1,1 @@
+"""One module per command: its arguments (``add_parser``) and its action (``run``)."""

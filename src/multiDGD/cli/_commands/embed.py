@@ -1,0 +1,122 @@
+"""``multidgd embed``: embed cells with a saved model."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from multiDGD.cli._output import make_folder, print_paths, write_data
+from multiDGD.cli._read_model import calling_model, read_model_and_data
+from multiDGD.cli._shared_arguments import Commands, add_command, add_model_and_file, add_out
+
+logger = logging.getLogger(__name__)
+
+# A quantile among 20 cells, the minimum number of held-out cells, can be this small.
+_UNUSUAL = 0.05
+
+_EPILOG = """\
+Training cells keep their representations; other cells are embedded from their measured features.
+Features and modalities may be missing. Representations of new batches are learned first, with all
+other parameters fixed. FILE must have the columns of covariates, but needs no labels.
+
+examples:
+  multidgd embed results new_donor.h5mu
+  multidgd embed results/model rna_only.h5ad --out rna_only
+
+files written to the --out folder:
+  embedding.h5mu or .h5ad  the data with obsm `X_multidgd` and `X_multidgd_<covariate>`, obs
+                           `multidgd_component`, `multidgd_typicality` and, if labels supervise
+                           the model, `multidgd_label`
+  cells.tsv                cell, component, label, typicality (near 0: unlike any training cell)
+                           and the representation, z1, z2, ...
+"""
+
+
+def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add ``multidgd embed``.
+
+    Parameters
+    ----------
+    commands
+        Return value of ``add_subparsers``.
+    """
+    parser = add_command(
+        commands,
+        "embed",
+        run,
+        help="embed the cells of a file with a saved model",
+        description="Embed cells with a saved model and determine their components, labels and "
+        "typicality.",
+        epilog=_EPILOG,
+    )
+    add_model_and_file(parser)
+    add_out(parser, "multidgd_embed")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Embed cells, print the number of unusual ones and write the data and a table.
+
+    Parameters
+    ----------
+    args
+        Parsed arguments.
+
+    Raises
+    ------
+    UserError
+        If the model or the file cannot be read, or the file does not match the model.
+
+    Examples
+    --------
+    >>> argv = ["embed", "multidgd_fit", "new.h5mu"]
+    >>> run(build_parser().parse_args(argv))  # doctest: +SKIP
+    """
+    model, data = read_model_and_data(args.model, args.file)
+    make_folder(args.out)
+    logger.info("Embedding %d cells", data.n_obs)
+    with calling_model():
+        model.annotate(data)
+        data.obs["multidgd_typicality"] = model.get_typicality(data)
+    paths = {"embedding": write_data(data, args.out), "cells": args.out / "cells.tsv"}
+    cells = cell_table(data)
+    cells.to_csv(paths["cells"], sep="\t")
+    n_components = cells["component"].nunique()
+    print(f"{len(cells):,} cells in {n_components} components")
+    if "label" in cells:
+        for label, n in cells["label"].astype(str).value_counts().items():
+            print(f"  {label}: {n:,}")
+    n_unusual = int((cells["typicality"] < _UNUSUAL).sum())
+    print(
+        f"{n_unusual:,} cells have a typicality below {_UNUSUAL}; about "
+        f"{_UNUSUAL * len(cells):,.0f} of {len(cells):,} are expected by chance"
+    )
+    print_paths(paths)
+
+
+def cell_table(data: AnnData | MuData) -> pd.DataFrame:
+    """Collect the results for each cell in one table.
+
+    Parameters
+    ----------
+    data
+        Cells with ``multidgd_typicality`` and the annotations of
+        :meth:`multiDGD.MultiDGD.annotate`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``component``, ``label`` (if the model has labels), ``typicality``, ``z1``, ``z2``
+        and so on; the index is called ``cell``.
+    """
+    obs = data.obs
+    columns = {
+        name: obs[f"multidgd_{name}"]
+        for name in ("component", "label", "typicality")
+        if f"multidgd_{name}" in obs
+    }
+    columns |= {f"z{d}": z for d, z in enumerate(data.obsm["X_multidgd"].T, 1)}
+    return pd.DataFrame(columns, index=data.obs_names).rename_axis("cell")

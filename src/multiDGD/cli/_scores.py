@@ -1,0 +1,74 @@
+"""Scores of the representations against annotations of the cells."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from multiDGD._scores import batch_mixing, kmeans_nmi_ari, knn_accuracy
+
+logger = logging.getLogger(__name__)
+
+
+def score(
+    latent: NDArray[np.float32],
+    types: pd.Series | None,
+    batch: pd.Series | None,
+) -> dict[str, float]:
+    """Score the representations against cell types and batches.
+
+    Parameters
+    ----------
+    latent
+        Representations, shape ``(n_cells, n_latent)``.
+    types, batch
+        Type and batch of each cell, if available.
+
+    Returns
+    -------
+    dict
+        Scores by description. If fewer than two types have two or more cells, the scores by type
+        are skipped with a warning in the log.
+    """
+    scores = {}
+    if types is not None:
+        try:
+            accuracy = knn_accuracy(latent, types)
+        except ValueError as error:
+            logger.warning("Skipped the scores by %s: %s", types.name, error)
+            types = None
+        else:
+            nmi, ari = kmeans_nmi_ari(latent, types)
+            scores[f"kNN accuracy of {types.name}"] = accuracy
+            scores[f"ARI of k-means with {types.name}"] = ari
+            scores[f"NMI of k-means with {types.name}"] = nmi
+    if batch is not None and batch.nunique() > 1:
+        within = "" if types is None else f" within {types.name}"
+        scores[f"mixing of {batch.name}{within}"] = batch_mixing(latent, batch, types)
+    return scores
+
+
+def format_scores(scores: dict[str, float]) -> str:
+    """Format scores as aligned lines.
+
+    Parameters
+    ----------
+    scores
+        Scores by description.
+
+    Returns
+    -------
+    str
+        One line per score.
+
+    Examples
+    --------
+    >>> print(format_scores({"accuracy": 0.5, "mixing of batch": 1.0}))
+    accuracy         0.500
+    mixing of batch  1.000
+    """
+    width = max(map(len, scores), default=0)
+    return "\n".join(f"{name:<{width}}  {value:.3f}" for name, value in scores.items())

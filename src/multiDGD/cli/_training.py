@@ -1,0 +1,65 @@
+"""Training of a model and the number of trained epochs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._errors import as_user_error
+from ._output import MODEL_FOLDER
+
+if TYPE_CHECKING:
+    from multiDGD import MultiDGD
+
+
+def train(model: MultiDGD, max_epochs: int | None, folder: Path) -> str:
+    """Train a model and save it to the output folder.
+
+    The model is saved at once, so that a later failure or interruption does not lose it.
+
+    Parameters
+    ----------
+    model
+        The model.
+    max_epochs
+        Maximum number of epochs; the model's default if None.
+    folder
+        The output folder.
+
+    Returns
+    -------
+    str
+        One line with the number of epochs and the seconds they took.
+
+    Raises
+    ------
+    UserError
+        If the model cannot be trained on its cells.
+    """
+    start = time.perf_counter()
+    # scvi-tools prints its progress bar to standard output, which is reserved for results here.
+    with redirect_stdout(sys.stderr), as_user_error(ValueError):
+        model.train(max_epochs=max_epochs)
+    seconds = time.perf_counter() - start
+    model.save(str(folder / MODEL_FOLDER), overwrite=True)
+    return f"trained {count_epochs(model)} epochs in {seconds:.0f} s"
+
+
+def count_epochs(model: MultiDGD) -> int:
+    """Count the epochs of the last training.
+
+    Parameters
+    ----------
+    model
+        A trained model.
+
+    Returns
+    -------
+    int
+        Number of epochs in the model's history; 0 without a history.
+    """
+    logged = (len(table) for name, table in model.history.items() if "step" not in name)
+    return max(logged, default=0)
