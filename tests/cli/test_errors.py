@@ -54,7 +54,7 @@ class TestFit:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["--covariate-keys", "batch", "batch"], "--covariate-keys has an entry more"),
+            (["--covariate-keys", "batch", "batch"], "--covariate-keys contains duplicate"),
             (["--labels-key", "cell_type", "--n-components", "2"], "--n-components is 2, below"),
         ],
     )
