@@ -21,7 +21,7 @@ _LEVEL_BASE = 4.0
 class Curvature:
     r"""Fisher information of cells about their representations, plus the prior's curvature.
 
-    Let W be the head's last weights, :math:`J_h` the Jacobian of the layers before, and D the
+    Let W be the head's last weights and :math:`J_h` the Jacobian of the layers before. D is the
     Fisher information of the counts about the logarithm of their means. The information of a
     cell is then :math:`J_h^\top \tilde W^\top D \tilde W J_h`, with W̃ centred by the softmax.
     The factor :math:`\tilde W^\top D \tilde W` is expensive and varies little between cells of

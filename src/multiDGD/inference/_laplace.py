@@ -86,11 +86,12 @@ class Laplace:
 def laplace(module: MultiDGDModule, batch: dict[str, Any], representation: Tensor) -> Laplace:
     r"""Laplace approximation of the posterior of each cell's representation.
 
-    The precision is the Fisher information of the cell's counts about its representation (the
-    expected curvature of their negative log-likelihood, see :func:`fisher_information`) plus the
-    precisions of the mixtures' components, averaged over the cell's component posterior. This sum
-    is positive definite at any point. The exact curvature of the mixtures is lower, by the
-    disagreement of the components. The uncertainty of the decoder is not included.
+    The precision is the sum of two terms and positive definite at any point. The first is the
+    expected curvature of the negative log-likelihood, the Fisher information of the cell's counts
+    about its representation (:func:`fisher_information`). The second is the precision of the
+    mixtures' components, averaged over the cell's component posterior. The exact curvature of the
+    mixtures is lower, by the disagreement of the components. The uncertainty of the decoder is
+    not included.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ def fisher_information(
 ) -> Tensor:
     r"""Fisher information of each cell's counts about its representation.
 
-    It is :math:`\sum_m J_m^\top D_m J_m` over modalities, with J the Jacobian of the log means and
+    It is :math:`\sum_m J_m^\top D_m J_m` over modalities. J is the Jacobian of the log means, and
     D the information of the counts about the log means. A modality with library size 0
     contributes nothing.
 
