@@ -1,4 +1,4 @@
-"""Many small problems minimised side by side by a quasi-Newton method."""
+"""Joint quasi-Newton minimisation of many small independent problems."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# A step must bring this share of what its slope promises (Armijo).
-_SUFFICIENT = 1e-4
-# A rejected step is shortened at least and at most by these factors.
-_SHORTEST, _LONGEST = 0.1, 0.5
+# Required share of the decrease that the slope predicts (Armijo condition).
+_SUFFICIENT_DECREASE = 1e-4
+# Bounds on the factor by which a rejected step is shortened.
+_MIN_FACTOR, _MAX_FACTOR = 0.1, 0.5
 
 
 @torch.no_grad()
@@ -22,27 +22,27 @@ def minimize(
     tolerance: float,
     max_steps: int,
 ) -> tuple[Tensor, Tensor]:
-    r"""Minimise n functions of d variables, each on its own, by BFGS.
+    r"""Minimise n independent functions of d variables by BFGS.
 
-    A problem leaves as soon as its next step promises to lower its value by less than
-    ``tolerance``, :math:`\frac12 g^\top H g` with the gradient g and the inverse Hessian H. No step
-    raises a value: one that would is shortened (by the parabola through what is known of it) and
-    tried again. What happens to a problem does not depend on the others.
+    A problem is finished as soon as the expected decrease of its next step is less than
+    ``tolerance``. This decrease is :math:`\frac12 g^\top H g`, with the gradient g and the inverse
+    Hessian H. No step raises a value: a step that would is shortened by parabolic interpolation
+    and repeated. The result of a problem does not depend on the other problems.
 
     Parameters
     ----------
     objective
-        Called with the positions of some problems, shape ``(b,)``, and a point for each,
-        ``(b, d)``; returns values ``(b,)`` and gradients ``(b, d)``. It need not be smooth
-        everywhere.
+        Called with the indices of b problems, shape ``(b,)``, and a point for each, ``(b, d)``.
+        Returns values ``(b,)`` and gradients ``(b, d)``. It need not be smooth everywhere.
     start_nd
-        Where to start, shape ``(n, d)``.
+        Starting points, shape ``(n, d)``.
     inverse_ndd
-        Inverse Hessians to start with, positive definite, shape ``(n, d, d)``.
+        Initial inverse Hessians, positive definite, shape ``(n, d, d)``.
     tolerance
-        In units of the objective. What floating point cannot tell apart is added to it.
+        Expected decrease below which a problem is finished, in units of the objective. The
+        rounding error of the value is added to it.
     max_steps
-        Largest number of evaluations after the first.
+        Maximum number of evaluations after the first.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def minimize(
     Examples
     --------
     >>> import torch
-    >>> from multiDGD.train._newton import minimize
+    >>> from multiDGD._newton import minimize
     >>> centre = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     >>> def bowl(rows, x):
     ...     return (x - centre[rows]).square().sum(1), 2 * (x - centre[rows])
@@ -74,16 +74,17 @@ def minimize(
         step = length[active, None] * direction[active]
         new_value, new_gradient = objective(active, x[active] + step)
 
-        promised = length[active] * slope[active]
+        predicted = length[active] * slope[active]
         rise = new_value - value[active]
-        good = rise <= _SUFFICIENT * promised + noise[active]
-        moved, held = active[good], active[~good]
-        inverse[moved] = _updated(inverse[moved], step[good], new_gradient[good] - gradient[moved])
-        x[moved] += step[good]
-        value[moved], gradient[moved] = new_value[good], new_gradient[good]
+        accept = rise <= _SUFFICIENT_DECREASE * predicted + noise[active]
+        moved, rejected = active[accept], active[~accept]
+        change = new_gradient[accept] - gradient[moved]
+        inverse[moved] = _bfgs_update(inverse[moved], step[accept], change)
+        x[moved] += step[accept]
+        value[moved], gradient[moved] = new_value[accept], new_gradient[accept]
         direction[moved] = _times(inverse[moved], -gradient[moved])
         length[moved] = 1.0
-        length[held] *= _shortened(promised[~good], rise[~good])
+        length[rejected] *= _shortening(predicted[~accept], rise[~accept])
     return x, value
 
 
@@ -91,18 +92,18 @@ def _times(matrix_ndd: Tensor, vector_nd: Tensor) -> Tensor:
     return (matrix_ndd @ vector_nd[..., None]).squeeze(-1)
 
 
-def _shortened(promised: Tensor, rise: Tensor) -> Tensor:
-    """Where the parabola with this slope and this rise at 1 is lowest; not finite: far too long."""
-    lowest = -promised / (2 * (rise - promised))
-    return torch.where(rise.isfinite(), lowest, _SHORTEST).clamp(_SHORTEST, _LONGEST)
+def _shortening(slope: Tensor, rise: Tensor) -> Tensor:
+    """Minimum of the parabola with this slope at 0 and this rise at 1, within the bounds."""
+    minimum = -slope / (2 * (rise - slope))
+    return torch.where(rise.isfinite(), minimum, _MIN_FACTOR).clamp(_MIN_FACTOR, _MAX_FACTOR)
 
 
-def _updated(inverse_ndd: Tensor, step_nd: Tensor, change_nd: Tensor) -> Tensor:
-    """The inverse Hessians after the gradient changed by so much over the step (BFGS)."""
+def _bfgs_update(inverse_ndd: Tensor, step_nd: Tensor, change_nd: Tensor) -> Tensor:
+    """BFGS update of inverse Hessians, given a step and the change of the gradient."""
     curvature = (step_nd * change_nd).sum(1)
-    # Without upward curvature along the step (a kink, or rounding) nothing is learned from it.
-    known = curvature > 1e-6 * step_nd.norm(dim=1) * change_nd.norm(dim=1)
-    rho = torch.where(known, 1 / curvature, 0.0)[:, None]
+    # Skip the update without positive curvature along the step, at kinks or due to rounding.
+    is_positive = curvature > 1e-6 * step_nd.norm(dim=1) * change_nd.norm(dim=1)
+    rho = torch.where(is_positive, 1 / curvature, 0.0)[:, None]
     moved = _times(inverse_ndd, change_nd)
     scale = rho + rho.square() * (change_nd * moved).sum(1, keepdim=True)
     cross = (rho * moved)[:, :, None] * step_nd[:, None, :]

@@ -1,4 +1,4 @@
-"""Immutable results of learning, with a form of plain values for files."""
+"""Immutable fitted results, with a state of plain values for files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from torch import Tensor
 
 
 class Record:
-    """Base of frozen dataclasses whose fields are numbers, names, arrays, tensors or records.
+    """Base of frozen dataclasses whose fields are numbers, strings, arrays, tensors or records.
 
-    The state of a record holds plain values only, so that any version of the package can read it.
+    The state of a record contains only plain values, so that any version of the package can read
+    it.
     """
 
     def state(self) -> dict[str, Any]:
-        """Fields by name: tensors as arrays, records as their states."""
+        """Return the fields by name, with tensors as arrays and records as their states."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
 
     @classmethod
@@ -28,13 +29,13 @@ class Record:
         Parameters
         ----------
         state
-            As :meth:`state` returns it. Fields of type `Tensor` are on the CPU.
+            State as returned by :meth:`state`. Tensors are created on the CPU.
         """
         types = get_type_hints(cls)
         return cls(**{name: _typed(value, types[name]) for name, value in state.items()})
 
     def to(self, device: torch.device) -> Self:
-        """Copy with all tensors on a device.
+        """Return a copy with all tensors on a device.
 
         Parameters
         ----------
@@ -55,7 +56,7 @@ def _plain(value: Any) -> Any:
     return value.state() if isinstance(value, Record) else value
 
 
-def _typed(value: Any, wanted: Any) -> Any:
-    if wanted is Tensor and isinstance(value, np.ndarray):
+def _typed(value: Any, field_type: Any) -> Any:
+    if field_type is Tensor and isinstance(value, np.ndarray):
         return torch.from_numpy(value)
     return value

@@ -43,7 +43,7 @@ def batch_of(module, libraries, **kwargs):
 
 
 def exact(module, w, library):
-    """Information about one row, by the Jacobian of all log means."""
+    """Information about one representation, from the Jacobian of all log means."""
     continuous = module.continuous_mean[None]
 
     def log_mean(w):
@@ -95,7 +95,7 @@ def test_information_is_the_average_of_the_components():
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_jacobians_are_autograds(decoder):
+def test_jacobians_equal_those_of_autograd(decoder):
     module = make(decoder, covariates={"batch": 3})
     w = torch.randn(4, 5, dtype=torch.float64)
     batch = batch_of(module, [1.0] * 4)
@@ -110,20 +110,20 @@ def test_jacobians_are_autograds(decoder):
         torch.testing.assert_close(found, expected)
 
 
-def test_positive_definite_everywhere_and_for_cells_without_a_modality():
+def test_positive_definite_everywhere_and_with_missing_modalities():
     module = make(n_components=4, covariates={"batch": 3})
     batch = batch_of(module, [0.0, 3.0, 1e5], covariates=torch.tensor([[0], [-1], [2]]))
     found = Curvature(module)(batch, 3 * torch.randn(3, 5, dtype=torch.float64))
     assert (torch.linalg.eigvalsh(found) > 0).all()
     expected = prior_precision(module, batch, torch.zeros(3, 5, dtype=torch.float64))
-    nothing = batch_of(module, [0.0] * 3, covariates=batch["covariates"])
+    empty = batch_of(module, [0.0] * 3, covariates=batch["covariates"])
     torch.testing.assert_close(
-        Curvature(module)(nothing, torch.zeros(3, 5, dtype=torch.float64)),
+        Curvature(module)(empty, torch.zeros(3, 5, dtype=torch.float64)),
         torch.diag_embed(expected),
     )
 
 
-def test_prior_precision_is_that_of_the_known_class():
+def test_prior_precision_uses_the_known_class():
     module = make(n_labels=2, n_components_per_class=2, covariates={"batch": 3})
     with torch.no_grad():
         module.mixture.neglogvar.copy_(torch.arange(4.0)[:, None].expand(4, 3))
@@ -141,7 +141,7 @@ def test_prior_precision_is_that_of_the_known_class():
     torch.testing.assert_close(found[2, 0], found[0, 0], rtol=1e-2, atol=0)
 
 
-def test_efficiency_of_counts():
+def test_efficiency_decreases_with_library_size_for_overdispersed_counts():
     module = make(n_components=3)
     curvature = Curvature(module)
     library = torch.tensor([0.0, 1.0, 16.0, 256.0, 4096.0], dtype=torch.float64)

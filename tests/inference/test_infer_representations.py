@@ -25,7 +25,7 @@ from multiDGD.train import RowAdam
 
 @pytest.fixture
 def module():
-    """A decoder with a clear signal: each component of the mixture has counts of its own."""
+    """A module with a clear signal: each mixture component has a distinct count profile."""
     torch.manual_seed(0)
     module = MultiDGDModule(
         1,
@@ -44,7 +44,7 @@ def module():
 
 
 def draw(module, n, library=400):
-    """Minibatch of cells drawn from the model, with the representations that they came from."""
+    """Minibatch of cells sampled from the model, and their true representations."""
     z = module.mixture.sample(n)
     covariates = torch.arange(n)[:, None] % 2
     w = torch.cat([z, category_means(module, covariates)], 1).detach()
@@ -67,10 +67,10 @@ def loss(module, batch, w):
     return frozen_gradient(module, batch, w)[0].loss.item()
 
 
-def test_inferred_is_better_than_the_truth_and_near_it(module):
+def test_map_estimates_are_near_the_truth_and_have_a_higher_posterior(module):
     batch, truth = draw(module, 60)
     found = infer_representations(module, [batch], n_starts=2)
-    # The maximum of the posterior cannot be below the posterior of the truth.
+    # The maximum of the posterior is at least as high as the posterior at the truth.
     assert loss(module, batch, found) <= loss(module, batch, truth)
     distance = (found - truth)[:, :3].norm(dim=1)
     spread = torch.cdist(truth[:, :3], truth[:, :3]).median()
@@ -85,7 +85,7 @@ def adam(module, batch, w, n_steps=200):
     return cell_losses(module, batch, optimizer.table)[0]
 
 
-def test_as_low_as_many_steps_of_adam_from_every_candidate(module):
+def test_losses_match_adam_with_many_steps_from_every_candidate(module):
     batch, _ = draw(module, 20)
     u = category_means(module, batch["covariates"])
     starts = [torch.cat([mean.expand(20, -1), u], 1).detach() for mean in module.mixture.mean]
@@ -97,20 +97,20 @@ def test_as_low_as_many_steps_of_adam_from_every_candidate(module):
     )
     assert (every <= one + 1e-3).all()
     assert (every - lowest).mean() < 1e-3 * lowest.mean()
-    # The toy's decoder is rough: one descent is not always enough.
+    # The toy decoder has local optima, so that one starting point is not always enough.
     assert (one - lowest).mean() < 1e-2 * lowest.mean()
 
 
-def test_tolerance_is_what_is_left_to_gain(module):
+def test_tolerance_bounds_the_remaining_gain(module):
     batch, truth = draw(module, 40)
 
-    def descend(**kwargs):
+    def losses(**kwargs):
         w = infer_representations(module, [batch], start=truth + 0.5, **kwargs)
         return cell_losses(module, batch, w)[0]
 
-    coarse, fine = descend(tolerance=0.5), descend(tolerance=1e-4)
-    capped = descend(tolerance=1e-4, max_steps=1)
-    # The same way, left earlier or later.
+    coarse, fine = losses(tolerance=0.5), losses(tolerance=1e-4)
+    capped = losses(tolerance=1e-4, max_steps=1)
+    # The path is the same; only the stopping point differs.
     assert (fine <= coarse + 1e-3).all()
     assert (fine <= capped + 1e-3).all()
     assert (coarse - fine).median() < 0.5
@@ -118,7 +118,7 @@ def test_tolerance_is_what_is_left_to_gain(module):
     assert (capped - fine).max() > 1e-2
 
 
-def test_neither_order_nor_minibatch_matter(module, monkeypatch):
+def test_results_depend_neither_on_order_nor_on_minibatch(module, monkeypatch):
     batch, _ = draw(module, 60)
     whole = infer_representations(module, [batch])
     order = torch.randperm(60)
@@ -131,7 +131,7 @@ def test_neither_order_nor_minibatch_matter(module, monkeypatch):
         torch.testing.assert_close(found, whole, atol=1e-4, rtol=1e-4)
 
 
-def test_no_more_cells_at_once_than_a_minibatch_has(module, monkeypatch):
+def test_evaluations_are_no_larger_than_the_minibatch(module, monkeypatch):
     batch, _ = draw(module, 30)
     sizes = []
 
@@ -142,7 +142,7 @@ def test_no_more_cells_at_once_than_a_minibatch_has(module, monkeypatch):
     monkeypatch.setattr(_infer_representations, "cell_losses", counted)
     infer_representations(module, [take_cells(batch, c) for c in torch.arange(30).split(8)])
     assert max(sizes) == 8
-    # Those that are done are not looked at again.
+    # Converged cells are not evaluated again.
     assert sum(sizes) < 30 * 20
     assert sizes[-1] < 8
 
@@ -159,21 +159,21 @@ def test_pools_keep_every_cell_in_order(module):
             torch.testing.assert_close(joined["counts"][m].to_dense(), counts.to_dense())
 
 
-def test_rows_to_start_from(module):
+def test_given_starting_points(module):
     batch, truth = draw(module, 30)
     split = [take_cells(batch, c) for c in torch.arange(30).split(7)]
     found = infer_representations(module, split, start=truth)
     at_truth, at_found = (cell_losses(module, batch, w)[0] for w in (truth, found))
     assert (at_found <= at_truth).all()
     assert (at_found < at_truth - 0.1).any()
-    # What was found is where the search from there ends at once.
+    # The optimisation stops at once if it starts from its own result.
     again = infer_representations(module, split, start=found)
     assert (cell_losses(module, batch, again)[0] > at_found - 0.5).all()
     unmoved = infer_representations(module, split, start=truth, tolerance=1e9)
     torch.testing.assert_close(unmoved, truth)
 
 
-def test_wrong_arguments(module):
+def test_invalid_arguments(module):
     batch, truth = draw(module, 4)
     for start in (truth[:, :-1], truth[:3], torch.cat([truth, truth])):
         with pytest.raises(ValueError, match="`start`"):
@@ -183,7 +183,7 @@ def test_wrong_arguments(module):
             infer_representations(module, [batch], **{argument: 0})
 
 
-def test_the_model_is_left_as_it_is(module):
+def test_the_module_is_unchanged(module):
     before = {k: v.clone() for k, v in module.state_dict().items()}
     batch, _ = draw(module, 10)
     infer_representations(module, [batch])
@@ -192,19 +192,19 @@ def test_the_model_is_left_as_it_is(module):
     assert all(p.grad is None for p in module.parameters())
 
 
-def test_no_gradient_of_the_model_is_computed(module, monkeypatch):
+def test_no_parameter_gradients_are_computed(module, monkeypatch):
     batch, _ = draw(module, 6)
 
-    def refuse(*args):
-        raise AssertionError("a gradient that nobody uses")
+    def fail(*args):
+        raise AssertionError("a parameter gradient was computed")
 
-    monkeypatch.setattr(Terms, "parameter_gradients", refuse)
-    monkeypatch.setattr(NegativeBinomialTerms, "parameter_gradients", refuse)
+    monkeypatch.setattr(Terms, "parameter_gradients", fail)
+    monkeypatch.setattr(NegativeBinomialTerms, "parameter_gradients", fail)
     infer_representations(module, [batch], max_steps=1)
     assert all(p.requires_grad for p in module.parameters())
 
 
-def test_labels_are_used_where_that_is_asked_for():
+def test_labels_are_used_only_on_request():
     module = MultiDGDModule(1, {"rna": 20}, n_latent=3, n_labels=3)
     module.mixture.initialize(2 * torch.randn(3, 3), torch.full((3, 1), 0.01))
     batch, _ = draw(module, 9, library=3)
@@ -218,7 +218,7 @@ def test_labels_are_used_where_that_is_asked_for():
 
 
 def scores(module, batch, w):
-    """What candidates are ranked by, for one candidate a cell and densely."""
+    """Scores of one candidate per cell, computed from dense counts."""
     logits = module.generative(w, (2 * batch["continuous"]).round() / 2)["logits"]
     terms = module.latent_log_prob(w, batch["labels"], batch["covariates"]).values()
     curvature = Curvature(module)
@@ -230,7 +230,7 @@ def scores(module, batch, w):
 
 
 @pytest.mark.parametrize("unknown", [False, True])
-def test_candidates_are_the_most_likely(module, unknown, monkeypatch):
+def test_candidates_have_the_highest_scores(module, unknown, monkeypatch):
     monkeypatch.setattr(_candidates, "BLOCK_ELEMENTS", 90)
     batch, _ = draw(module, 50)
     codes = batch["covariates"]
@@ -253,7 +253,7 @@ def test_candidates_are_the_most_likely(module, unknown, monkeypatch):
     assert (order.diff(dim=1) <= 1e-3).all()
 
 
-def test_too_many_combinations_of_categories_start_at_the_average(module, monkeypatch):
+def test_average_category_with_too_many_combinations(module, monkeypatch):
     monkeypatch.setattr(_candidates, "MAX_COMBINATIONS", 1)
     batch, _ = draw(module, 6)
     batch["covariates"][:] = -1
@@ -261,18 +261,18 @@ def test_too_many_combinations_of_categories_start_at_the_average(module, monkey
     torch.testing.assert_close(found[:, 3:], category_means(module, batch["covariates"]))
 
 
-def test_not_knowing_the_category_costs_no_more_than_guessing_it(module):
+def test_unknown_categories_cost_no_more_than_a_guess(module):
     batch, _ = draw(module, 40)
     unknown = {**batch, "covariates": torch.full_like(batch["covariates"], -1)}
     at_known, at_unknown = (
         cell_losses(module, b, infer_representations(module, [b], n_starts=4))[0]
         for b in (batch, unknown)
     )
-    # Two categories of equal weight: log 2 for each cell.
+    # Two categories of equal weight cost log 2 for each cell.
     assert (at_unknown - at_known).mean() < math.log(2) + 0.1
 
 
-def test_continuous_covariates_decide_between_candidates(module):
+def test_candidates_depend_on_continuous_covariates(module):
     batch, _ = draw(module, 40)
     far = {**batch, "continuous": batch["continuous"] + 5 * (torch.arange(40) % 2)[:, None]}
     order = torch.randperm(40)
@@ -283,13 +283,13 @@ def test_continuous_covariates_decide_between_candidates(module):
     assert not moved[::2].any()
 
 
-def test_unknown_category_starts_between_the_known(module):
+def test_unknown_category_has_the_average_mean(module):
     codes = torch.tensor([[0], [1], [-1]])
     u = category_means(module, codes)
     torch.testing.assert_close(u[2], u[:2].mean(0))
 
 
-def test_a_missing_modality_says_nothing(module):
+def test_missing_modalities_do_not_contribute(module):
     batch, _ = draw(module, 12)
     empty = Counts.from_dense(torch.zeros(12, 10))
     without = {**batch, "counts": {**batch["counts"], "adt": empty}}
@@ -304,7 +304,7 @@ def test_a_missing_modality_says_nothing(module):
 
 
 @pytest.mark.parametrize("likelihood", ["poisson", "bernoulli"])
-def test_deep_decoders_several_covariates_and_other_likelihoods(likelihood):
+def test_deep_decoders_with_several_covariates_and_other_likelihoods(likelihood):
     module = MultiDGDModule(
         1,
         {"a": 30, "b": 20, "c": 5},
@@ -337,8 +337,8 @@ def test_deep_decoders_several_covariates_and_other_likelihoods(likelihood):
     assert frozen_gradient(module, batch, fine)[1].abs().max() < 0.1
 
 
-def test_real_cells_by_one_descent_and_by_many(bmmc_multiome):
-    """The best of all descents is not much better, and the order of cells does not matter."""
+def test_one_starting_point_is_enough_on_real_data(bmmc_multiome):
+    """More starting points gain little, and the order of cells does not matter."""
     MultiDGD.setup_mudata(bmmc_multiome, batch_key="batch")
     model = MultiDGD(bmmc_multiome)
     model.train(max_epochs=8, enable_progress_bar=False, enable_model_summary=False)

@@ -1,4 +1,4 @@
-"""The posterior of representations and of the output layer, against definitions."""
+"""Posteriors of representations and of the output layer, compared to their definitions."""
 
 import math
 
@@ -145,7 +145,7 @@ class TestInformation:
         expected = score.T @ score / n
         assert (found - expected).abs().max() < 0.05 * found.diagonal().max()
 
-    def test_neither_minibatch_nor_order_nor_blocks_matter(self, monkeypatch):
+    def test_results_depend_neither_on_minibatch_nor_order_nor_blocks(self, monkeypatch):
         module = make()
         batch, w = batch_of(module), rows_of(module)
         whole = laplace(module, batch, w)
@@ -156,19 +156,19 @@ class TestInformation:
         monkeypatch.setattr(laplace_module, "_BLOCK_CELLS", 2)
         torch.testing.assert_close(laplace(module, batch, w).factor, whole.factor)
 
-    def test_a_modality_that_was_not_measured_says_nothing(self):
+    def test_missing_modalities_do_not_contribute(self):
         module = make()
         w = rows_of(module)
-        full, lacking = batch_of(module), batch_of(module)
-        lacking["counts"]["adt"] = Counts.from_dense(torch.zeros(N, 10).double())
+        full, partial = batch_of(module), batch_of(module)
+        partial["counts"]["adt"] = Counts.from_dense(torch.zeros(N, 10).double())
         alone = FeatureSubset(module, {"rna": torch.arange(30).numpy()})
-        found = fisher_information(module, lacking, w)
+        found = fisher_information(module, partial, w)
         torch.testing.assert_close(found, fisher_information(alone.module, alone.batch(full), w))
         gain = fisher_information(module, full, w) - found
         assert (torch.linalg.eigvalsh(gain) > -1e-8).all()
-        nothing = batch_of(module, [0.0] * N)
-        prior = prior_precision(module, nothing, w)
-        posterior = laplace(module, nothing, w)
+        empty = batch_of(module, [0.0] * N)
+        prior = prior_precision(module, empty, w)
+        posterior = laplace(module, empty, w)
         torch.testing.assert_close(posterior.covariance, torch.diag_embed(1 / prior))
 
     def test_no_cells(self):
@@ -201,17 +201,17 @@ class TestLaplace:
         for i in range(2):
             torch.testing.assert_close(draws[:, i].T.cov(), covariance[i], atol=0.02, rtol=0.05)
 
-    def test_jacobian_of_some_features(self):
+    def test_jacobian_of_selected_features(self):
         module = make(DECODERS[1])
         batch, w = batch_of(module), rows_of(module)
         logits = module.generative(w, batch["continuous"])["logits"]["rna"]
         hidden = hidden_jacobians(module, batch, w)["rna"]
         (_, whole), = log_mean_jacobian(module, "rna", logits, hidden)  # fmt: skip
-        some = torch.tensor([4, 1])
-        (_, part), = log_mean_jacobian(module, "rna", logits, hidden, some)  # fmt: skip
-        torch.testing.assert_close(part, whole[:, :, some])
+        features = torch.tensor([4, 1])
+        (_, part), = log_mean_jacobian(module, "rna", logits, hidden, features)  # fmt: skip
+        torch.testing.assert_close(part, whole[:, :, features])
         share = logits.softmax(1)
-        # Shares sum to 1 wherever a cell goes.
+        # Shares sum to 1 at every representation.
         torch.testing.assert_close(
             (whole @ share[..., None]).abs().max(), torch.zeros(()).double(), atol=1e-12, rtol=0
         )
@@ -220,16 +220,16 @@ class TestLaplace:
 class TestEvidence:
     @pytest.mark.parametrize("df", [math.inf, 4.0])
     @pytest.mark.parametrize("labels", [0, 2])
-    def test_counts_that_say_nothing(self, labels, df):
+    def test_empty_cells_have_the_mixture_probabilities(self, labels, df):
         module = make(n_labels=labels, n_components_per_class=2 if labels else 1)
         w = rows_of(module)
         mixture = module.mixture
-        nothing = component_log_evidence(module, batch_of(module, [0.0] * N), w, df=df)
+        found = component_log_evidence(module, batch_of(module, [0.0] * N), w, df=df)
         expected = mixture.mixture_probs().log().expand(N, -1)
-        torch.testing.assert_close(nothing.log_softmax(1), expected, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(found.log_softmax(1), expected, rtol=1e-6, atol=1e-6)
 
     def test_numerical_integral(self):
-        # One dimension for z, none for covariates: a parabola can be summed over a grid.
+        # With one dimension in total, a grid is fine enough for the integral.
         torch.manual_seed(0)
         module = MultiDGDModule(
             1, {"rna": 20}, n_latent=1, n_components=3, likelihoods="poisson",
@@ -246,17 +246,17 @@ class TestEvidence:
         leaf = w.clone().requires_grad_()
         loss = module.objective(batch, leaf).reconstruction_loss["reconstruction_loss_rna"].sum()
         (slope,) = torch.autograd.grad(loss, leaf)
-        bend = fisher_information(module, batch, w)[0, 0, 0]
+        curvature = fisher_information(module, batch, w)[0, 0, 0]
         grid = torch.linspace(-15, 15, 200_001).double()
-        away = grid - w[0, 0]
-        likelihood = -slope[0, 0] * away - bend * away.square() / 2
+        deviation = grid - w[0, 0]
+        likelihood = -slope[0, 0] * deviation - curvature * deviation.square() / 2
         joint = module.mixture.component_log_prob(grid[:, None]).detach()
         expected = (likelihood[:, None] + joint).logsumexp(0) + math.log(float(grid[1] - grid[0]))
         torch.testing.assert_close(found - found[0], expected - expected[0], rtol=1e-6, atol=1e-6)
 
     @staticmethod
-    def plane(mean_kl):
-        """A module of two dimensions, a cell, its place, and its likelihood as a parabola there."""
+    def two_dimensional(mean_kl):
+        """Module, a cell, its representation, and gradient and curvature of its likelihood."""
         torch.manual_seed(0)
         module = MultiDGDModule(
             1, {"rna": 20}, n_latent=2, n_components=2, likelihoods="poisson",
@@ -276,20 +276,20 @@ class TestEvidence:
     correlation = torch.tensor([[1.0, 0.8], [0.8, 1.0]]).double()
 
     def components(self, module):
-        """Log probability, mean and covariance of each, with the correlation."""
+        """Log probability, mean and covariance of each component, with the correlation."""
         sd_kl = module.mixture.stddev.detach()
         log_pi_k = module.mixture.mixture_probs().detach().log()
         covariance_k = [sd[:, None] * self.correlation * sd for sd in sd_kl]
         return zip(log_pi_k, module.mixture.mean.detach(), covariance_k, strict=True)
 
-    def test_dimensions_that_go_together(self):
-        # The same over a grid in two dimensions, with components that share a correlation.
-        module, batch, w, slope, bend = self.plane([[-1.0, 0.4], [0.6, 0.2]])
+    def test_numerical_integral_with_correlated_dimensions(self):
+        module, batch, w, slope, curvature = self.two_dimensional([[-1.0, 0.4], [0.6, 0.2]])
         found = component_log_evidence(module, batch, w, self.correlation)[0]
         side = torch.linspace(-7, 7, 701).double()
         grid = torch.cartesian_prod(side, side)
-        away = grid - w
-        likelihood = away @ slope - 0.5 * ((away @ bend) * away).sum(1)
+        deviation = grid - w
+        quadratic = 0.5 * ((deviation @ curvature) * deviation).sum(1)
+        likelihood = deviation @ slope - quadratic
         expected = []
         for log_pi, mean, covariance in self.components(module):
             prior = torch.distributions.MultivariateNormal(mean, covariance)
@@ -301,21 +301,23 @@ class TestEvidence:
 
     @pytest.mark.parametrize("df", [3.0, 16.0])
     def test_tails(self, df):
-        # By scipy, where the counts alone would put a cell that is far from both components.
-        module, batch, w, slope, bend = self.plane([[-9.0, 0.4], [0.6, 7.0]])
+        # scipy's density at the maximum likelihood estimate of a cell far from both components.
+        module, batch, w, slope, curvature = self.two_dimensional([[-9.0, 0.4], [0.6, 7.0]])
         found = component_log_evidence(module, batch, w, self.correlation, df)[0]
-        is_open = bend.inverse()
-        place = w[0] + is_open @ slope
+        covariance_w = curvature.inverse()
+        estimate = w[0] + covariance_w @ slope
         expected = []
         for log_pi, mean, covariance in self.components(module):
-            density = stats.multivariate_t(mean.numpy(), (covariance + is_open).numpy(), df=df)
-            expected.append(float(log_pi) + density.logpdf(place.numpy()))
+            density = stats.multivariate_t(
+                mean.numpy(), (covariance + covariance_w).numpy(), df=df
+            )
+            expected.append(float(log_pi) + density.logpdf(estimate.numpy()))
         assert float(found[1] - found[0]) == pytest.approx(expected[1] - expected[0], rel=1e-4)
         normal = component_log_evidence(module, batch, w, self.correlation)[0]
         assert abs(normal[1] - normal[0]) > 1.4 * abs(found[1] - found[0])
 
-    def test_counts_that_leave_a_direction_open(self):
-        # Two features have one share to tell, of four dimensions.
+    def test_directions_without_information(self):
+        # The shares of two features determine only one of four dimensions.
         torch.manual_seed(0)
         module = MultiDGDModule(
             1, {"rna": 2}, n_latent=4, n_components=2, likelihoods="poisson"
@@ -324,22 +326,22 @@ class TestEvidence:
         batch["continuous"] = torch.zeros(N, 0).double()
         assert component_log_evidence(module, batch, rows_of(module), df=4.0).isfinite().all()
 
-    def test_the_module_is_left_as_it_is(self):
+    def test_the_module_is_unchanged(self):
         module = make()
         component_log_evidence(module, batch_of(module), rows_of(module))
         assert all(p.requires_grad and p.grad is None for p in module.parameters())
 
 
 class TestOutputPosterior:
-    """Against weighted regressions of one feature at a time."""
+    """Comparison to separate weighted regressions of each feature."""
 
     def found(self, module, batch, w, prior=3.0):
         parts = [torch.tensor([0, 1]), torch.tensor([2, 3, 4])]
         cells = [(take_cells(batch, p), w[p]) for p in parts]
         return output_posteriors(module, cells, prior)
 
-    def test_one_feature(self):
-        # With the same information on each count the common matrix is every feature's own.
+    def test_separate_regressions(self):
+        # With equal shares in all cells, the common matrix equals that of each feature.
         module = make(likelihood="poisson")
         for head in module.decoder.heads:
             head.output.weight.data.zero_()
@@ -351,15 +353,15 @@ class TestOutputPosterior:
         one = torch.cat([torch.ones(N, 1), h], dim=1).double()
         prior = torch.diag(torch.tensor([0.0] + [3.0] * 16)).double()
         new = torch.cat([torch.ones(N, 1), 2 * h], dim=1).double()
-        of_logit = torch.stack(
+        logit_variance = torch.stack(
             [
                 (new * torch.linalg.solve(one.T @ (d[:, [j]] * one) + prior, new.T).T).sum(1)
                 for j in range(30)
             ],
             dim=1,
         )
-        common = (share.square() * of_logit).sum(1, keepdim=True)
-        expected = of_logit * (1 - 2 * share) + common
+        normaliser = (share.square() * logit_variance).sum(1, keepdim=True)
+        expected = logit_variance * (1 - 2 * share) + normaliser
         layer = OutputPosterior(
             *(x.double() for x in (layer.centre, layer.basis, layer.spread, layer.information)),
             layer.prior_precision,
@@ -368,7 +370,7 @@ class TestOutputPosterior:
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
 
     def test_multinomial(self):
-        # Without hidden units at work all that is learned are shares: (1 - p) / (n p).
+        # Without effects of hidden units, only shares are estimated: (1 - p) / (n p).
         module = make(likelihood="poisson")
         for head in module.decoder.heads:
             head.output.weight.data.zero_()
@@ -381,7 +383,7 @@ class TestOutputPosterior:
             found, (1 - share) / (total * share), rtol=1e-4, atol=0, check_dtype=False
         )
 
-    def test_draws_have_that_variance(self):
+    def test_draws_have_the_variance(self):
         module = make()
         batch, w = batch_of(module), rows_of(module)
         layer = self.found(module, batch, w)["adt"]
@@ -397,7 +399,7 @@ class TestOutputPosterior:
             spread, layer.variance(h, torch.zeros_like(logits)), rtol=0.15, atol=0
         )
 
-    def test_more_cells_say_more(self):
+    def test_more_cells_carry_more_information(self):
         module = make()
         batch, w = batch_of(module), rows_of(module)
         twice = take_cells(batch, torch.arange(N).repeat(2))

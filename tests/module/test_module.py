@@ -58,7 +58,7 @@ def test_loss_is_the_sum_of_its_terms():
     assert set(output.kl_local) == {"mixture_loss", "covariate_batch_loss", "covariate_site_loss"}
 
 
-def test_priors_are_counted_once_over_minibatches():
+def test_priors_count_once_over_all_minibatches():
     module, batch = make(), batch_of()
 
     def rows(index):
@@ -77,7 +77,7 @@ def test_priors_are_counted_once_over_minibatches():
     torch.testing.assert_close(sum(parts), whole)
 
 
-def test_given_representations_replace_the_cells_own():
+def test_given_representations_replace_the_table():
     module, batch = make(), batch_of()
     w = torch.randn(6, module.n_representation)
     found = module(batch, get_inference_input_kwargs={"representation": w})[0]
@@ -85,14 +85,14 @@ def test_given_representations_replace_the_cells_own():
     torch.testing.assert_close(module(batch)[0]["z"], module.representations.z[:, :4])
 
 
-def test_a_covariate_with_one_category_is_left_out():
+def test_covariates_with_one_category_are_not_modelled():
     module = make()
     assert module.covariates == ["batch", "site"]
     assert module.covariate_columns == [0, 2]
     assert module.n_representation == 4 + 2 + 2
 
 
-def test_continuous_covariates_enter_standardised():
+def test_continuous_covariates_are_standardised():
     module, batch = make(), batch_of()
     w = torch.zeros(6, module.n_representation)
     plain = module.generative(w, batch["continuous"])["logits"]["rna"]
@@ -116,7 +116,7 @@ def test_continuous_covariates_enter_standardised():
         ("protein_coding", "nb"),
     ],
 )
-def test_default_likelihood_goes_by_the_name(modality, expected):
+def test_default_likelihood_depends_on_the_name_of_the_modality(modality, expected):
     module = MultiDGDModule(1, {modality: 3, "b": 2}, n_latent=2, n_components=2)
     assert [module.likelihood(m).name for m in module.modalities] == [expected, "nb"]
     module = MultiDGDModule(1, {modality: 3}, n_latent=2, n_components=2, likelihoods="poisson")
@@ -130,7 +130,7 @@ def test_likelihoods_by_modality():
     assert [module.likelihood(m).name for m in module.modalities] == ["poisson", "poisson"]
 
 
-def test_sampled_counts_follow_the_means():
+def test_sampled_counts_have_the_decoded_means():
     module, batch = make(likelihoods="poisson"), batch_of()
     torch.manual_seed(0)
     draws = torch.stack([module.sample(batch)["rna"] for _ in range(4000)])
@@ -160,14 +160,14 @@ def test_errors_name_the_argument(argument, value):
         make(**{argument: value})
 
 
-def test_without_labels_the_mixture_is_not_supervised():
+def test_mixture_is_unsupervised_without_labels():
     module, batch = make(n_labels=0, n_components=3), batch_of()
     before = module(batch)[2].loss
     batch["labels"] = torch.zeros(6, dtype=torch.int64)
     torch.testing.assert_close(module(batch)[2].loss, before)
 
 
-def test_a_stand_in_shares_all_but_its_likelihoods():
+def test_surrogate_module_replaces_only_the_likelihoods():
     sizes = {"rna": 3, "adt": 4}
     plain = MultiDGDModule(1, sizes, n_latent=2, n_components=2, likelihoods="nb")
     assert surrogate_module(plain) is plain

@@ -9,7 +9,7 @@ from multiDGD.train import initialise_at_zero, initialise_from_embedding
 
 @pytest.fixture
 def data():
-    """Three groups of cells, in an embedding and in their counts."""
+    """Three groups of cells that differ in the embedding and in their counts."""
     rng = np.random.default_rng(0)
     group = np.arange(60) % 3
     embedding = np.eye(3)[group] * 9 + rng.normal(0, 0.1, (60, 3)) + 5
@@ -17,7 +17,7 @@ def data():
     return group, embedding, sparse.csr_matrix(x.astype(np.float32))
 
 
-def started(data, train_cells=None, **kwargs):
+def initialised(data, train_cells=None, **kwargs):
     group, embedding, x = data
     torch.manual_seed(0)
     arguments = {"n_latent": 3, "n_components": 3, "covariates": {"batch": 4}, **kwargs}
@@ -33,15 +33,15 @@ def started(data, train_cells=None, **kwargs):
     return module
 
 
-def test_cells_lie_in_the_softball_as_they_did_in_the_embedding(data):
-    z = started(data, softball=(6.0, 5.0)).representations.z[:, :3].detach().numpy()
+def test_representations_are_the_scaled_embedding(data):
+    z = initialised(data, softball=(6.0, 5.0)).representations.z[:, :3].detach().numpy()
     assert np.sqrt((z**2).sum(1).mean()) == pytest.approx(3.0, rel=1e-4)
     centred = data[1] - data[1].mean(0)
     np.testing.assert_allclose(z / z.std(), centred / centred.std(), atol=1e-4)
 
 
-def test_components_are_the_groups(data):
-    module = started(data)
+def test_components_match_the_groups(data):
+    module = initialised(data)
     z = module.representations.z[:, :3].detach()
     component = module.mixture.clustering(z).numpy()
     assert len(set(zip(component, data[0], strict=True))) == 3
@@ -50,8 +50,8 @@ def test_components_are_the_groups(data):
     np.testing.assert_allclose(module.mixture.mixture_probs().detach(), 1 / 3, atol=1e-3)
 
 
-def test_supervised_components_belong_to_their_class(data):
-    module = started(data, n_labels=2, n_components_per_class=1)
+def test_supervised_components_match_their_class(data):
+    module = initialised(data, n_labels=2, n_components_per_class=1)
     z = module.representations.z[:, :3].detach()
     for label in (0, 1):
         own = z[data[0] == label].mean(0)
@@ -59,39 +59,39 @@ def test_supervised_components_belong_to_their_class(data):
 
 
 @pytest.mark.parametrize("dim", [1, 2])
-def test_covariates_start_at_their_categories_mean_apart_from_each_other(data, dim):
-    module = started(data, n_covariate_latent=dim)
+def test_covariates_are_at_the_separate_means_of_their_categories(data, dim):
+    module = initialised(data, n_covariate_latent=dim)
     codes = torch.arange(60)[:, None] % 4
     torch.testing.assert_close(module.representations.z[:, 3:], category_means(module, codes))
     distances = torch.pdist(module.covariate_mixtures[0].mean.detach())
     assert distances.min() > 0.6
 
 
-def test_decoder_starts_at_the_average_of_the_training_cells(data):
+def test_decoder_is_initialised_at_the_average_of_the_training_cells(data):
     train = np.flatnonzero(data[0] != 1)
-    module = started(data, train_cells=train)
+    module = initialised(data, train_cells=train)
     share = module.decoder.head("rna").output.bias.detach().softmax(0).numpy()
     total = np.asarray(data[2][train].sum(0)).ravel()
     np.testing.assert_allclose(share, (total + 0.25) / (total.sum() + 1), rtol=1e-5)
     assert share[3] > 0
 
 
-def test_likelihoods_start_at_the_mean_of_the_cells_that_were_measured(data):
+def test_likelihoods_are_initialised_at_the_mean_of_the_measured_cells(data):
     group, embedding, x = data
     measured = sparse.csr_matrix(x.toarray() * (group != 0)[:, None])
-    module = started((group, embedding, measured), likelihoods="protein")
+    module = initialised((group, embedding, measured), likelihoods="protein")
     mean = (np.asarray(measured.sum(0)).ravel() + 0.25) / (group != 0).sum()
     level = module.likelihood("rna").log_level.detach().exp()
     np.testing.assert_allclose(level, mean, rtol=1e-5)
 
 
-def test_only_training_cells_shape_anything(data):
+def test_only_training_cells_affect_the_initialisation(data):
     group, embedding, x = data
     train = np.arange(40)
     moved = embedding.copy()
     moved[40:] += 100
-    one = started(data, train_cells=train).state_dict()
-    two = started((group, moved, x), train_cells=train).state_dict()
+    one = initialised(data, train_cells=train).state_dict()
+    two = initialised((group, moved, x), train_cells=train).state_dict()
     for key, value in one.items():
         if key == "representations.z":
             torch.testing.assert_close(value[:40], two[key][:40])
@@ -99,7 +99,7 @@ def test_only_training_cells_shape_anything(data):
             torch.testing.assert_close(value, two[key])
 
 
-def test_from_zero(data):
-    module = started(data)
+def test_initialise_at_zero(data):
+    module = initialised(data)
     initialise_at_zero(module)
     assert (module.representations.z == 0).all()

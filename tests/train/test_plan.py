@@ -27,9 +27,9 @@ def decoder_of(model):
     return torch.cat([p.detach().flatten() for p in model.module.decoder.parameters()])
 
 
-def test_nothing_is_learned_from_validation_cells():
+def test_validation_cells_do_not_affect_the_decoder():
     train, valid = np.arange(30), np.arange(30, 40)
-    decoders, rows = [], []
+    decoders, representations = [], []
     for seed in (0, 1):
         adata = toy_adata()
         x = adata.X.toarray()
@@ -38,13 +38,14 @@ def test_nothing_is_learned_from_validation_cells():
         torch.manual_seed(0)
         model = fitted(adata, datasplitter_kwargs={"external_indexing": [train, valid]})
         decoders.append(decoder_of(model))
-        rows.append(model.get_latent_representation())
+        representations.append(model.get_latent_representation())
     torch.testing.assert_close(decoders[0], decoders[1])
-    np.testing.assert_allclose(rows[0][train], rows[1][train], atol=1e-6)
-    assert np.abs(rows[0][valid] - rows[1][valid]).max() > 1e-3
+    one, two = representations
+    np.testing.assert_allclose(one[train], two[train], atol=1e-6)
+    assert np.abs(one[valid] - two[valid]).max() > 1e-3
 
 
-def test_validation_cells_learn_their_representations():
+def test_representations_of_validation_cells_are_learned():
     model = fitted(max_epochs=30, train_size=0.7, early_stopping=True)
     loss = model.history["validation_loss"].iloc[:, 0]
     assert loss.iloc[-1] < loss.iloc[0]
@@ -66,7 +67,7 @@ def test_labels_of_validation_cells_are_not_used():
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
 
 
-def test_every_term_is_logged_apart():
+def test_every_term_is_logged_separately():
     model = fitted(setup={"batch_key": "batch", "categorical_covariate_keys": ["site"]})
     for mode in ("train", "validation"):
         terms = [
@@ -86,21 +87,21 @@ def test_every_term_is_logged_apart():
         np.testing.assert_allclose(history[f"elbo_{mode}"], total, rtol=1e-5)
 
 
-def test_training_lowers_the_loss_of_every_modality():
+def test_training_decreases_the_loss_of_every_modality():
     model = fitted(max_epochs=40)
     for modality in ("rna", "atac"):
         loss = model.history[f"reconstruction_loss_{modality}_train"].iloc[:, 0]
         assert loss.iloc[-1] < loss.iloc[0]
 
 
-def test_early_stopping_stops():
-    # Nothing is learned at rate 0, so the loss cannot improve.
+def test_early_stopping():
+    # With learning rates of 0 the loss cannot improve.
     rates = dict.fromkeys(("lr", "lr_representation", "lr_mixture", "lr_likelihood"), 0.0)
     model = fitted(max_epochs=50, early_stopping_patience=4, plan_kwargs=rates)
     assert len(model.history["train_loss"]) == 5
 
 
-def test_learning_rates_move_what_they_are_of():
+def test_each_learning_rate_affects_only_its_parameters():
     group_of = {
         "lr": "decoder",
         "lr_representation": "representations",
@@ -108,12 +109,18 @@ def test_learning_rates_move_what_they_are_of():
         "lr_covariate_mixture": "covariate_mixtures",
         "lr_likelihood": "likelihoods",
     }
-    still = {**dict.fromkeys(group_of, 0.0), "weight_precision": 0.0, "hold": 0.0}
-    model = fitted(setup={"batch_key": "batch"}, max_epochs=1, train_size=1.0, plan_kwargs=still)
+    fixed_rates = {**dict.fromkeys(group_of, 0.0), "weight_precision": 0.0, "hold": 0.0}
+    model = fitted(
+        setup={"batch_key": "batch"}, max_epochs=1, train_size=1.0, plan_kwargs=fixed_rates
+    )
     for rate, group in group_of.items():
         before = {k: v.clone() for k, v in model.module.state_dict().items()}
         model.train(
-            max_epochs=1, batch_size=8, train_size=1.0, **QUIET, plan_kwargs={**still, rate: 0.01}
+            max_epochs=1,
+            batch_size=8,
+            train_size=1.0,
+            **QUIET,
+            plan_kwargs={**fixed_rates, rate: 0.01},
         )
         after = model.module.state_dict()
         assert {k.split(".")[0] for k in after if not torch.equal(after[k], before[k])} == {group}
@@ -145,10 +152,10 @@ def test_penalties_on_the_decoders_weights(weight_decay):
     before = [p.detach().clone() for p in module.decoder.parameters()]
     optimizer.step()
     for p, old in zip(module.decoder.parameters(), before, strict=True):
-        # L1 counts with every cell; the prior once, of which 4 of 40 cells take a tenth.
+        # L1 counts for each of the 4 cells; the prior counts once for all 40 cells.
         penalties = 0.5 * 4 * old.sign() + 3.0 * old * 4 / 40 if p.ndim > 1 else 0
         gradient = penalties + weight_decay * old
-        # The first moment after one step of Adam.
+        # Recover the gradient from the first moment after one step.
         moment = optimizer.state[p]["exp_avg"] / (1 - plan.betas[0])
         torch.testing.assert_close(moment, gradient)
 
@@ -163,7 +170,7 @@ def test_same_seed_same_model():
         torch.testing.assert_close(a[key], b[key])
 
 
-def test_counts_kept_on_the_device_are_the_same_counts():
+def test_counts_kept_on_the_device_give_the_same_model():
     parts = []
     for keep_on_device in (False, True):
         torch.manual_seed(3)
@@ -174,24 +181,26 @@ def test_counts_kept_on_the_device_are_the_same_counts():
 
 
 @pytest.mark.parametrize(("max_epochs", "rate"), [(3, 1e-2), (30, 6e-3), (60, 3e-3), (200, 3e-3)])
-def test_rows_get_as_far_in_few_epochs_as_in_many(max_epochs, rate):
-    # A first step of Adam is as long as its rate, whatever the gradient.
-    still = {"lr_mixture": 0.0, "schedule": "constant", "hold": 0.0}
-    start = fitted(train_size=1.0, plan_kwargs={**still, "lr_representation": 0.0}, max_epochs=1)
-    model = fitted(train_size=1.0, plan_kwargs=still, max_epochs=max_epochs, max_steps=5)
+def test_default_learning_rate_of_representations(max_epochs, rate):
+    # The first step of Adam is as long as its learning rate, for any gradient.
+    fixed_rates = {"lr_mixture": 0.0, "schedule": "constant", "hold": 0.0}
+    start = fitted(
+        train_size=1.0, plan_kwargs={**fixed_rates, "lr_representation": 0.0}, max_epochs=1
+    )
+    model = fitted(train_size=1.0, plan_kwargs=fixed_rates, max_epochs=max_epochs, max_steps=5)
     moved = model.module.representations.z - start.module.representations.z
     assert moved.abs().median().item() == pytest.approx(rate, rel=1e-3)
 
 
-def test_representations_are_held_at_first():
-    still = dict.fromkeys(("lr", "lr_representation", "lr_mixture"), 0.0)
-    start = fitted(train_size=1.0, plan_kwargs=still).get_latent_representation()
-    # The first two of four epochs are held, and stopping there leaves the start as it was.
-    for steps, held in ((2, True), (3, False)):
+def test_representations_are_fixed_in_the_first_epochs():
+    fixed_rates = dict.fromkeys(("lr", "lr_representation", "lr_mixture"), 0.0)
+    start = fitted(train_size=1.0, plan_kwargs=fixed_rates).get_latent_representation()
+    # Representations are fixed in the first two of four epochs.
+    for n_epochs, fixed in ((2, True), (3, False)):
         model = fitted(
-            max_epochs=4, train_size=1.0, plan_kwargs={"hold": 0.5}, max_steps=steps * 5
+            max_epochs=4, train_size=1.0, plan_kwargs={"hold": 0.5}, max_steps=n_epochs * 5
         )
-        assert np.array_equal(model.get_latent_representation(), start) == held
+        assert np.array_equal(model.get_latent_representation(), start) == fixed
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from multiDGD import MultiDGD, _scores
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
 
-def test_bf16_trains_to_the_same_loss():
+def test_bf16_reaches_the_same_loss():
     losses = {}
     for precision in ("32-true", "bf16-mixed"):
         torch.manual_seed(0)
@@ -18,14 +18,14 @@ def test_bf16_trains_to_the_same_loss():
         model = MultiDGD(mdata, n_latent=3, n_components=2)
         model.train(max_epochs=30, batch_size=8, precision=precision, **QUIET)
         losses[precision] = model.history["train_loss"].iloc[-1, 0]
-        # In bfloat16 or not, what is learned is kept in float32.
+        # Parameters are stored in float32, also with mixed precision.
         assert all(p.dtype == torch.float32 for p in model.module.parameters())
     assert losses["bf16-mixed"] != losses["32-true"]
     assert losses["bf16-mixed"] == pytest.approx(losses["32-true"], rel=0.02)
 
 
 def test_bf16_is_as_good_on_real_data(bmmc_multiome):
-    """Within the spread of the seeds."""
+    """Tolerances match the variation between seeds."""
     labels = bmmc_multiome.obs["cell_type"].astype(str).to_numpy()
     scores = {}
     for precision in ("32-true", "bf16-mixed"):

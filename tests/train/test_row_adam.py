@@ -6,8 +6,8 @@ from multiDGD.train import RowAdam
 
 
 @pytest.mark.parametrize("betas", [(0.5, 0.7), (0.9, 0.999)])
-def test_stepping_visited_rows_is_accumulating_and_then_stepping(betas):
-    """The published update: gradients collect over an epoch, then the whole table steps."""
+def test_row_updates_equal_the_published_update(betas):
+    """The published update accumulates gradients over an epoch, then updates the whole table."""
     torch.manual_seed(0)
     n, d = 23, 4
     target = torch.randn(n, d, dtype=torch.float64)
@@ -20,7 +20,7 @@ def test_stepping_visited_rows_is_accumulating_and_then_stepping(betas):
     rows = RowAdam(table, lr=0.1, betas=betas)
 
     def loss(z, cells, step):
-        # A decoder that changes with every minibatch, as it does in training.
+        # As in training, the loss function changes with every minibatch.
         return (weight[cells] * (z - target[cells] * (1 + 0.1 * step)).pow(4)).sum()
 
     step = 0
@@ -36,7 +36,7 @@ def test_stepping_visited_rows_is_accumulating_and_then_stepping(betas):
         torch.testing.assert_close(table, published.data)
 
 
-def test_rows_that_are_not_visited_stay():
+def test_other_rows_do_not_change():
     table = torch.randn(6, 3)
     before = table.clone()
     optimizer = RowAdam(table, lr=0.1)
@@ -60,7 +60,7 @@ def test_low_precision_gradients():
     assert (table[0] < 0).all()
 
 
-def test_table_may_be_a_parameter_of_a_module():
+def test_table_can_be_a_parameter_of_a_module():
     module = MultiDGDModule(4, {"rna": 3}, n_latent=2, n_components=1)
     optimizer = RowAdam(module.representations.z, lr=0.1)
     optimizer.step(torch.tensor([1]), torch.ones(1, 2))

@@ -1,4 +1,4 @@
-"""Inference: representations of cells and their posteriors under a frozen decoder."""
+"""Inference under a trained decoder: representations, their posteriors and new categories."""
 
 from ._associations import associations, log_mean_variances
 from ._curvature import hidden_jacobians

@@ -1,4 +1,4 @@
-"""Associations of features through the decoder: how their means vary together over cells."""
+"""Associations of features: how their decoded means covary over the population."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ._curvature import hidden_jacobians
 from ._laplace import log_mean_jacobian
 from ._population import population_covariance
 
-# Cells whose Jacobians are in memory at once.
-_CELLS_AT_ONCE = 32
+# Number of cells whose Jacobians are in memory at once.
+_BLOCK_CELLS = 32
 
 
 @torch.no_grad()
@@ -35,15 +35,18 @@ def associations(
     module
         A trained module.
     batches
-        Minibatches of cells, each with its representations.
+        Minibatches of cells and their representations.
     sources
         Indices of q features of ``source_modality``.
     source_modality, target_modality
-        Names of modalities, which may be the same.
+        Names of the modalities, which may be the same.
     """
     slopes = (
-        (torch.cat([b for _, b in at(source_modality, sources)], dim=2), at(target_modality))
-        for at in _slopes(module, batches, {source_modality, target_modality})
+        (
+            torch.cat([b for _, b in slopes_of(source_modality, sources)], dim=2),
+            slopes_of(target_modality),
+        )
+        for slopes_of in _slopes(module, batches, {source_modality, target_modality})
     )
     n_targets = module.likelihood(target_modality).n_features
     return Association.from_slopes(slopes, len(sources), n_targets)
@@ -56,9 +59,9 @@ def log_mean_variances(
     features: Tensor,
     modality: str,
 ) -> Tensor:
-    """Variance of log means under the variation of the population, averaged over cells.
+    """Variance of log means due to the population variance of z, averaged over cells.
 
-    Equal to ``variance_source`` of :func:`associations`, without the cost of targets.
+    It equals ``variance_source`` of :func:`associations`, without the cost of the targets.
 
     Parameters
     ----------
@@ -67,17 +70,17 @@ def log_mean_variances(
     features
         Indices of q features.
     modality
-        Their modality.
+        Name of their modality.
 
     Returns
     -------
     Shape ``(q,)``.
     """
     total, n_cells = module.mixture.mean.new_zeros(len(features)), 0
-    for slopes in _slopes(module, batches, {modality}):
-        found = torch.cat([b for _, b in slopes(modality, features)], dim=2)
-        total += found.square().sum((0, 1))
-        n_cells += len(found)
+    for slopes_of in _slopes(module, batches, {modality}):
+        slope_nlq = torch.cat([b for _, b in slopes_of(modality, features)], dim=2)
+        total += slope_nlq.square().sum((0, 1))
+        n_cells += len(slope_nlq)
     return total / max(n_cells, 1)
 
 
@@ -86,24 +89,20 @@ def _slopes(
     batches: Iterable[tuple[dict[str, Any], Tensor]],
     modalities: set[str],
 ) -> Iterator[Callable[..., Iterator[tuple[slice, Tensor]]]]:
-    """For some cells at a time, a function of modality and features that yields derivatives.
-
-    These are derivatives of log means by z in units of the population's standard deviations, in
-    blocks of features, shape ``(n, n_latent, block)``.
-    """
+    """Yield a function of modality and features for each block of cells; see `_scaled_slopes`."""
     root_ll = torch.linalg.cholesky(population_covariance(module.mixture)).T
     for batch, representation in batches:
         for w, continuous in zip(
-            representation.split(_CELLS_AT_ONCE),
-            batch["continuous"].split(_CELLS_AT_ONCE),
+            representation.split(_BLOCK_CELLS),
+            batch["continuous"].split(_BLOCK_CELLS),
             strict=True,
         ):
             jacobians = hidden_jacobians(module, {"continuous": continuous}, w)
             logits = module.generative(w, continuous, list(modalities))["logits"]
-            yield partial(_scaled, module, root_ll, jacobians, logits)
+            yield partial(_scaled_slopes, module, root_ll, jacobians, logits)
 
 
-def _scaled(
+def _scaled_slopes(
     module: MultiDGDModule,
     root_ll: Tensor,
     jacobians: Mapping[str, Tensor],
@@ -111,6 +110,11 @@ def _scaled(
     modality: str,
     features: Tensor | None = None,
 ) -> Iterator[tuple[slice, Tensor]]:
-    given = logits[modality], jacobians[modality], features
-    for block, slope_ndf in log_mean_jacobian(module, modality, *given):
+    """Yield derivatives of log means with respect to z whitened by the population covariance.
+
+    They come in blocks of features, shape ``(n, n_latent, block)``.
+    """
+    for block, slope_ndf in log_mean_jacobian(
+        module, modality, logits[modality], jacobians[modality], features
+    ):
         yield block, root_ll @ slope_ndf[:, : module.n_latent]

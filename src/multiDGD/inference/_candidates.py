@@ -1,4 +1,4 @@
-"""Where the search for a cell's representation starts: means of components and categories."""
+"""Starting points for the inference of representations: means of components and categories."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from multiDGD.nn import Counts
 
 from ._curvature import BLOCK_ELEMENTS, Curvature
 
-#: Most combinations of categories that are tried for a cell.
+#: Maximum number of combinations of categories to try for each cell.
 MAX_COMBINATIONS = 2**12
-#: To what continuous covariates are rounded, in standard deviations.
+#: Rounding step of continuous covariates, in standard deviations.
 CONTINUOUS_STEP = 0.5
 
 
@@ -24,12 +24,12 @@ CONTINUOUS_STEP = 0.5
 def best_candidates(
     module: MultiDGDModule, batch: dict[str, Any], curvature: Curvature | None = None
 ) -> Tensor:
-    """The candidate under which each cell is most likely; see :func:`ranked_candidates`.
+    """Candidate with the highest score for each cell.
 
     Parameters
     ----------
     module, batch, curvature
-        As there.
+        As for :func:`ranked_candidates`.
 
     Returns
     -------
@@ -45,18 +45,19 @@ def ranked_candidates(
     n_best: int,
     curvature: Curvature | None = None,
 ) -> Tensor:
-    r"""The best of all candidates for each cell.
+    r"""Candidates with the highest scores for each cell.
 
-    Candidates are the means of the mixture's components, with the mean of the cell's category
-    in every covariate; where that is unknown, with each of them. They are compared by
+    A candidate combines the mean of a mixture component with the mean of the cell's category in
+    each covariate. If a category is unknown, there is a candidate for every category. The score
+    of a candidate is
 
     .. math::
         \sum_m e_m \sum_j x_{mj} \log y_{mj} + \log p(w),
 
-    the multinomial likelihood of the counts given their total, weighed by the information in a
-    count of each modality (:meth:`Curvature.efficiency`), and the prior. All cells and
-    candidates share one product of the counts with the head's last weights. Continuous covariates
-    are rounded here, so that cells share what is decoded.
+    the multinomial log-likelihood of the counts given their total, plus the log prior. The
+    likelihood of each modality is weighted by the information in one of its counts
+    (:meth:`Curvature.efficiency`). All candidates share one product of the counts with the head's
+    last weights. Continuous covariates are rounded, so that cells share decoded candidates.
 
     Parameters
     ----------
@@ -65,9 +66,9 @@ def ranked_candidates(
     batch
         A minibatch of n cells on the module's device.
     n_best
-        Candidates wanted for each cell; no more than there are are returned.
+        Maximum number of candidates to return for each cell.
     curvature
-        That of the module, where it is at hand.
+        Curvature of the module, computed if not given.
 
     Returns
     -------
@@ -78,22 +79,22 @@ def ranked_candidates(
         m: _weighted_counts(module, m, batch["counts"][m], curvature) for m in module.modalities
     }
     n_best = min(n_best, module.mixture.n_mix_comp)
-    found = module.mixture.mean.new_empty(len(batch["cells"]), n_best, module.n_representation)
+    best = module.mixture.mean.new_empty(len(batch["cells"]), n_best, module.n_representation)
     block = max(1, BLOCK_ELEMENTS // max(module.likelihood(m).n_features for m in weighted))
-    for situation, cells in _situations(module, batch):
-        here = {m: (product[cells], total[cells]) for m, (product, total) in weighted.items()}
-        w_cd = _candidates(module, situation.codes)
+    for pattern, cells in _covariate_patterns(module, batch):
+        selected = {m: (product[cells], total[cells]) for m, (product, total) in weighted.items()}
+        w_cd = _candidates(module, pattern.codes)
         score_nc = torch.cat(
-            [_scores(module, w, here, situation) for w in w_cd.split(block)], dim=1
+            [_scores(module, w, selected, pattern) for w in w_cd.split(block)], dim=1
         )
-        found[cells] = w_cd[score_nc.topk(n_best, dim=1).indices]
-    return found
+        best[cells] = w_cd[score_nc.topk(n_best, dim=1).indices]
+    return best
 
 
 def _weighted_counts(
     module: MultiDGDModule, modality: str, counts: Counts, curvature: Curvature
 ) -> tuple[Tensor, Tensor]:
-    """Counts times the last weights, shape ``(n, h)``, and the libraries; both times e_m."""
+    """Counts times last weights, shape ``(n, h)``, and library sizes, both multiplied by e_m."""
     weight_fh = module.decoder.head(modality).output.weight
     cells = torch.arange(counts.n_cells, device=counts.rows.device)
     product_nh = functional.embedding_bag(
@@ -107,34 +108,38 @@ def _weighted_counts(
     return product_nh * efficiency_n[:, None], counts.library * efficiency_n
 
 
-class Situation(NamedTuple):
-    """What cells may share that decides their scores, besides their counts."""
+class CovariatePattern(NamedTuple):
+    """Label and covariates that a group of cells share."""
 
+    #: Code of the label, -1 if unknown.
     label: int
-    #: Of modelled covariates, -1 where unknown.
+    #: Codes of the modelled covariates, -1 if unknown.
     codes: list[int]
-    #: Continuous covariates in steps of their standard deviation, from their mean.
+    #: Standardised continuous covariates, as multiples of `CONTINUOUS_STEP`.
     steps: Tensor
 
 
-def _situations(
+def _covariate_patterns(
     module: MultiDGDModule, batch: dict[str, Any]
-) -> Iterator[tuple[Situation, Tensor]]:
-    """All situations, and the cells in each."""
+) -> Iterator[tuple[CovariatePattern, Tensor]]:
+    """Yield each covariate pattern and the indices of its cells."""
     codes = batch["covariates"][:, module.covariate_columns]
     standardised = (batch["continuous"] - module.continuous_mean) / module.continuous_scale
     steps = (standardised / CONTINUOUS_STEP).round()
-    together = torch.cat([batch["labels"][:, None], codes, steps], dim=1)
-    unique, of_cell = torch.unique(together, dim=0, return_inverse=True)
+    joined = torch.cat([batch["labels"][:, None], codes, steps], dim=1)
+    unique, pattern_of_cell = torch.unique(joined, dim=0, return_inverse=True)
     sizes = [1, codes.shape[1], steps.shape[1]]
     for number, row in enumerate(unique):
         label, code, step = row.split(sizes)
-        situation = Situation(int(label), code.long().tolist(), step)
-        yield situation, (of_cell == number).nonzero().squeeze(-1)
+        pattern = CovariatePattern(int(label), code.long().tolist(), step)
+        yield pattern, (pattern_of_cell == number).nonzero().squeeze(-1)
 
 
 def _candidates(module: MultiDGDModule, codes: list[int]) -> Tensor:
-    """Every component's mean with every combination of the means that codes leave open."""
+    """Combine the means of all components with those of all categories that match the codes.
+
+    Covariates whose combinations would exceed `MAX_COMBINATIONS` use their average mean.
+    """
     means: list[Tensor] = [mixture.mean for mixture in module.mixtures_of_covariates]
     n_combinations = 1
     for i in sorted(range(len(means)), key=lambda i: len(means[i])):
@@ -155,15 +160,15 @@ def _scores(
     module: MultiDGDModule,
     w_cd: Tensor,
     weighted: Mapping[str, tuple[Tensor, Tensor]],
-    situation: Situation,
+    pattern: CovariatePattern,
 ) -> Tensor:
-    """Scores of cells in one situation, shape ``(n, c)``."""
+    """Scores of cells with one covariate pattern, shape ``(n, c)``."""
     n, device = len(w_cd), w_cd.device
-    label = torch.full((n,), situation.label, device=device)
+    label = torch.full((n,), pattern.label, device=device)
     codes = label.new_full((n, max(module.covariate_columns, default=-1) + 1), -1)
-    codes[:, module.covariate_columns] = label.new_tensor(situation.codes)
+    codes[:, module.covariate_columns] = label.new_tensor(pattern.codes)
     score = torch.stack(list(module.latent_log_prob(w_cd, label, codes).values())).sum(0)
-    continuous = situation.steps * CONTINUOUS_STEP * module.continuous_scale
+    continuous = pattern.steps * CONTINUOUS_STEP * module.continuous_scale
     latent = module.decoder_input(w_cd, (module.continuous_mean + continuous).expand(n, -1))
     for modality, hidden_ch in module.decoder.hidden(latent).items():
         product_nh, total_n = weighted[modality]

@@ -1,4 +1,4 @@
-"""How sharply the negative log posterior of a cell bends, by an average cell's information."""
+"""Approximate curvature of negative log posteriors, from the information of an average cell."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from torch import Tensor, nn
 from multiDGD.latent import GaussianMixture, GaussianMixtureSupervised
 from multiDGD.module import MultiDGDModule
 
-#: Elements of a block of (components x features).
+#: Maximum number of elements in a block of (components x features).
 BLOCK_ELEMENTS = 2**24
-# Information is taken at library sizes that are powers of this.
+# The information is computed at library sizes that are powers of this base.
 _LEVEL_BASE = 4.0
 
 
 class Curvature:
     r"""Fisher information of cells about their representations, plus the prior's curvature.
 
-    With the head's last weights W, the Jacobian :math:`J_h` of the layers before and the Fisher
-    information D of the counts about the logarithm of their means, a cell's is
-    :math:`J_h^\top \tilde W^\top D \tilde W J_h` (W̃ centred by the softmax). Of this
-    :math:`\tilde W^\top D \tilde W` is the expensive part, and it differs little between cells
-    but for their library. It is therefore taken once for the average of the mixture's components
-    at a few library sizes, while :math:`J_h` is each cell's own.
+    Let W be the head's last weights and :math:`J_h` the Jacobian of the layers before. D is the
+    Fisher information of the counts about the logarithm of their means. The information of a
+    cell is then :math:`J_h^\top \tilde W^\top D \tilde W J_h`, with W̃ centred by the softmax.
+    The factor :math:`\tilde W^\top D \tilde W` is expensive and varies little between cells of
+    the same library size. It is therefore computed once for the average of the mixture's
+    components at a few library sizes, whereas :math:`J_h` is computed for each cell.
 
     Parameters
     ----------
     module
-        A trained module, which must not change meanwhile.
+        A trained module. Its parameters must not change, because results are cached.
     """
 
     def __init__(self, module: MultiDGDModule) -> None:
@@ -65,14 +65,14 @@ class Curvature:
 
     @torch.no_grad()
     def efficiency(self, modality: str, library_n: Tensor) -> Tensor:
-        """Information of a count as a share of what it would be if counts were Poisson.
+        """Information of a count relative to that of a Poisson count.
 
-        Overdispersed counts say less than their number: of abundant proteins a few per cent.
+        Overdispersed counts carry less information: a few per cent for abundant proteins.
 
         Parameters
         ----------
         modality
-            Its name.
+            Name of the modality.
         library_n
             Total count of each cell, shape ``(n,)``.
 
@@ -80,10 +80,10 @@ class Curvature:
         -------
         Between 0 and 1, shape ``(n,)``.
         """
-        found = torch.ones_like(library_n)
+        efficiency_n = torch.ones_like(library_n)
         for level, cells in _by_level(library_n):
-            found[cells] = self._efficiency(modality, level).to(found)
-        return found
+            efficiency_n[cells] = self._efficiency(modality, level).to(efficiency_n)
+        return efficiency_n
 
     def _efficiency(self, modality: str, level: int) -> Tensor:
         key = modality, level
@@ -93,7 +93,7 @@ class Curvature:
         return self._efficiencies[key]
 
     def _information(self, modality: str, level: int) -> Tensor:
-        """W̃ᵀ D W̃ of one count of an average cell, shape ``(h, h)``."""
+        """W̃ᵀ D W̃ per count of an average cell, shape ``(h, h)``."""
         key = modality, level
         if key not in self._informations:
             weight_fh = self.module.decoder.head(modality).output.weight
@@ -110,15 +110,15 @@ class Curvature:
         return self._informations[key]
 
     def _fisher(self, modality: str, level: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Weights, shares and information of each count, of a few components at a time."""
+        """Yield weights, shares and information per count for blocks of components."""
         module, library = self.module, _LEVEL_BASE**level
         likelihood = module.likelihood(modality)
         mean_kl, pi_k = module.mixture.mean, module.mixture.mixture_probs()
         u = [m.mean.mean(0) for m in module.mixtures_of_covariates]
-        rest = torch.cat([*u, mean_kl.new_zeros(0)])
+        covariate_mean = torch.cat([*u, mean_kl.new_zeros(0)])
         size = max(1, BLOCK_ELEMENTS // likelihood.n_features)
         for mean, pi in zip(mean_kl.split(size), pi_k.split(size), strict=True):
-            w = torch.cat([mean, rest.expand(len(mean), -1)], dim=1)
+            w = torch.cat([mean, covariate_mean.expand(len(mean), -1)], dim=1)
             continuous = module.continuous_mean.expand(len(mean), -1)
             share = module.generative(w, continuous, [modality])["logits"][modality].softmax(-1)
             yield pi, share, likelihood.fisher(library * share) / library
@@ -127,12 +127,12 @@ class Curvature:
 def hidden_jacobians(
     module: MultiDGDModule, batch: dict[str, Any], representation: Tensor
 ) -> dict[str, Tensor]:
-    """Derivatives of what each output layer is given by each cell's own row.
+    """Jacobians of the inputs of the output layers with respect to the representations.
 
     Parameters
     ----------
     module
-        The module, whose layers must be linear or act on each unit alone.
+        The module. Its layers must be linear or elementwise.
     batch
         A minibatch of n cells.
     representation
@@ -145,12 +145,14 @@ def hidden_jacobians(
     decoder = module.decoder
     latent = module.decoder_input(representation, batch["continuous"])
     identity = torch.eye(latent.shape[1], module.n_representation).to(latent)
-    trunk, by_row = _through(decoder.trunk, latent, identity)
-    return {m: _through(decoder.head(m).hidden, trunk, by_row)[1] for m in module.modalities}
+    trunk, jacobian = _propagate(decoder.trunk, latent, identity)
+    return {m: _propagate(decoder.head(m).hidden, trunk, jacobian)[1] for m in module.modalities}
 
 
-def _through(layers: Iterable[nn.Module], x_nh: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor]:
-    """Output of some layers, and its Jacobian."""
+def _propagate(
+    layers: Iterable[nn.Module], x_nh: Tensor, jacobian: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Output of a sequence of layers and its Jacobian."""
     for layer in layers:
         if isinstance(layer, nn.Linear):
             jacobian = layer.weight @ jacobian
@@ -166,9 +168,9 @@ def _through(layers: Iterable[nn.Module], x_nh: Tensor, jacobian: Tensor) -> tup
 
 
 def _by_level(library_n: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Cells of about the same library size, by the nearest power of 4; those without any left out.
+    """Group cells by library size, rounded to the nearest power of 4.
 
-    A cell's level depends on nothing but the cell.
+    Cells with library size 0 are skipped. The level of a cell does not depend on other cells.
     """
     level_n = (library_n.clamp(min=1).log() / math.log(_LEVEL_BASE)).round().long()
     level_n = level_n.masked_fill(library_n <= 0, -1)
@@ -180,10 +182,10 @@ def _by_level(library_n: Tensor) -> Iterator[tuple[int, Tensor]]:
 def prior_precision(
     module: MultiDGDModule, batch: dict[str, Any], representation: Tensor
 ) -> Tensor:
-    """Precisions of the mixtures' components, averaged by their posterior for each cell.
+    """Precisions of the mixtures' components, averaged over each cell's component posterior.
 
-    The exact curvature of a mixture is smaller by the components' disagreement, and may be
-    negative between them.
+    The exact curvature of a mixture is smaller, by the disagreement of its components, and may
+    be negative between them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which component of the mixture a cell's counts speak for, wherever exactly the cell lies."""
+"""Evidence of each cell for each mixture component, with its representation integrated out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from multiDGD.module import MultiDGDModule, frozen
 from ._curvature import prior_precision
 from ._laplace import fisher_information
 
-# Of the mean curvature, below which counts say nothing of a direction.
+# Ridge relative to the mean curvature, for directions without information in the counts.
 _RIDGE = 1e-6
 
 
@@ -25,23 +25,22 @@ def component_log_evidence(
     correlation: Tensor | None = None,
     df: float = math.inf,
 ) -> Tensor:
-    r"""Log joint density of each cell's counts and each component, but for a constant of the cell.
+    r"""Log joint density of each cell's counts and each component, up to a constant per cell.
 
     .. math::
         \log \pi_k + \log \int p(x \mid z)\, N(z; \mu_k, \Lambda_k^{-1})\, dz
 
-    with the likelihood taken for a normal density in z, of which value, slope and Fisher
-    information are right at the given representation. The mixture's posterior at a single point
-    takes the point for the truth; this one knows how far the cell's counts tell its place, and
-    that a component with a narrow prior would have put the cell elsewhere. Covariates are
-    integrated out too.
+    The likelihood is approximated by a normal density in z. Its value, gradient and Fisher
+    information match those at the given representation. The mixture's posterior at a single
+    representation ignores the uncertainty of that representation. This evidence accounts for it,
+    and for the shift of the MAP estimate under each component. Covariates are integrated out too.
 
-    The integral is the normal density that the likelihood's maximum has around :math:`\mu_k`, of
-    which the covariance :math:`C_k` is :math:`\Lambda_k^{-1}` and how far the counts leave it open.
-    With ``df`` it is Student's density of the same location and scale, so that a cell far from
-    all components does not speak the louder for the nearest:
-    :math:`-\frac{\nu + L}{2} \log(1 + d_k^2 / \nu)` in place of :math:`-\frac{1}{2} d_k^2`, with
-    :math:`d_k` the distance of the two in units of :math:`C_k`.
+    The integral equals a normal density around :math:`\mu_k`, evaluated at the maximum of the
+    likelihood. Its covariance :math:`C_k` is the sum of :math:`\Lambda_k^{-1}` and the covariance
+    of the likelihood. A finite ``df`` replaces it by Student's t density of the same location and
+    scale: :math:`-\frac{\nu + L}{2} \log(1 + d_k^2 / \nu)` instead of
+    :math:`-\frac{1}{2} d_k^2`, with the Mahalanobis distance :math:`d_k` under :math:`C_k`. Cells
+    far from all components are then less confidently assigned to the nearest one.
 
     Parameters
     ----------
@@ -50,12 +49,12 @@ def component_log_evidence(
     batch
         A minibatch of n cells on the module's device.
     representation
-        Points near the maxima, shape ``(n, n_representation)``.
+        Representations near the MAP estimates, shape ``(n, n_representation)``.
     correlation
-        Of the dimensions of z within every component, shape ``(n_latent, n_latent)``; none by
-        default, as in the mixture itself.
+        Correlation of the dimensions of z within every component, shape
+        ``(n_latent, n_latent)``; the identity by default, as in the mixture itself.
     df
-        Degrees of freedom :math:`\nu` of the components' tails.
+        Degrees of freedom :math:`\nu` of Student's t; infinite by default (normal density).
 
     Returns
     -------
@@ -67,43 +66,43 @@ def component_log_evidence(
         mixture, n_latent = module.mixture, module.n_latent
         rest = prior_precision(module, batch, representation)[:, n_latent:]
         precision.diagonal(dim1=1, dim2=2)[:, n_latent:] += rest
-        highest_n, _ = _maximum(_definite(precision), slope_nd)
+        likelihood_rise_n, _ = _maximum(_regularised(precision), slope_nd)
         log_pi_k = mixture.weight.log_softmax(0)
         prior_kll, volume_k = _priors(mixture, correlation)
-        found = []
+        log_evidence = []
         for log_pi, mean, prior, volume in zip(
             log_pi_k, mixture.mean, prior_kll, volume_k, strict=True
         ):
-            here = precision.clone()
-            here[:, :n_latent, :n_latent] += prior
-            away = (mean - representation[:, :n_latent]).double()
-            pull = away @ prior
+            joint_precision = precision.clone()
+            joint_precision[:, :n_latent, :n_latent] += prior
+            difference = (mean - representation[:, :n_latent]).double()
+            prior_slope = difference @ prior
             slope = slope_nd.clone()
-            slope[:, :n_latent] += pull
-            gain_n, lost_n = _maximum(here, slope)
-            gain_n = gain_n - 0.5 * (pull * away).sum(1)
-            # Half the squared distance is what the component costs the best of places.
-            fit_n = _student(highest_n - gain_n, df, n_latent)
-            found.append(log_pi + volume + fit_n - lost_n)
-        return torch.stack(found, dim=1).to(representation)
+            slope[:, :n_latent] += prior_slope
+            rise_n, half_log_det_n = _maximum(joint_precision, slope)
+            rise_n = rise_n - 0.5 * (prior_slope * difference).sum(1)
+            # The prior of the component lowers the maximum by half the squared distance.
+            fit_n = _student(likelihood_rise_n - rise_n, df, n_latent)
+            log_evidence.append(log_pi + volume + fit_n - half_log_det_n)
+        return torch.stack(log_evidence, dim=1).to(representation)
 
 
 def _maximum(precision: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-    """Height of parabolas above where they have this slope, and half their log determinants."""
+    """Rise of quadratics from a given gradient to their maximum, and half log determinants."""
     factor = torch.linalg.cholesky(precision)
     half = torch.linalg.solve_triangular(factor, slope[..., None], upper=False)
     return 0.5 * half.square().sum((1, 2)), factor.diagonal(dim1=1, dim2=2).log().sum(1)
 
 
-def _definite(precision: Tensor) -> Tensor:
-    """Curvature that is definite also where the counts say nothing."""
+def _regularised(precision: Tensor) -> Tensor:
+    """Precision with a ridge, so that it is positive definite."""
     diagonal = precision.diagonal(dim1=1, dim2=2)
     ridge = _RIDGE * diagonal.mean(1, keepdim=True) + _RIDGE
     return precision + torch.diag_embed(ridge.expand_as(diagonal))
 
 
 def _student(half_square: Tensor, df: float, dim: int) -> Tensor:
-    """Log density of distances, but for a constant, by half their squares."""
+    """Log density of Student's t up to a constant, from half squared distances."""
     half_square = half_square.clamp(min=0)
     if math.isinf(df):
         return -half_square
@@ -122,7 +121,7 @@ def _priors(mixture: GaussianMixture, correlation: Tensor | None) -> tuple[Tenso
 
 
 def _slope(module: MultiDGDModule, batch: dict[str, Any], representation: Tensor) -> Tensor:
-    """Gradient of all of each cell's log posterior but the mixture over z, shape ``(n, d)``."""
+    """Gradient of each cell's log posterior without the mixture over z, shape ``(n, d)``."""
     with frozen(module), torch.enable_grad():
         leaf = representation.detach().requires_grad_()
         output = module.objective(batch, leaf)

@@ -1,4 +1,4 @@
-"""Representations of cells by maximum a posteriori, with everything else frozen."""
+"""MAP estimates of representations, with all other parameters frozen."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from multiDGD.module import (
 from ._candidates import ranked_candidates
 from ._curvature import Curvature
 
-#: Cells that descend side by side. As some are done, evaluations of the others stay large.
+#: Minimum number of cells to optimise jointly. It keeps batches large as cells converge.
 POOL_CELLS = 1024
-#: How much less exact the end of a stand-in's descent may be, which is only a start.
-_GUIDE = 10
+# Relative tolerance of the optimisation under a surrogate, whose result is a starting point only.
+_SURROGATE_TOLERANCE = 10
 
 
 def infer_representations(
@@ -40,33 +40,34 @@ def infer_representations(
     max_steps: int = 100,
     n_starts: int = 1,
 ) -> Tensor:
-    """Find the representations of cells under a trained module.
+    """Infer the representations of cells under a trained module.
 
-    Every cell starts at the component of the mixture that explains its counts best, with the
-    mean of its category in every covariate, and goes down from there by quasi-Newton steps until
-    the next would gain less than ``tolerance``. Where a likelihood has local optima of its own, as
-    the protein mixture has, a second descent begins where one by its stand-in ended
-    (:meth:`Likelihood.unimodal <multiDGD.nn.Likelihood.unimodal>`). What is found for a cell depends
-    neither on the other cells nor on the minibatch it comes in.
+    The starting point of a cell is the mixture component that best explains its counts, with the
+    mean of its category in every covariate. Quasi-Newton steps follow until the next step would
+    gain less than ``tolerance``. Some likelihoods have local optima of their own, such as the
+    protein mixture. A second optimisation then starts from the MAP estimate under surrogate
+    likelihoods (:meth:`Likelihood.surrogate <multiDGD.nn.Likelihood.surrogate>`). The result for
+    a cell depends neither on the other cells nor on its minibatch.
 
     Parameters
     ----------
     module
-        A trained module, left as it is.
+        A trained module, left unchanged.
     batches
-        Minibatches of cells. At most as many cells are decoded at once as the largest has.
+        Minibatches of cells. The largest size is the maximum number of cells decoded at once.
     start
-        Rows to start from in place of the components, in the order of the cells, shape
+        Starting points to use instead of the components, in the order of the cells, shape
         ``(n, n_representation)``.
     use_labels
-        Use the cells' labels where they are known. Otherwise representations can be used to
-        predict them.
+        Whether to condition on known labels. Without them, the representations can be used to
+        predict the labels.
     tolerance
-        In nats: what a further step promises to gain where a cell is left.
+        Expected gain of the next step, in nats, below which the optimisation of a cell stops.
     max_steps
-        Most evaluations of a cell's posterior, not counting that at the start.
+        Maximum number of evaluations of a cell's posterior after the first.
     n_starts
-        Components to start from, best first. The lowest end is kept; time is in proportion.
+        Number of components to start from, best first. The best optimum is kept. Run time is
+        proportional to this number.
 
     Returns
     -------
@@ -75,7 +76,7 @@ def infer_representations(
     Raises
     ------
     ValueError
-        If ``start`` has another shape, or another argument is not positive.
+        If the shape of ``start`` is wrong, or another argument is not positive.
     """
     positive("tolerance", tolerance)
     positive_int("max_steps", max_steps)
@@ -83,10 +84,10 @@ def infer_representations(
     d = module.n_representation
     if start is not None and start.shape[1:] != (d,):
         raise ValueError(f"`start` must have shape (n, {d}), found {tuple(start.shape)}.")
-    found: list[Tensor] = []
+    representations: list[Tensor] = []
     n_done = 0
-    guide = surrogate_module(module)
-    curvature, of_guide = Curvature(module), Curvature(guide)
+    surrogate = surrogate_module(module)
+    curvature, surrogate_curvature = Curvature(module), Curvature(surrogate)
     with frozen(module):
         for pool in pools(batches, POOL_CELLS):
             batch = move_data_to_device(join(pool), module.device)
@@ -94,29 +95,41 @@ def infer_representations(
                 batch = {**batch, "labels": torch.full_like(batch["labels"], -1)}
             n = len(batch["cells"])
             at_once = max(len(b["cells"]) for b in pool)
-            how = batch, at_once, tolerance, max_steps
             if start is None:
                 starts = ranked_candidates(module, batch, n_starts, curvature)
-                if guide is not module:
-                    guided = ranked_candidates(guide, batch, n_starts, of_guide)
-                    rough = batch, at_once, _GUIDE * tolerance, max_steps
-                    guided, _ = _descend(guide, of_guide, guided, *rough)
-                    starts = torch.cat([starts, guided], dim=1)
+                if surrogate is not module:
+                    candidates = ranked_candidates(surrogate, batch, n_starts, surrogate_curvature)
+                    optima, _ = _optimise(
+                        surrogate,
+                        surrogate_curvature,
+                        candidates,
+                        batch,
+                        at_once,
+                        _SURROGATE_TOLERANCE * tolerance,
+                        max_steps,
+                    )
+                    starts = torch.cat([starts, optima], dim=1)
             else:
                 starts = start[n_done : n_done + n, None].to(module.mixture.mean)
                 if len(starts) != n:
-                    raise ValueError(f"`start` has {len(start)} rows, fewer than there are cells.")
+                    raise ValueError(
+                        f"`start` must have one row for each cell, found only {len(start)} rows."
+                    )
             n_done += n
-            ends_nsd, value_ns = _descend(module, curvature, starts, *how)
-            best = value_ns.argmin(1)
-            found.append(ends_nsd[torch.arange(n, device=best.device), best].cpu())
+            optima_nsd, loss_ns = _optimise(
+                module, curvature, starts, batch, at_once, tolerance, max_steps
+            )
+            best = loss_ns.argmin(1)
+            representations.append(optima_nsd[torch.arange(n, device=best.device), best].cpu())
     module.workspace.clear()
     if start is not None and len(start) > n_done:
-        raise ValueError(f"`start` has {len(start)} rows for {n_done} cells.")
-    return torch.cat(found)
+        raise ValueError(
+            f"`start` must have one row for each cell, found {len(start)} rows for {n_done} cells."
+        )
+    return torch.cat(representations)
 
 
-def _descend(
+def _optimise(
     module: MultiDGDModule,
     curvature: Curvature,
     start_nsd: Tensor,
@@ -125,22 +138,22 @@ def _descend(
     tolerance: float,
     max_steps: int,
 ) -> tuple[Tensor, Tensor]:
-    """Where each cell's descents end, shape ``(n, s, d)``, and the values there, ``(n, s)``."""
+    """Local optima of each cell, shape ``(n, s, d)``, and their losses, ``(n, s)``."""
     n, n_starts, d = start_nsd.shape
     cell = torch.arange(n, device=start_nsd.device).repeat_interleave(n_starts)
 
     def parts(rows: Tensor, w: Tensor) -> Iterator[tuple[dict[str, Any], Tensor]]:
-        for some, w_bd in zip(rows.split(at_once), w.split(at_once), strict=True):
-            yield take_cells(batch, cell[some]), w_bd
+        for block, w_bd in zip(rows.split(at_once), w.split(at_once), strict=True):
+            yield take_cells(batch, cell[block]), w_bd
 
     def objective(rows: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-        values, gradients = zip(
+        losses, gradients = zip(
             *(cell_losses(module, *part) for part in parts(rows, w)), strict=True
         )
-        return torch.cat(values), torch.cat(gradients)
+        return torch.cat(losses), torch.cat(gradients)
 
     w = start_nsd.reshape(-1, d)
-    every = torch.arange(len(w), device=w.device)
-    inverse = torch.cat([torch.linalg.inv(curvature(*part)) for part in parts(every, w)])
-    w, value = minimize(objective, w, inverse, tolerance=tolerance, max_steps=max_steps)
-    return w.view(n, n_starts, d), value.view(n, n_starts)
+    rows = torch.arange(len(w), device=w.device)
+    inverse = torch.cat([torch.linalg.inv(curvature(*part)) for part in parts(rows, w)])
+    w, loss = minimize(objective, w, inverse, tolerance=tolerance, max_steps=max_steps)
+    return w.view(n, n_starts, d), loss.view(n, n_starts)

@@ -1,4 +1,4 @@
-"""How far from its maximum a posteriori a cell's representation may lie."""
+"""Laplace approximation of the posterior of a cell's representation."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from multiDGD.module import MultiDGDModule
 
 from ._curvature import hidden_jacobians, prior_precision
 
-#: Elements of a block of (cells x dimensions x features), small enough for a processor's cache.
+#: Maximum number of elements in a block of (cells x dimensions x features), to fit into the cache.
 BLOCK_ELEMENTS = 2**18
 _BLOCK_CELLS = 64
 
 
 @dataclass(frozen=True)
 class Laplace:
-    r"""Normal distributions around representations, one a cell.
+    r"""Normal approximation of the posterior of each cell's representation.
 
-    The negative log posterior is taken for a parabola, with its curvature at the mode as the
-    precision. This is local: of several components of the mixture that could explain a cell it
-    knows only the one around the mode, and it knows nothing of kinks of the decoder.
+    The negative log posterior is approximated by a quadratic function, with its curvature at the
+    mode as the precision. The approximation is local. It covers only the mixture component around
+    the mode, even if several components could explain a cell. It ignores kinks of the decoder.
 
     Attributes
     ----------
     mean
-        Shape ``(n, d)``.
+        Mode of each posterior, shape ``(n, d)``.
     factor
         Lower Cholesky factors L of the precisions :math:`L L^\top`, shape ``(n, d, d)``.
 
     Examples
     --------
     >>> import torch
-    >>> from multiDGD.train import Laplace
+    >>> from multiDGD.inference import Laplace
     >>> posterior = Laplace(torch.zeros(1, 2), 2 * torch.eye(2)[None])
     >>> posterior.variance
     tensor([[0.2500, 0.2500]])
@@ -58,12 +58,12 @@ class Laplace:
         return inverse.square().sum(1)
 
     def at(self, normal_snd: Tensor) -> Tensor:
-        """Draws made of standard normal numbers, shape ``(n_samples, n, d)``.
+        """Transform standard normal draws to posterior draws, shape ``(n_samples, n, d)``.
 
         Parameters
         ----------
         normal_snd
-            Shape ``(n_samples, n, d)``.
+            Standard normal draws, shape ``(n_samples, n, d)``.
         """
         deviation_nds = torch.linalg.solve_triangular(
             self.factor.mT, normal_snd.permute(1, 2, 0), upper=True
@@ -76,7 +76,7 @@ class Laplace:
         Parameters
         ----------
         direction_ndf
-            Their gradients, shape ``(n, d, f)``.
+            Gradients of the functions, shape ``(n, d, f)``.
         """
         scaled = torch.linalg.solve_triangular(self.factor, direction_ndf, upper=False)
         return scaled.square().sum(1)
@@ -86,20 +86,21 @@ class Laplace:
 def laplace(module: MultiDGDModule, batch: dict[str, Any], representation: Tensor) -> Laplace:
     r"""Laplace approximation of the posterior of each cell's representation.
 
-    The precision is the Fisher information of the cell's counts about its representation (the
-    expected curvature of their negative log-likelihood, see :func:`fisher_information`) plus the
-    precisions of the mixtures' components, averaged by what each explains of the cell. Both are
-    positive definite at any point; the mixtures' exact curvature is lower by the disagreement of
-    the components. Error of the decoder itself is not part of it.
+    The precision is the sum of two terms and positive definite at any point. The first is the
+    expected curvature of the negative log-likelihood, the Fisher information of the cell's counts
+    about its representation (:func:`fisher_information`). The second is the precision of the
+    mixtures' components, averaged over the cell's component posterior. The exact curvature of the
+    mixtures is lower, by the disagreement of the components. The uncertainty of the decoder is
+    not included.
 
     Parameters
     ----------
     module
         A trained module.
     batch
-        A minibatch of n cells on the module's device. A label of -1 leaves the class open.
+        A minibatch of n cells on the module's device. A label of -1 means an unknown class.
     representation
-        Their rows at the maximum, shape ``(n, n_representation)``.
+        MAP estimates, shape ``(n, n_representation)``.
     """
     precision = fisher_information(module, batch, representation)
     precision.diagonal(dim1=1, dim2=2).add_(prior_precision(module, batch, representation))
@@ -112,8 +113,9 @@ def fisher_information(
 ) -> Tensor:
     r"""Fisher information of each cell's counts about its representation.
 
-    :math:`\sum_m J_m^\top D_m J_m` over modalities, with J the Jacobian of the log means and D
-    the information of the counts about these. A modality with a library of 0 adds nothing.
+    It is :math:`\sum_m J_m^\top D_m J_m` over modalities. J is the Jacobian of the log means, and
+    D the information of the counts about the log means. A modality with library size 0
+    contributes nothing.
 
     Parameters
     ----------
@@ -134,13 +136,13 @@ def fisher_information(
             logits = module.decoder.head(modality).output(hidden[modality][cells])
             likelihood = module.likelihood(modality)
             root_nf = likelihood.fisher(likelihood.mean(logits, library[cells])).sqrt()
-            found = torch.zeros_like(total[cells])
+            information = torch.zeros_like(total[cells])
             for features, j_ndf in log_mean_jacobian(
                 module, modality, logits, jacobian_nhd[cells]
             ):
                 j_ndf *= root_nf[:, None, features]
-                found.baddbmm_(j_ndf, j_ndf.mT)
-            total[cells] += found
+                information.baddbmm_(j_ndf, j_ndf.mT)
+            total[cells] += information
     return total
 
 
@@ -151,34 +153,34 @@ def log_mean_jacobian(
     hidden_nhd: Tensor,
     features: Tensor | None = None,
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Derivatives of the log means of one modality by the representations, in blocks of features.
+    """Yield derivatives of log means with respect to representations, in blocks of features.
 
     Parameters
     ----------
     module
         The module.
     modality
-        Its name.
+        Name of the modality.
     logits_nf
-        The cells' logits, shape ``(n, f)``.
+        Logits of the cells, shape ``(n, f)``.
     hidden_nhd
         Derivatives of the input of the modality's last layer, shape ``(n, h, d)``.
     features
-        Positions of those wanted, all by default.
+        Indices of the features to use; all features by default.
 
     Yields
     ------
-    Which of the wanted features, and their derivatives, shape ``(n, d, block)``.
+    Slice of these features, and their derivatives, shape ``(n, d, block)``.
     """
     n, h, d = hidden_nhd.shape
     weight_fh = module.decoder.head(modality).output.weight
-    by_row = hidden_nhd.mT.reshape(n * d, h)
-    # Means are shares: what all logits have in common does not change them.
+    flat_hidden = hidden_nhd.mT.reshape(n * d, h)
+    # Means are proportional to the softmax, which a shift of all logits does not change.
     centre_nh = logits_nf.softmax(-1) @ weight_fh
     centre = (centre_nh[:, None] @ hidden_nhd).view(n * d, 1)
-    wanted_fh = weight_fh if features is None else weight_fh[features]
+    selected_fh = weight_fh if features is None else weight_fh[features]
     size = max(1, BLOCK_ELEMENTS // max(1, n * d))
-    for first in range(0, len(wanted_fh), size):
+    for first in range(0, len(selected_fh), size):
         block = slice(first, first + size)
-        found = torch.addmm(centre, by_row, wanted_fh[block].T, beta=-1)
-        yield block, found.view(n, d, found.shape[1])
+        slope = torch.addmm(centre, flat_hidden, selected_fh[block].T, beta=-1)
+        yield block, slope.view(n, d, slope.shape[1])

@@ -1,4 +1,4 @@
-"""Categories of covariates that the model has not seen, learned with everything else frozen."""
+"""Components of new covariate categories, learned with all other parameters frozen."""
 
 from __future__ import annotations
 
@@ -26,45 +26,46 @@ def learn_categories(
 ) -> list[float]:
     """Learn the components of new categories by maximum a posteriori.
 
-    Each starts at the best of the other categories' means, their average and the origin. Then
-    its mean and scale are optimised together with the cells' representations. These are held as
-    distances from the mean, so that a category moves its cells along: alone, each would be kept
-    back by the others.
+    The mean of a new category is initialised at the best candidate: the mean of a known category,
+    the average of these means, or the origin. Then the mean and scale are optimised jointly with
+    the cells' representations. The representations are parameterised as offsets from the mean, so
+    that cells move with it. With separate parameters, cells and mean would hold each other back.
 
     Parameters
     ----------
     module
-        A trained module with components for the new categories, which are changed in place.
+        A trained module with components for the new categories. These change in place.
     batches
         Minibatches of cells of the new categories, on the module's device.
     new
-        Codes of the new categories of each modelled covariate.
+        Codes of the new categories of each modelled covariate, by name.
     n_epochs
-        Passes over the minibatches; by default as many as make 150 steps, and at least 20.
+        Passes over the minibatches; by default enough for 150 steps, and at least 20.
     lr, lr_rows
-        Learning rates of Adam for the components and the cells, at the start of a cosine.
+        Initial learning rates of Adam for the components and the representations. Both decay to
+        0 along a cosine.
 
     Returns
     -------
     Negative log posterior of all cells (nats) in each epoch.
     """
-    wanted = {name: list(codes) for name, codes in new.items() if len(codes)}
-    if not wanted or not batches:
+    new_codes = {name: list(codes) for name, codes in new.items() if len(codes)}
+    if not new_codes or not batches:
         return []
     if n_epochs is None:
         n_epochs = max(20, math.ceil(150 / len(batches)))
-    # Labels stay out, so that what is predicted for these cells is a prediction.
-    unlabeled = [{**b, "labels": torch.full_like(b["labels"], -1)} for b in batches]
+    # Without labels, so that labels predicted for these cells do not depend on them.
+    unlabelled = [{**b, "labels": torch.full_like(b["labels"], -1)} for b in batches]
     with frozen(module):
-        _place(module, unlabeled, wanted)
-        return _refine(module, unlabeled, wanted, n_epochs, lr, lr_rows)
+        _initialise(module, unlabelled, new_codes)
+        return _refine(module, unlabelled, new_codes, n_epochs, lr, lr_rows)
 
 
 @torch.no_grad()
-def _place(
+def _initialise(
     module: MultiDGDModule, batches: Sequence[dict[str, Any]], new: Mapping[str, list[int]]
 ) -> None:
-    """Give every new category the best of some means, one after the other."""
+    """Set the mean of each new category to the best candidate, one category after the other."""
     mixtures = dict(zip(module.covariates, module.mixtures_of_covariates, strict=True))
     for name, codes in new.items():
         mean = mixtures[name].mean
@@ -72,21 +73,21 @@ def _place(
         candidates = [*known, known.mean(0), torch.zeros_like(known[0])]
         column = module.covariate_columns[module.covariates.index(name)]
         for code in codes:
-            mine = [_of_category(batch, column, code) for batch in batches]
+            parts = [_cells_in_category(batch, column, code) for batch in batches]
             losses = []
             for candidate in candidates:
                 mean[code] = candidate
-                losses.append(sum(_loss_at_best(module, batch) for batch in mine if batch))
+                losses.append(sum(_best_loss(module, part) for part in parts if part))
             mean[code] = candidates[losses.index(min(losses))]
 
 
-def _of_category(batch: dict[str, Any], column: int, code: int) -> dict[str, Any] | None:
-    """The cells of one category; `None` if there are none."""
+def _cells_in_category(batch: dict[str, Any], column: int, code: int) -> dict[str, Any] | None:
+    """Subset a minibatch to the cells of one category; `None` if there are none."""
     cells = (batch["covariates"][:, column] == code).nonzero().squeeze(-1)
     return take_cells(batch, cells) if len(cells) else None
 
 
-def _loss_at_best(module: MultiDGDModule, batch: dict[str, Any]) -> float:
+def _best_loss(module: MultiDGDModule, batch: dict[str, Any]) -> float:
     return float(module.objective(batch, best_candidates(module, batch)).loss)
 
 
@@ -98,18 +99,19 @@ def _refine(
     lr: float,
     lr_rows: float,
 ) -> list[float]:
-    numbers = [module.covariates.index(name) for name in new]
-    learned = [module.mixtures_of_covariates[i] for i in numbers]
-    columns = [module.covariate_columns[i] for i in numbers]
+    indices = [module.covariates.index(name) for name in new]
+    mixtures = [module.mixtures_of_covariates[i] for i in indices]
+    columns = [module.covariate_columns[i] for i in indices]
     parameters = [
         (p, codes)
-        for mixture, codes in zip(learned, new.values(), strict=True)
+        for mixture, codes in zip(mixtures, new.values(), strict=True)
         for p in (mixture.mean, mixture.neglogvar)
     ]
     tables = []
     for batch in batches:
         w = best_candidates(module, batch)
-        tables.append(RowAdam(w - _offsets(module, w, batch, numbers, columns).detach(), lr_rows))
+        offset = w - _category_means(module, w, batch, indices, columns).detach()
+        tables.append(RowAdam(offset, lr_rows))
     n_cells = sum(len(batch["cells"]) for batch in batches)
     optimizer = torch.optim.Adam([p for p, _ in parameters], lr=lr)
     losses = []
@@ -121,12 +123,12 @@ def _refine(
         losses.append(0.0)
         for batch, rows in zip(batches, tables, strict=True):
             leaf = rows.table.clone().requires_grad_()
-            w = leaf + _offsets(module, leaf, batch, numbers, columns)
+            w = leaf + _category_means(module, leaf, batch, indices, columns)
             output = module.objective(batch, w, n_cells)
             optimizer.zero_grad()
             output.loss.backward()
             for parameter, codes in parameters:
-                _keep_rows(parameter, codes)
+                _mask_gradient(parameter, codes)
             optimizer.step()
             assert leaf.grad is not None
             rows.step(torch.arange(len(leaf), device=leaf.device), leaf.grad, factor)
@@ -136,23 +138,24 @@ def _refine(
     return losses
 
 
-def _offsets(
+def _category_means(
     module: MultiDGDModule,
     w: Tensor,
     batch: Mapping[str, Any],
-    numbers: Sequence[int],
+    indices: Sequence[int],
     columns: Sequence[int],
 ) -> Tensor:
-    """What each cell's row gets from the means of its categories, in the shape of the rows."""
+    """Means of each cell's categories in the given covariates, 0 elsewhere, shape of `w`."""
     z, u = module.split(torch.zeros_like(w))
-    for number, column in zip(numbers, columns, strict=True):
-        mean = module.mixtures_of_covariates[number].mean
-        u[number] = mean[batch["covariates"][:, column]]
+    for index, column in zip(indices, columns, strict=True):
+        mean = module.mixtures_of_covariates[index].mean
+        u[index] = mean[batch["covariates"][:, column]]
     return torch.cat([z, *u], dim=1)
 
 
-def _keep_rows(parameter: Tensor, rows: Sequence[int]) -> None:
+def _mask_gradient(parameter: Tensor, rows: Sequence[int]) -> None:
+    """Set the gradient to 0 in all other rows."""
     if parameter.grad is not None:
-        kept = torch.zeros_like(parameter.grad)
-        kept[rows] = parameter.grad[rows]
-        parameter.grad = kept
+        masked = torch.zeros_like(parameter.grad)
+        masked[rows] = parameter.grad[rows]
+        parameter.grad = masked

@@ -1,4 +1,4 @@
-"""How far from the truth the last layer of the decoder may be."""
+"""Posterior of the last layer of the decoder."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from torch import Tensor
 from multiDGD._record import Record
 from multiDGD.module import MultiDGDModule
 
-# Counts worth of information that every feature is taken to have at least, so that one that was
-# never counted has a wide interval and not an infinite one.
+# Minimum information per feature, in counts. It gives features without counts a wide interval
+# instead of an infinite one.
 _MIN_INFORMATION = 0.25
 
 
 @dataclass(frozen=True)
 class OutputPosterior(Record):
-    r"""Normal distribution of the weights of one modality's last layer, given the training cells.
+    r"""Normal posterior of the weights of one modality's last layer, given the training cells.
 
-    With the input :math:`h_i` of the layer taken as known, feature j's weights are those of a
-    regression of its own, whose information is
-    :math:`\sum_i d_{ij} \tilde h_i \tilde h_i^\top` with the Fisher information :math:`d_{ij}` of
-    each count about the logarithm of its mean and :math:`\tilde h = (1, h)`. It is taken for
-    :math:`t_j A`, with :math:`t_j = \sum_i d_{ij}` and A the average of
-    :math:`\tilde h_i \tilde h_i^\top` weighted by the cells' information on all features: a matrix
-    for all features in place of one for each. Weights have the normal prior of training, the bias
-    has none.
+    The inputs :math:`h_i` of the layer are treated as known. The weights of feature j are then
+    those of a separate regression with information
+    :math:`\sum_i d_{ij} \tilde h_i \tilde h_i^\top`. Here :math:`d_{ij}` is the Fisher information
+    of a count about the logarithm of its mean, and :math:`\tilde h = (1, h)`. The information is
+    approximated by :math:`t_j A`, with :math:`t_j = \sum_i d_{ij}`. A is the average of
+    :math:`\tilde h_i \tilde h_i^\top`, weighted by the cells' information about all features, so
+    that all features share one matrix. Weights have the normal prior of training; the bias has no
+    prior.
 
     Attributes
     ----------
     centre
-        Average of h, shape ``(h,)``.
+        Weighted average of h, shape ``(h,)``.
     basis, spread
         Eigenvectors (columns) and eigenvalues of the covariance of h, shapes ``(h, h)`` and
         ``(h,)``.
     information
         t of each feature, shape ``(f,)``.
     prior_precision
-        Of each weight.
+        Prior precision of each weight.
     """
 
     centre: Tensor
@@ -51,41 +51,42 @@ class OutputPosterior(Record):
 
     @torch.no_grad()
     def variance(self, hidden_nh: Tensor, share_nf: Tensor) -> Tensor:
-        """Variance of the log means that the layer gives, shape ``(n, f)``.
+        """Variance of the log means due to uncertainty of the layer, shape ``(n, f)``.
 
         Parameters
         ----------
         hidden_nh
-            Its input, shape ``(n, h)``.
+            Input of the layer, shape ``(n, h)``.
         share_nf
-            The softmax of its output, shape ``(n, f)``.
+            Softmax of the output, shape ``(n, f)``.
         """
-        moved = ((hidden_nh - self.centre) @ self.basis).square()
-        logit_nf = torch.addmm(1 / self._counted, moved, 1 / self._precision.T)
-        # What the softmax divides by has an error too, in part the same.
-        common = (share_nf.square() * logit_nf).sum(1, keepdim=True)
-        return logit_nf * (1 - 2 * share_nf) + common
+        square_nh = ((hidden_nh - self.centre) @ self.basis).square()
+        logit_nf = torch.addmm(1 / self._bias_precision, square_nh, 1 / self._precision.T)
+        # The normaliser of the softmax has an error too, correlated with those of the logits.
+        normaliser = (share_nf.square() * logit_nf).sum(1, keepdim=True)
+        return logit_nf * (1 - 2 * share_nf) + normaliser
 
     def deviation(self, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Draw what to add to weight and bias, shapes ``(f, h)`` and ``(f,)``.
+        """Draw posterior deviations of weight and bias, shapes ``(f, h)`` and ``(f,)``.
 
         Parameters
         ----------
         generator
-            On the CPU; torch's global one by default.
+            Random generator on the CPU; torch's global generator by default.
         """
         device, (f, h) = self.centre.device, self._precision.shape
         normal = torch.randn(f, h + 1, generator=generator).to(device, self.centre.dtype)
         weight = (normal[:, :h] / self._precision.sqrt()) @ self.basis.T
-        return weight, normal[:, h] / self._counted.sqrt() - weight @ self.centre
+        return weight, normal[:, h] / self._bias_precision.sqrt() - weight @ self.centre
 
     @property
-    def _counted(self) -> Tensor:
+    def _bias_precision(self) -> Tensor:
+        """Precision of the biases at the average h, shape ``(f,)``."""
         return self.information.clamp(min=_MIN_INFORMATION)
 
     @property
     def _precision(self) -> Tensor:
-        """Of the weights along each eigenvector, shape ``(f, h)``."""
+        """Precision of the weights along each eigenvector, shape ``(f, h)``."""
         return torch.outer(self.information, self.spread) + self.prior_precision
 
 
@@ -103,11 +104,11 @@ def output_posteriors(
     module
         A trained module.
     cells
-        Minibatches of training cells with their rows, on the module's device.
+        Minibatches of training cells and their representations, on the module's device.
     prior_precision
-        Of each weight.
+        Prior precision of each weight.
     n_cells
-        Number of training cells, where those given are only a fair sample of them.
+        Number of all training cells, if ``cells`` is only a random sample of them.
     """
     sums: dict[str, list[Tensor]] = {}
     n_seen = 0
@@ -121,11 +122,11 @@ def output_posteriors(
             d_nf = likelihood.fisher(likelihood.mean(logits, library))
             one = torch.cat([torch.ones_like(h[:, :1]), h], dim=1).double()
             weighted = d_nf.sum(1, keepdim=True) * one
-            found = [weighted.T @ one, d_nf.sum(0).double()]
-            before = sums.get(modality, [torch.zeros_like(x) for x in found])
-            sums[modality] = [a + b for a, b in zip(before, found, strict=True)]
-    share = (n_cells or n_seen) / max(n_seen, 1)
-    return {m: _posterior(a, share * t_f, prior_precision) for m, (a, t_f) in sums.items()}
+            terms = [weighted.T @ one, d_nf.sum(0).double()]
+            total = sums.get(modality, [torch.zeros_like(x) for x in terms])
+            sums[modality] = [a + b for a, b in zip(total, terms, strict=True)]
+    scale = (n_cells or n_seen) / max(n_seen, 1)
+    return {m: _posterior(a, scale * t_f, prior_precision) for m, (a, t_f) in sums.items()}
 
 
 def _posterior(moment: Tensor, information: Tensor, prior_precision: float) -> OutputPosterior:

@@ -1,4 +1,4 @@
-"""Moments of the representation over the whole population."""
+"""Moments of z over the whole population."""
 
 from __future__ import annotations
 

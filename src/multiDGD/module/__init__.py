@@ -1,4 +1,4 @@
-"""Latent space and decoder put together: the module, its objective, and views of it."""
+"""The module, which combines latent space and decoder, its objective and variants."""
 
 from ._categories import add_categories, category_means
 from ._feature_subset import FeatureSubset

@@ -1,4 +1,4 @@
-"""Categories of covariates: their mean representations, and components for more of them."""
+"""Mean representations of covariate categories, and components for new categories."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from ._module import MultiDGDModule
 
 
 def add_categories(module: MultiDGDModule, n_new: Mapping[str, int]) -> None:
-    """Give the mixtures of covariates components for more categories.
+    """Add components for new categories to the mixtures of covariates.
 
     Parameters
     ----------
     module
         The module, changed in place.
     n_new
-        Number of categories to add to each covariate. One that is not modelled is passed over.
+        Number of new categories of each covariate, by name. Covariates that are not modelled are
+        ignored.
     """
     for name, mixture in zip(module.covariates, module.mixtures_of_covariates, strict=True):
         if n_new.get(name, 0):
@@ -26,15 +27,15 @@ def add_categories(module: MultiDGDModule, n_new: Mapping[str, int]) -> None:
 
 
 def category_means(module: MultiDGDModule, codes: Tensor) -> Tensor:
-    """Means of the given categories in every covariate's mixture, joined.
+    """Concatenated means of the given categories in the mixtures of all covariates.
 
     Parameters
     ----------
     module
         The module.
     codes
-        Category of each registered covariate, -1 for unknown (the average of all), shape
-        ``(n, covariates)``.
+        Category of each registered covariate, shape ``(n, covariates)``. A code of -1 means an
+        unknown category, whose mean is the average over all categories.
 
     Returns
     -------

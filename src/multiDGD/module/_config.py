@@ -1,4 +1,4 @@
-"""Settings of the module: checked, with what follows from them."""
+"""Validated settings of the module and quantities derived from them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class ModuleConfig:
     n_latent
         Dimensions of the basal representation z.
     n_components
-        Components of the mixture over z if the mixture is unsupervised.
+        Number of components of an unsupervised mixture over z.
     n_labels
         Number of classes; 0 for an unsupervised mixture over z.
     n_components_per_class
-        Components of each class of a supervised mixture.
+        Number of components of each class of a supervised mixture.
     covariates
         Number of categories of each categorical covariate, by name. A covariate with a single
         category is not modelled.
@@ -89,20 +89,20 @@ class ModuleConfig:
 
     @property
     def modelled_covariates(self) -> dict[str, int]:
-        """Covariates with several categories.
+        """Covariates with more than one category.
 
-        The representation of a single category would be a hidden part of z.
+        The representation of a single category would only add dimensions to z.
         """
         return {name: n for name, n in self.covariates.items() if n > 1}
 
     @property
     def covariate_columns(self) -> list[int]:
-        """Positions of the modelled covariates among all."""
+        """Indices of the modelled covariates among all covariates."""
         return [i for i, n in enumerate(self.covariates.values()) if n > 1]
 
     @property
     def n_representation(self) -> int:
-        """Columns of the table of representations: those of z and of all covariates."""
+        """Dimensions of a representation: those of z and of all modelled covariates."""
         return self.n_latent + self.n_covariate_latent * len(self.modelled_covariates)
 
     @property
@@ -112,12 +112,12 @@ class ModuleConfig:
         return self._default_sd(n_total) if self.sd_mean is None else self.sd_mean, self.sd_sd
 
     def covariate_sd_prior(self, n_categories: int) -> tuple[float, float]:
-        """The same for the mixture of a covariate.
+        """Typical standard deviation and its spread, for the mixture of a covariate.
 
         Parameters
         ----------
         n_categories
-            Number of its categories.
+            Number of categories of the covariate.
         """
         return self._default_sd(n_categories), self.sd_sd
 

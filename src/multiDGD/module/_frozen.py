@@ -1,4 +1,4 @@
-"""The objective of cells under a model that stays as it is."""
+"""Objective of cells and its gradient under a frozen module."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from ._module import MultiDGDModule
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Ask for no gradients of a module's parameters, which would be computed and thrown away."""
-    learned = [p for p in module.parameters() if p.requires_grad]
-    for parameter in learned:
+    """Disable the gradients of a module's parameters, to avoid computing unused ones."""
+    trainable = [p for p in module.parameters() if p.requires_grad]
+    for parameter in trainable:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in learned:
+        for parameter in trainable:
             parameter.requires_grad_(True)
 
 
 def frozen_gradient(
     module: MultiDGDModule, batch: dict[str, Any], representation: Tensor
 ) -> tuple[Any, Tensor]:
-    """Loss of a minibatch and its gradient by the representations alone.
+    """Loss of a minibatch and its gradient with respect to the representations.
 
     Parameters
     ----------
     module
-        The module; none of its parameters receives a gradient.
+        The module. Its parameters receive no gradient.
     batch
         A minibatch of n cells.
     representation

@@ -1,4 +1,4 @@
-"""Minibatches of other sizes than those that came."""
+"""Minibatches of other sizes: subsets, concatenations and groups."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from multiDGD.nn import Counts
 
 
 def take_cells(batch: dict[str, Any], cells: Tensor) -> dict[str, Any]:
-    """Some cells of a minibatch, in any order and any of them more than once.
+    """Select cells of a minibatch, in any order and with repetition.
 
     Parameters
     ----------
     batch
-        As :class:`multiDGD.data.CellDataset` gives it.
+        Minibatch of a :class:`multiDGD.data.CellDataset`.
     cells
-        Positions within the minibatch, shape ``(b,)``.
+        Indices within the minibatch, shape ``(b,)``.
     """
     return {
         key: {m: counts.take(cells) for m, counts in value.items()}
@@ -30,12 +30,12 @@ def take_cells(batch: dict[str, Any], cells: Tensor) -> dict[str, Any]:
 
 
 def join(batches: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One minibatch of the cells of several.
+    """Concatenate minibatches.
 
     Parameters
     ----------
     batches
-        At least one, all of the same modalities.
+        At least one minibatch, all with the same modalities.
     """
     if len(batches) == 1:
         return batches[0]
@@ -48,7 +48,7 @@ def join(batches: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def pools(batches: Iterable[dict[str, Any]], n_cells: int) -> Iterator[list[dict[str, Any]]]:
-    """Minibatches in lists of at least ``n_cells`` cells, the last of what is left."""
+    """Group minibatches into lists of at least ``n_cells`` cells; the last may be smaller."""
     pool: list[dict[str, Any]] = []
     for batch in batches:
         pool.append(batch)

@@ -18,19 +18,20 @@ from ._config import ModuleConfig
 class MultiDGDModule(BaseModuleClass):
     r"""Decoder, mixtures and representations of the multi-omics DGD.
 
-    Every cell i owns one row :math:`w_i = [z_i, u_{i1}, u_{i2}, \dots]` of a table: its basal
-    representation and one of each covariate. Its negative log posterior is
+    The representation of cell i is a row :math:`w_i = [z_i, u_{i1}, u_{i2}, \dots]` of a table: a
+    basal representation z and a representation u of each covariate. The negative log posterior
+    of the cell is
 
     .. math::
-        -\sum_m \log p(x_{im} \mid w_i) - \log p(z_i) - \sum_c \log p(u_{ic} \mid c_i)
+        -\sum_m \log p(x_{im} \mid w_i) - \log p(z_i) - \sum_c \log p(u_{ic} \mid c_i).
 
-    and the mixtures' own priors are counted once for the whole data set (Schuster et al., Nature
-    Communications 2024).
+    The priors on the mixtures' parameters are counted once for the whole data set (Schuster et
+    al., Nature Communications 2024).
 
     Parameters
     ----------
     n_cells
-        Number of cells in the table.
+        Number of cells in the table of representations.
     n_features
         Number of features of each modality, by name.
     **settings
@@ -76,7 +77,7 @@ class MultiDGDModule(BaseModuleClass):
 
     @property
     def n_representation(self) -> int:
-        """Columns of the table of representations: those of z and of all covariates."""
+        """Dimensions of a representation: those of z and of all modelled covariates."""
         return self.config.n_representation
 
     @property
@@ -91,15 +92,15 @@ class MultiDGDModule(BaseModuleClass):
 
     @property
     def covariate_columns(self) -> list[int]:
-        """Positions of the modelled covariates among the registered ones."""
+        """Indices of the modelled covariates among the registered ones."""
         return self.config.covariate_columns
 
     def on_load(self, model: Any, **kwargs: Any) -> None:
-        """Give the table the number of cells that the saved one has."""
+        """Resize the table to the number of cells of the saved model."""
         self.resize(len(model.cell_names_) or model.n_representations_)
 
     def resize(self, n_cells: int) -> None:
-        """Start a table anew, for another number of cells."""
+        """Replace the table if the number of cells differs."""
         if n_cells != self.representations.n_sample:
             device = self.representations.z.device
             self.representations = RepresentationLayer(self.n_representation, n_cells).to(device)
@@ -114,7 +115,7 @@ class MultiDGDModule(BaseModuleClass):
         return cast(Likelihood, self.likelihoods[self.modalities.index(modality)])
 
     def split(self, representation: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Take rows of the table apart into z and the covariates' representations.
+        """Split representations into z and the representations of the covariates.
 
         Parameters
         ----------
@@ -133,11 +134,11 @@ class MultiDGDModule(BaseModuleClass):
         Parameters
         ----------
         representation
-            Rows of the table, shape ``(n, n_representation)``.
+            Shape ``(n, n_representation)``.
         labels
-            Codes, -1 where unknown, shape ``(n,)``. Not used by an unsupervised mixture.
+            Codes, -1 if unknown, shape ``(n,)``. An unsupervised mixture ignores them.
         covariates
-            Codes of all registered covariates, -1 where unknown, shape ``(n, covariates)``.
+            Codes of all registered covariates, -1 if unknown, shape ``(n, covariates)``.
         """
         z_nl, u = self.split(representation)
         if isinstance(self.mixture, GaussianMixtureSupervised):
@@ -145,13 +146,13 @@ class MultiDGDModule(BaseModuleClass):
         else:
             terms = {"mixture": self.mixture.log_density(z_nl)}
         codes = covariates[:, self.covariate_columns]
-        for number, name in enumerate(self.covariates):
-            mixture = self.mixtures_of_covariates[number]
-            terms[f"covariate_{name}"] = mixture.log_density(u[number], codes[:, number])
+        for i, name in enumerate(self.covariates):
+            mixture = self.mixtures_of_covariates[i]
+            terms[f"covariate_{name}"] = mixture.log_density(u[i], codes[:, i])
         return terms
 
     def prior_log_prob(self) -> Tensor:
-        """Log prior of all mixtures' parameters (nats), a scalar to be counted once."""
+        """Log prior of the parameters of all mixtures (nats), a scalar that counts once."""
         total = self.mixture.prior_log_prob()
         for mixture in self.mixtures_of_covariates:
             total = total + mixture.prior_log_prob()
@@ -171,14 +172,14 @@ class MultiDGDModule(BaseModuleClass):
         }
 
     def inference(self, cells: Tensor, representation: Tensor | None = None) -> dict[str, Tensor]:
-        """Look the cells' representations up.
+        """Look up the representations of cells.
 
         Parameters
         ----------
         cells
             Rows of the table, shape ``(n,)``.
         representation
-            Used in their place where given, shape ``(n, n_representation)``.
+            Representations to use instead of the table, shape ``(n, n_representation)``.
         """
         if representation is None:
             representation = self.representations(cells)
@@ -197,19 +198,19 @@ class MultiDGDModule(BaseModuleClass):
         representation
             Shape ``(n, n_representation)``.
         continuous
-            Continuous covariates in their own units, shape ``(n, n_continuous)``.
+            Continuous covariates in their original units, shape ``(n, n_continuous)``.
         modalities
-            Those to decode, all by default.
+            Modalities to decode; all by default.
 
         Returns
         -------
-        ``"logits"``, those of each modality by name, shape ``(n, f)`` each.
+        ``"logits"``: logits of each modality by name, shape ``(n, f)`` each.
         """
         latent = self.decoder_input(representation, continuous)
         return {"logits": self.decoder(latent, modalities)}
 
     def decoder_input(self, representation: Tensor, continuous: Tensor) -> Tensor:
-        """Representations beside standardised continuous covariates, as for :meth:`generative`."""
+        """Concatenate representations and standardised continuous covariates."""
         continuous = (continuous - self.continuous_mean) / self.continuous_scale
         return torch.cat([representation, continuous.to(representation)], dim=-1)
 
@@ -218,8 +219,8 @@ class MultiDGDModule(BaseModuleClass):
     ) -> LossOutput:
         """Negative log posterior of a minibatch at given representations (nats).
 
-        What training, validation and the inference of new cells all descend. Equal to
-        :meth:`loss`, without ever holding the logits and their gradient side by side.
+        Training, validation and inference all minimise it. It equals :meth:`loss`, but never holds
+        the logits and their gradient in memory at the same time.
 
         Parameters
         ----------
@@ -247,7 +248,7 @@ class MultiDGDModule(BaseModuleClass):
         Parameters
         ----------
         logits, counts
-            Those of each modality.
+            Logits and counts of each modality, by name.
         """
         return {m: -self.likelihood(m).log_prob(a, counts[m]) for m, a in logits.items()}
 
@@ -265,10 +266,10 @@ class MultiDGDModule(BaseModuleClass):
         tensors
             The minibatch.
         inference_outputs, generative_outputs
-            What the two steps before returned.
+            Results of :meth:`inference` and :meth:`generative`.
         n_obs
-            Number of training cells. The minibatch takes its share of the mixtures' own priors;
-            without it they are left out.
+            Number of training cells, which determines the minibatch's share of the priors on the
+            mixtures' parameters. By default these priors are omitted.
         """
         logits, counts = generative_outputs["logits"], tensors["counts"]
         log_prob = {m: self.likelihood(m).log_prob(a, counts[m]) for m, a in logits.items()}
@@ -283,8 +284,8 @@ class MultiDGDModule(BaseModuleClass):
     ) -> LossOutput:
         latent = self.latent_log_prob(representation, tensors["labels"], tensors["covariates"])
         n_cells = len(tensors["cells"])
-        # Put together before they are summed and turned round: few operations, which is what the
-        # time of small minibatches is spent on.
+        # Stack before negating and summing, because the number of operations determines the run
+        # time of small minibatches.
         terms_tn = torch.stack([*log_prob.values(), *latent.values()])
         total = -terms_tn.sum()
         losses = (-terms_tn).unbind()
@@ -310,9 +311,9 @@ class MultiDGDModule(BaseModuleClass):
         Parameters
         ----------
         tensors
-            The minibatch; its library sizes are kept.
+            The minibatch, which determines the library sizes.
         representation
-            Used in place of the cells' own, shape ``(n, n_representation)``.
+            Representations to use instead of the table, shape ``(n, n_representation)``.
         """
         w = self.inference(tensors["cells"], representation)["representation"]
         logits = self.generative(w, tensors["continuous"])["logits"]
@@ -325,7 +326,7 @@ class MultiDGDModule(BaseModuleClass):
 
 
 def _mixture(config: ModuleConfig) -> GaussianMixture:
-    """The mixture over z, supervised if there are labels."""
+    """Create the mixture over z, supervised if there are labels."""
     if config.n_labels:
         return GaussianMixtureSupervised(
             config.n_labels,

@@ -1,4 +1,4 @@
-"""Modules that share their parts with another."""
+"""Shallow copies of modules."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def shallow_copy(module: M) -> M:
-    """Copy a module but not its parts, of which the copy may then be given others.
+    """Copy a module but share its parts, which can then be replaced in the copy.
 
     Parameters
     ----------
     module
-        The module, which is left as it is.
+        The module, left unchanged.
     """
-    found = copy.copy(module)
+    copied = copy.copy(module)
     for name in ("_modules", "_parameters", "_buffers"):
-        found.__dict__[name] = dict(module.__dict__[name])
-    return found
+        copied.__dict__[name] = dict(module.__dict__[name])
+    return copied

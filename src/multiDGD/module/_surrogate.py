@@ -1,4 +1,4 @@
-"""A trained module without the local optima that are its likelihoods' own."""
+"""Trained modules with surrogate likelihoods, which have no local optima of their own."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from ._shallow_copy import shallow_copy
 
 
 def surrogate_module(module: MultiDGDModule) -> MultiDGDModule:
-    """The module with each likelihood replaced by :meth:`Likelihood.unimodal`.
+    """Replace each likelihood by its :meth:`surrogate <multiDGD.nn.Likelihood.surrogate>`.
 
     Parameters
     ----------
     module
-        A trained module, with which the result shares everything else.
+        A trained module. The result shares all its other parts.
 
     Returns
     -------
-    The given module itself if its likelihoods are their own stand-ins.
+    The given module itself if its likelihoods are their own surrogates.
     """
-    own = [module.likelihood(m) for m in module.modalities]
-    stand_ins = [likelihood.surrogate() for likelihood in own]
-    if all(a is b for a, b in zip(own, stand_ins, strict=True)):
+    likelihoods = [module.likelihood(m) for m in module.modalities]
+    surrogates = [likelihood.surrogate() for likelihood in likelihoods]
+    if all(a is b for a, b in zip(likelihoods, surrogates, strict=True)):
         return module
-    found = shallow_copy(module)
-    found.likelihoods = nn.ModuleList(stand_ins)
-    return found
+    copied = shallow_copy(module)
+    copied.likelihoods = nn.ModuleList(surrogates)
+    return copied

@@ -1,4 +1,4 @@
-"""Training: the plan, the row-wise optimiser, the split and the initialisation."""
+"""Training: the plan, the row-wise optimiser, the data splitter and the initialisation."""
 
 from ._initialisation import initialise_at_zero, initialise_from_embedding
 from ._plan import MultiDGDTrainingPlan

@@ -1,4 +1,4 @@
-"""The training plan: decoder, mixtures and representations, each with its own learning rate."""
+"""The training plan, with separate learning rates for decoder, mixtures and representations."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from multiDGD.module import MultiDGDModule, frozen_gradient
 
 from ._row_adam import RowAdam
 
-# Steps that validation cells take at once, however many epochs ago the last validation was.
+# Maximum number of steps of validation cells per validation, however many epochs apart.
 _MAX_VALIDATION_STEPS = 100
-# Epochs from which on rows learn at the least of their default rates.
+# Number of epochs from which the default learning rate of representations is at its minimum.
 _MANY_EPOCHS = 60
-_LEAST_ROW_RATE, _MOST_ROW_RATE = 3e-3, 1e-2
+_MIN_REPRESENTATION_LR, _MAX_REPRESENTATION_LR = 3e-3, 1e-2
 
 
 class MultiDGDTrainingPlan(TrainingPlan):
-    """Fits everything at once by maximum a posteriori.
+    """Fit all parameters jointly by maximum a posteriori.
 
-    Decoder and mixtures are stepped by Adam after every minibatch, the visited cells'
-    representations by :class:`RowAdam`. Validation cells learn their representations in the
-    validation loop, under a decoder and mixtures that are frozen there.
+    After every minibatch, Adam updates the decoder and mixtures, and :class:`RowAdam` the
+    representations of its cells. The representations of validation cells are learned in the
+    validation loop, with the decoder and mixtures frozen.
 
     Parameters
     ----------
@@ -36,39 +36,40 @@ class MultiDGDTrainingPlan(TrainingPlan):
     lr
         Learning rate of the decoder.
     lr_representation
-        Learning rate of the representations. By default 3e-3 for 60 epochs or more, and more for
-        fewer, so that rows get as far: 0.18 by their number, at most 1e-2.
+        Learning rate of the representations. The default is 3e-3 for 60 epochs or more. For
+        fewer epochs it is 0.18 divided by their number, at most 1e-2, so that representations
+        can move equally far.
     lr_mixture
         Learning rate of the mixture over z.
     lr_covariate_mixture
         Learning rate of the covariates' mixtures.
     lr_likelihood
-        Learning rate of the likelihoods' own parameters, such as dispersions.
+        Learning rate of the parameters of the likelihoods, such as dispersions.
     betas
-        Adam's decay rates, for all of them.
+        Decay rates of Adam, for all parameters.
     eps
-        Adam's epsilon.
+        Epsilon of Adam.
     weight_precision
-        Precision of a Gaussian prior around 0 on the decoder's weights, which is counted once for
-        the whole data set: it restrains a decoder that few cells would not.
+        Precision of a Gaussian prior around 0 on the decoder's weights. The prior is counted once
+        for the whole data set, so that it regularises more if there are fewer cells.
     weight_decay
-        L2 penalty on the decoder in every step (as in :class:`torch.optim.Adam`).
+        L2 penalty on the decoder in every step, as in :class:`torch.optim.Adam`.
     l1
-        L1 penalty on the decoder's weights, in nats for each unit of absolute weight and cell.
+        L1 penalty on the decoder's weights, in nats per unit of absolute weight and cell.
     schedule
-        ``"cosine"``: learning rates rise over the first steps and fall to 0 by a cosine;
-        ``"constant"`` as published.
+        ``"cosine"``: learning rates rise over the first steps and then fall to 0 along a cosine;
+        ``"constant"``: constant learning rates, as published.
     n_warmup_steps
-        Steps over which the learning rates rise, at most a tenth of all.
+        Steps over which the learning rates rise, at most a tenth of all steps.
     hold
-        Share of the epochs in which representations stay where they started. A decoder that has
-        learned nothing yet would drag them away, and what it learns meanwhile from the covariates
-        need not be learned by them.
+        Share of the epochs, at the beginning, in which representations keep their initial values.
+        An untrained decoder would otherwise pull them away from the initialisation. Meanwhile the
+        decoder learns effects of the covariates, which the representations then need not explain.
 
     Raises
     ------
     ValueError
-        If a rate is negative, ``hold`` not a share, or the schedule unknown.
+        If a rate or penalty is negative, ``hold`` is not in [0, 1), or ``schedule`` is unknown.
     """
 
     row_optimizer: RowAdam
@@ -105,7 +106,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
             if not value >= 0:
                 raise ValueError(f"`{argument}` must not be negative, found {value}.")
         if not 0 <= hold < 1:
-            raise ValueError(f"`hold` must be a share of the epochs below 1, found {hold}.")
+            raise ValueError(f"`hold` must be a share of the epochs in [0, 1), found {hold}.")
         if schedule not in ("cosine", "constant"):
             raise ValueError(f"`schedule` must be 'cosine' or 'constant', found {schedule!r}.")
         super().__init__(module, lr=lr, eps=eps, weight_decay=weight_decay)
@@ -123,7 +124,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self._visited: tuple[Tensor, Tensor] | None = None
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Adam with groups for the decoder's weights and its other parameters, and for mixtures."""
+        """Adam with parameter groups for the decoder, the likelihoods and the mixtures."""
         module = self.module
         decoder = list(module.decoder.parameters())
         decayed = {"lr": self.lr, "weight_decay": self.weight_decay}
@@ -151,8 +152,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
         def factor(step: int) -> float:
             if step < n_warmup:
                 return (step + 1) / (n_warmup + 1)
-            done = (step - n_warmup) / max(1, n_steps - n_warmup)
-            return 0.5 + 0.5 * math.cos(math.pi * min(1.0, done))
+            progress = (step - n_warmup) / max(1, n_steps - n_warmup)
+            return 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress))
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {
@@ -162,7 +163,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
 
     @property
     def lr_factor_now(self) -> float:
-        """What the schedule multiplies all learning rates with in this step."""
+        """Factor of the schedule on all learning rates in the current step."""
         scheduler = self.lr_schedulers()
         if scheduler is None:
             return 1.0
@@ -171,20 +172,20 @@ class MultiDGDTrainingPlan(TrainingPlan):
 
     @property
     def is_holding(self) -> bool:
-        """Whether representations still stay where they started."""
+        """Whether representations still keep their initial values."""
         if not self.hold:
             return False
         return self.trainer.current_epoch < int(self.hold * (self.trainer.max_epochs or 0))
 
     def on_fit_start(self) -> None:
-        """Begin with the rows, on the device to which the table has gone by now."""
+        """Create the optimiser of the representations, which are on the training device by now."""
         lr = self.lr_representation
         if lr is None:
-            lr = default_row_rate(self.trainer.max_epochs)
+            lr = default_lr_representation(self.trainer.max_epochs)
         self.row_optimizer = RowAdam(self.module.representations.z, lr, self.betas, self.eps)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Loss of a minibatch, by decoder, mixtures and the visited rows."""
+        """Compute the loss of a minibatch."""
         cells = batch["cells"]
         leaf = self.row_optimizer.table[cells].requires_grad_()
         output = self.module.objective(batch, leaf, self.n_obs_training or len(cells))
@@ -194,7 +195,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
 
     @torch.no_grad()
     def on_after_backward(self) -> None:
-        """Step the visited rows; see to the penalties on the decoder's weights."""
+        """Update the minibatch's representations and apply penalties to the decoder's weights."""
         if self._visited is None:
             return
         cells, leaf = self._visited
@@ -205,19 +206,19 @@ class MultiDGDTrainingPlan(TrainingPlan):
         share = len(cells) / (self.n_obs_training or len(cells))
         for group in self.optimizers().param_groups:
             if group.get("penalised"):
-                # Adam adds it to the gradient as it goes: no pass over the weights for it alone.
+                # As Adam's weight decay, the prior requires no separate pass over the weights.
                 group["weight_decay"] = self.weight_decay + self.weight_precision * share
                 if self.l1:
                     for weight in group["params"]:
                         weight.grad.add_(weight.sign(), alpha=self.l1 * len(cells))
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Loss of validation cells; their rows take a step for each epoch since the last time."""
+        """Update validation cells by one step for each epoch since the last validation."""
         cells = batch["cells"]
-        # Labels stay out, so that what is predicted for validation cells is a prediction.
+        # Without labels, so that labels predicted for validation cells do not depend on them.
         batch = {**batch, "labels": torch.full_like(batch["labels"], -1)}
-        every = self.trainer.check_val_every_n_epoch or 1
-        for step in range(min(every, _MAX_VALIDATION_STEPS)):
+        n_epochs = self.trainer.check_val_every_n_epoch or 1
+        for step in range(min(n_epochs, _MAX_VALIDATION_STEPS)):
             output, gradient = frozen_gradient(self.module, batch, self.row_optimizer.table[cells])
             if step == 0:
                 self._collect(output, "validation")
@@ -225,10 +226,10 @@ class MultiDGDTrainingPlan(TrainingPlan):
                 self.row_optimizer.step(cells, gradient, self.lr_factor_now)
 
     def _collect(self, output: LossOutput, mode: str) -> None:
-        # Added up when the epoch ends: a device would start a kernel for every addition.
+        # Summed at the end of the epoch, because each addition launches a kernel on a GPU.
         terms = self._terms.setdefault(mode, defaultdict(list))
-        for of_cells in (output.reconstruction_loss, output.kl_local):
-            for name, value_n in of_cells.items():
+        for losses in (output.reconstruction_loss, output.kl_local):
+            for name, value_n in losses.items():
                 terms[name].append(value_n.detach())
         terms["reconstruction_loss"].append(output.reconstruction_loss_sum.detach()[None])
         terms["kl_local"].append(output.kl_local_sum.detach()[None])
@@ -251,24 +252,26 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.log(f"elbo_{mode}", loss)
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's means, in nats per cell."""
+        """Log the means over the training cells, in nats per cell."""
         self._log_epoch("train")
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation cells' means, in nats per cell."""
+        """Log the means over the validation cells, in nats per cell."""
         self._log_epoch("validation")
 
 
-def default_row_rate(n_epochs: int | None) -> float:
-    """Learning rate with which rows get as far in few epochs as in many.
+def default_lr_representation(n_epochs: int | None) -> float:
+    """Learning rate of representations, higher for few epochs so that they can move as far.
 
-    A step of :class:`RowAdam` is about as long as its rate, and a row takes one in each epoch.
+    A step of :class:`RowAdam` is about as long as its learning rate, and each representation
+    takes one step per epoch.
 
     Parameters
     ----------
     n_epochs
-        Number of epochs, negative or `None` if without end.
+        Number of epochs; negative or `None` if unlimited.
     """
     if n_epochs is None or n_epochs < 0:
-        return _LEAST_ROW_RATE
-    return min(_MOST_ROW_RATE, _LEAST_ROW_RATE * max(1.0, _MANY_EPOCHS / max(1, n_epochs)))
+        return _MIN_REPRESENTATION_LR
+    factor = max(1.0, _MANY_EPOCHS / max(1, n_epochs))
+    return min(_MAX_REPRESENTATION_LR, _MIN_REPRESENTATION_LR * factor)

@@ -1,4 +1,4 @@
-"""Adam for a table of which a few rows are visited at a time."""
+"""Adam for tables in which each step updates only a few rows."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from torch import Tensor
 
 
 class RowAdam:
-    r"""Adam that touches only the visited rows of a table.
+    r"""Adam that updates only the visited rows of a table.
 
-    Each cell is visited once an epoch, so stepping its row right after its minibatch is the same
-    update as collecting gradients over the epoch and then stepping the whole table, as published,
-    at a cost that depends on the minibatch and not on the number of cells. Moments and step
-    count belong to the row (Kingma & Ba, 2015, for each row on its own).
+    Each cell is visited once per epoch. Updating its row right after its minibatch is therefore
+    equivalent to collecting gradients over the epoch and then updating the whole table, as
+    published. The cost depends on the size of the minibatch and not on the number of cells. Each
+    row has its own moments and step count (Kingma & Ba, 2015, applied to each row separately).
 
     Parameters
     ----------
     table
-        Rows to optimise, in place, shape ``(n, d)``.
+        Parameters to optimise in place, shape ``(n, d)``.
     lr
         Learning rate.
     betas
-        Decay of the first and second moment.
+        Decay rates of the first and second moment.
     eps
-        Added to the root of the second moment.
+        Added to the square root of the second moment.
 
     Examples
     --------
@@ -52,16 +52,16 @@ class RowAdam:
 
     @torch.no_grad()
     def step(self, rows: Tensor, gradient: Tensor, lr_factor: float = 1.0) -> None:
-        """Update some rows.
+        """Update the visited rows.
 
         Parameters
         ----------
         rows
-            Their positions, each at most once, shape ``(b,)``.
+            Indices of the rows, without duplicates, shape ``(b,)``.
         gradient
-            Gradient of the loss, shape ``(b, d)``.
+            Gradient of the loss with respect to the rows, shape ``(b, d)``.
         lr_factor
-            Multiplies the learning rate in this step (a schedule).
+            Factor on the learning rate in this step, for a schedule.
         """
         beta1, beta2 = self.betas
         gradient = gradient.to(self.table)

@@ -12,18 +12,18 @@ from multiDGD.module import join, take_cells
 
 
 class CellSplitter(DataSplitter):
-    """scvi-tools' splitter that splits once.
+    """Data splitter of scvi-tools that splits only once.
 
-    The start of a model looks at the training cells before the trainer asks for them, and must
-    see the same ones even where no seed is set.
+    The initialisation of a model uses the training cells before the trainer sets up the splitter.
+    Both must get the same cells, even if no seed is set.
 
     Parameters
     ----------
     *args
         As for :class:`scvi.dataloaders.DataSplitter`.
     keep_on_device
-        Move all counts to the device at once and take minibatches there. Loaders then serve
-        positions of cells and nothing else.
+        Move all counts to the device once and assemble minibatches there. Data loaders then yield
+        only the indices of cells.
     **kwargs
         As for :class:`scvi.dataloaders.DataSplitter`.
     """
@@ -36,19 +36,19 @@ class CellSplitter(DataSplitter):
         self._resident: dict[str, Any] | None = None
 
     def setup(self, stage: str | None = None) -> None:
-        """Split, unless that has happened."""
+        """Split the cells, unless they are already split."""
         if not hasattr(self, "train_idx"):
             super().setup(stage)
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
     ) -> dict[str, Any]:
-        """Move a minibatch, or take its cells from what is on the device already."""
+        """Move a minibatch to the device, or select its cells from the data on the device."""
         if self.keep_on_device:
             if self._resident is None:
-                everything = join(list(self.adata_manager.batches()))
-                self._resident = move_data_to_device(everything, device)
+                all_cells = join(list(self.adata_manager.batches()))
+                self._resident = move_data_to_device(all_cells, device)
             return take_cells(self._resident, batch["cells"].to(device))
-        if device.type == "cpu":  # walking through it would only take time
+        if device.type == "cpu":  # nothing to transfer
             return batch
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
