@@ -1,6 +1,7 @@
 """The module, which combines latent space and decoder, its objective and variants."""
 
 from ._categories import add_categories, category_means
+from ._config import ModuleConfig
 from ._feature_subset import FeatureSubset
 from ._frozen import cell_losses, frozen, frozen_gradient
 from ._minibatches import join, pools, take_cells
@@ -9,6 +10,7 @@ from ._surrogate import surrogate_module
 
 __all__ = [
     "FeatureSubset",
+    "ModuleConfig",
     "MultiDGDModule",
     "add_categories",
     "category_means",

@@ -56,9 +56,9 @@ class DifferentialMixin(DecodingMixin):
         r"""Features of one modality whose share of the counts differs between groups of cells.
 
         A group's share is the mean of what the decoder says of its cells, mended by what their
-        counts say beyond it (:class:`multiDGD.train.RateSums`), so that a difference which the
+        counts say beyond it (:class:`multiDGD.stats.RateSums`), so that a difference which the
         decoder has missed is found too. Fold changes between groups have a prior that is learned
-        from all features (:class:`multiDGD.train.FoldChanges`), which makes probabilities hold
+        from all features (:class:`multiDGD.stats.FoldChanges`), which makes probabilities hold
         over the features that are looked at: no correction for multiple testing is to be added.
         The groups are taken for draws from all cells like theirs, or, with ``sample_key``, from
         all such samples. Arguments and columns are those of scvi-tools; there, probabilities are
