@@ -15,6 +15,7 @@ from multiDGD.model.core._presets import published_defaults
 from multiDGD.model.core._saving import SaveMixin
 from multiDGD.model.core._setup import SetupMixin
 from multiDGD.model.core._training import TrainingMixin
+from multiDGD.model.decoding._count_split import CountSplitMixin
 from multiDGD.model.decoding._expression import ExpressionMixin
 from multiDGD.model.decoding._foreground import ForegroundMixin
 from multiDGD.model.decoding._intervals import IntervalMixin
@@ -50,6 +51,7 @@ class MultiDGD(
     ExpressionMixin,
     ForegroundMixin,
     IntervalMixin,
+    CountSplitMixin,
     ImputationMixin,
     DifferentialMixin,
     PerturbationMixin,

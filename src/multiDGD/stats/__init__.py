@@ -4,11 +4,13 @@ from ._association import Association
 from ._calibration import LabelCalibration, calibrate, fit_calibration
 from ._conditional_shift import conditional_shift
 from ._controls import empirical_p_values, matched_controls
+from ._count_splitting import split_counts
 from ._false_discovery import is_discovery
 from ._fold_changes import FoldChanges
 from ._group_rates import GroupRates, RateSums
 from ._imputer import Imputer
 from ._library_regression import LibraryRegression
+from ._profile_scores import ProfileScores
 from ._residual_regression import RegressionCells, ResidualRegression, fit_residual_regression
 from ._shrinkage import shrink_variances, shrunk_correlation
 
@@ -19,6 +21,7 @@ __all__ = [
     "Imputer",
     "LabelCalibration",
     "LibraryRegression",
+    "ProfileScores",
     "RateSums",
     "RegressionCells",
     "ResidualRegression",
@@ -31,4 +34,5 @@ __all__ = [
     "matched_controls",
     "shrink_variances",
     "shrunk_correlation",
+    "split_counts",
 ]

@@ -134,6 +134,22 @@ class Likelihood(nn.Module, ABC):
         """
         return mean_nf
 
+    def posterior_mean(self, mean_nf: Tensor, counts_nf: Tensor) -> Tensor:
+        """Expected rate of each feature in a cell given its own count, shape ``(n, f)``.
+
+        An overdispersed count is a Poisson count whose rate varies around the mean. A cell's own
+        count is therefore informative about further molecules of the same cell. The default is
+        the mean itself, for likelihoods without overdispersion.
+
+        Parameters
+        ----------
+        mean_nf
+            Mean counts, shape ``(n, f)``.
+        counts_nf
+            Observed counts, shape ``(n, f)``.
+        """
+        return mean_nf
+
     def surrogate(self) -> Likelihood:
         """Return a likelihood with the same interface and no local optima in the mean.
 

@@ -64,6 +64,16 @@ class NegativeBinomial(Likelihood):
         r = self.dispersion
         return torch.log1p(mean_nf / r) * -r
 
+    def posterior_mean(self, mean_nf: Tensor, counts_nf: Tensor) -> Tensor:
+        r"""Posterior mean of the gamma-distributed rate, shape ``(n, f)``.
+
+        A negative binomial is a Poisson whose rate has the distribution
+        :math:`\mathrm{Gamma}(r, r / \mu)`. Given a count x, its mean is
+        :math:`\mu (x + r) / (\mu + r)`.
+        """
+        r = self.dispersion
+        return mean_nf * (counts_nf + r) / (mean_nf + r)
+
     def terms(self, learned: bool) -> Terms:
         """Closed forms of values and derivatives."""
         return NegativeBinomialTerms(self, learned)

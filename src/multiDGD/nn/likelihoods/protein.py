@@ -188,6 +188,18 @@ class Protein(Likelihood):
         rate = torch.distributions.Gamma(r_nf, torch.ones_like(r_nf)).sample()
         return torch.poisson(rate * mean / r_nf)
 
+    def posterior_mean(self, mean_nf: Tensor, counts_nf: Tensor) -> Tensor:
+        r"""Posterior mean of the rate over both components, shape ``(n, f)``.
+
+        Each component has the posterior mean of a negative binomial,
+        :math:`\mu_k (x + r_k) / (\mu_k + r_k)`, and its posterior probability as weight.
+        """
+        both = self._components_at(_log(mean_nf))
+        log_prob = both.log_weight + both.log_prob_zero + both.log_ratio_to_zero(counts_nf)
+        mean = both.log_mean.exp()
+        rate = mean * (counts_nf + both.r) / (mean + both.r)
+        return (log_prob.softmax(0) * rate).sum(0)
+
     def foreground_probability(self, mean_nf: Tensor, counts_nf: Tensor | None = None) -> Tensor:
         r"""``1 - pi``, or ``(1 - pi) NB(x; phi, r_f) / p(x)`` given counts, shape ``(n, f)``."""
         both = self._components_at(_log(mean_nf))
