@@ -75,7 +75,9 @@ class ProfileScores:
     def cells(self) -> dict[str, np.ndarray]:
         """Scores of each cell, NaN for cells that are not scored, shape ``(n,)`` each."""
         names = ("posterior", "decoded", "log_likelihood", "n_counts")
-        return {name: np.concatenate([t[name] for t in self._tables]) for name in names}
+        return {
+            name: np.concatenate([np.zeros(0), *(t[name] for t in self._tables)]) for name in names
+        }
 
     def summary(self) -> dict[str, float]:
         """Scores over all counts, and mean correlations of log counts over features."""
