@@ -1,4 +1,4 @@
-"""The examples of all docstrings run, and every public name has a docstring."""
+"""All docstring examples run, and every public name has a docstring."""
 
 import doctest
 import importlib
@@ -13,7 +13,7 @@ import multiDGD
 MODULES = [
     name
     for _, name, _ in pkgutil.walk_packages(multiDGD.__path__, "multiDGD.")
-    if not name.endswith(("__main__", "._triton"))  # the latter needs what comes with CUDA
+    if not name.endswith(("__main__", "._triton"))  # the latter needs packages that come with CUDA
 ]
 
 
