@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import entr
 from scipy.stats import hypergeom
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 UNKNOWN_LABELS: tuple[str, ...] = ("NA", "nan", "Mis", "unknown")
@@ -40,7 +41,7 @@ def knn_accuracy(
     labels
         One label per cell.
     n_neighbors
-        Number of voting neighbours; fewer if a fold has fewer training cells.
+        Number of voting neighbours; fewer if any fold has fewer training cells.
     n_splits
         Folds of the stratified cross-validation. Classes of a single cell are excluded, because
         no other cell can vote for them.
@@ -79,12 +80,9 @@ def knn_accuracy(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")
         splits = list(folds.split(points, codes))
-    n_correct = 0
-    for train, test in splits:
-        classifier = KNeighborsClassifier(min(n_neighbors, len(train)))
-        classifier.fit(points[train], codes[train])
-        n_correct += int((classifier.predict(points[test]) == codes[test]).sum())
-    return n_correct / len(codes)
+    classifier = KNeighborsClassifier(min(n_neighbors, *(len(train) for train, _ in splits)))
+    predicted = cross_val_predict(classifier, points, codes, cv=splits)
+    return float((predicted == codes).mean())
 
 
 def kmeans_nmi_ari(
@@ -213,7 +211,7 @@ def batch_mixing(
         chance = _chance_entropy(own, k)
         # A cell is uninformative if all its possible neighbours belong to one batch.
         informative = chance > 0
-        entropy = _entropy_terms(fractions[informative]).sum(axis=1)
+        entropy = entr(fractions[informative]).sum(axis=1)
         ratios.append(entropy / chance[informative])
     if not sum(map(len, ratios)):
         return float("nan")
@@ -287,16 +285,11 @@ def _labelled(
     return points[known], pd.factorize(names[known])[0], known
 
 
-def _entropy_terms(fractions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``-p log p``, zero at zero."""
-    return -fractions * np.log(np.where(fractions > 0, fractions, 1.0))
-
-
 def _chance_entropy(batches: NDArray[np.intp], k: int) -> NDArray[np.float64]:
     """Expected batch entropy of k other cells drawn at random, for each cell."""
     sizes = np.bincount(batches)
     counts = np.arange(k + 1)
-    terms = _entropy_terms(counts / k)
+    terms = entr(counts / k)
     by_batch = np.zeros(len(sizes))
     for own in range(len(sizes)):
         others = sizes - (np.arange(len(sizes)) == own)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.sparse import csr_matrix, vstack
+from scipy.special import softmax
 
 from ._negative_binomial import sample_negative_binomial
 
@@ -69,13 +70,8 @@ class LogLinearModel:
 
     def proportions(self, latent: NDArray[Any], batch: NDArray[np.intp]) -> NDArray[Any]:
         """Expected proportions, shape ``(n_cells, n_features)``; each row sums to 1."""
-        logits: NDArray[Any] = latent @ self.loadings.T
-        logits += self.base
-        logits += self.batch_effect.T[batch]
-        logits -= logits.max(axis=1, keepdims=True)
-        np.exp(logits, out=logits)
-        logits /= logits.sum(axis=1, keepdims=True)
-        return logits
+        logits = latent @ self.loadings.T + self.base + self.batch_effect.T[batch]
+        return np.asarray(softmax(logits, axis=1))
 
     def draw_counts(
         self,
