@@ -1,4 +1,4 @@
-"""The examples of all docstrings run, and every public name has a docstring."""
+"""All docstring examples run, and every public name has a docstring."""
 
 import doctest
 import importlib

@@ -1,4 +1,4 @@
-"""The known truth of one simulated modality: expected proportions, and counts drawn from them."""
+"""Log-linear model of one simulated modality: expected proportions and counts."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.sparse import csr_matrix, vstack
+from scipy.special import softmax
 
 from ._negative_binomial import sample_negative_binomial
 
-# Expected counts in memory at a time (4 bytes each, in a few arrays).
+# Largest number of expected counts in memory at once (4 bytes each, in a few arrays).
 _CHUNK_ENTRIES = 4_000_000
 _DENSITY_SAMPLE = 64
 
 
 @dataclass(frozen=True)
-class Programme:
-    """How a modality's expected proportions depend on a cell's latent position and batch.
+class LogLinearModel:
+    """Expected proportions of features as a softmax of the representation and batch of a cell.
 
     Parameters
     ----------
     base
-        Log proportions before normalisation at the latent origin, of shape ``(n_features,)``.
+        Logits at the origin of the latent space, shape ``(n_features,)``.
     loadings
-        Change of the log proportions per latent unit, of shape ``(n_features, n_latent)``.
+        Change of the logits per latent unit, shape ``(n_features, n_latent)``.
     batch_effect
-        Change of the log proportions in each batch, of shape ``(n_features, n_batches)``.
+        Change of the logits in each batch, shape ``(n_features, n_batches)``.
 
     Examples
     --------
     >>> import numpy as np
-    >>> programme = Programme(np.zeros(4), np.zeros((4, 2)), np.zeros((4, 1)))
-    >>> programme.proportions(np.zeros((1, 2)), np.array([0]))
+    >>> model = LogLinearModel(np.zeros(4), np.zeros((4, 2)), np.zeros((4, 1)))
+    >>> model.proportions(np.zeros((1, 2)), np.array([0]))
     array([[0.25, 0.25, 0.25, 0.25]])
     """
 
@@ -52,13 +53,13 @@ class Programme:
         effect_size: float,
         batch_effect: float,
         rng: np.random.Generator,
-    ) -> Programme:
-        """Draw one at random, the batch effects centred on zero for each feature."""
+    ) -> LogLinearModel:
+        """Draw parameters at random, with batch effects that sum to zero over batches."""
         effects = np.zeros((n_features, n_batches))
         if n_batches > 1:
             effects = rng.normal(0.0, batch_effect, (n_features, n_batches))
             effects -= effects.mean(axis=1, keepdims=True)
-            # Centring takes one degree of freedom; the stated spread is that of what remains.
+            # Centring removes one degree of freedom; rescale to the requested standard deviation.
             effects *= math.sqrt(n_batches / (n_batches - 1))
         scale = effect_size / math.sqrt(n_latent)
         return cls(
@@ -68,14 +69,9 @@ class Programme:
         )
 
     def proportions(self, latent: NDArray[Any], batch: NDArray[np.intp]) -> NDArray[Any]:
-        """Expected proportions ``(n_cells, n_features)``, each row a softmax that sums to 1."""
-        logits: NDArray[Any] = latent @ self.loadings.T
-        logits += self.base
-        logits += self.batch_effect.T[batch]
-        logits -= logits.max(axis=1, keepdims=True)
-        np.exp(logits, out=logits)
-        logits /= logits.sum(axis=1, keepdims=True)
-        return logits
+        """Expected proportions, shape ``(n_cells, n_features)``; each row sums to 1."""
+        logits = latent @ self.loadings.T + self.base + self.batch_effect.T[batch]
+        return np.asarray(softmax(logits, axis=1))
 
     def draw_counts(
         self,
@@ -86,7 +82,7 @@ class Programme:
         rng: np.random.Generator,
         keep_means: bool = False,
     ) -> tuple[csr_matrix, NDArray[Any] | None]:
-        """Draw negative binomial counts a block of cells at a time, and the means where asked."""
+        """Draw negative binomial counts in blocks of cells; return them and optionally the means."""
         n_rows = max(1, _CHUNK_ENTRIES // len(self.base))
         blocks, means = [], []
         for start in range(0, len(latent), n_rows):
@@ -97,7 +93,7 @@ class Programme:
                 means.append(mean)
         return vstack(blocks, format="csr"), np.concatenate(means) if keep_means else None
 
-    def library_size_of_density(
+    def library_size_for_density(
         self,
         latent: NDArray[Any],
         batch: NDArray[np.intp],
@@ -105,7 +101,7 @@ class Programme:
         inverse_dispersion: float,
         density: float,
     ) -> float:
-        """Factor of the relative library sizes at which this fraction of counts is not zero."""
+        """Factor of the relative library sizes that gives this fraction of non-zero counts."""
         sample = np.linspace(0, len(latent) - 1, min(len(latent), _DENSITY_SAMPLE)).astype(int)
         relative = self.proportions(latent[sample], batch[sample]) * relative_size[sample, None]
 
