@@ -60,7 +60,7 @@ def _install(
     state: Mapping[str, Tensor],
     cells: Mapping[str, np.ndarray],
 ) -> None:
-    """Set parameters and representations, then compute all other statistics of the training cells."""
+    """Set parameters and representations, then compute statistics of the training cells."""
     model.train_indices_ = np.sort(_present(cells["train"]))
     model.validation_indices_ = np.sort(_present(cells["validation"]))
     model.test_indices_ = np.sort(_present(cells["test"]))

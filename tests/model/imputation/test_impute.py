@@ -165,7 +165,7 @@ class TestImpute:
         tables = [model.impute(query, transform_batch=b, return_numpy=True) for b in ("b0", "b1")]
         assert np.abs(tables[0] - tables[1]).max() > 1e-4
 
-    def test_saved_models_and_queries_know_depths(self, model, tmp_path):
+    def test_saved_model_and_query_model_predict_libraries(self, model, tmp_path):
         query = only(model.adata, "rna")
         truth = model.impute(query)
         model.save(tmp_path / "model")

@@ -17,7 +17,7 @@ class TestFeatureSubset:
     def test_likelihood_includes_only_observed_features(self, reference):
         module = reference.module
         observed = {"rna": np.array([1, 4, 5, 9])}
-        seen = FeatureSubset(module, observed)
+        subset = FeatureSubset(module, observed)
         full = reference.adata_manager.create_torch_dataset()[range(10)]
         x = full["counts"]["rna"].to_dense()[:, observed["rna"]]
         part = renamed(reference.adata["rna"][:10, observed["rna"]].copy())
@@ -31,21 +31,21 @@ class TestFeatureSubset:
             dense = torch.zeros(10, 12)
             dense[:, observed["rna"]] = x
             counts = {"rna": Counts.from_dense(dense), "atac": full["counts"]["atac"]}
-            batch = seen.batch({**full, "counts": counts})
+            batch = subset.batch({**full, "counts": counts})
             assert list(batch["counts"]) == ["rna"]
-            logits = seen.module.generative(w, batch["continuous"])["logits"]
-            loss = seen.module.reconstruction_loss(logits, batch["counts"])
+            logits = subset.module.generative(w, batch["continuous"])["logits"]
+            loss = subset.module.reconstruction_loss(logits, batch["counts"])
         assert list(loss) == ["rna"]
         torch.testing.assert_close(-loss["rna"], truth.sum(1), rtol=1e-4, atol=1e-3)
 
     def test_all_features_observed_returns_the_module_itself(self, reference):
-        seen = FeatureSubset(reference.module, reference.adata_manager.observed)
-        assert seen.module is reference.module
+        subset = FeatureSubset(reference.module, reference.adata_manager.observed)
+        assert subset.module is reference.module
 
     def test_module_is_unchanged(self, reference):
         before = {k: v.clone() for k, v in reference.module.state_dict().items()}
-        seen = FeatureSubset(reference.module, {"atac": np.arange(3)})
-        assert seen.module.modalities == ["atac"]
+        subset = FeatureSubset(reference.module, {"atac": np.arange(3)})
+        assert subset.module.modalities == ["atac"]
         assert reference.module.modalities == ["rna", "atac"]
         for key, value in reference.module.state_dict().items():
             torch.testing.assert_close(value, before[key])

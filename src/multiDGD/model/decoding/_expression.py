@@ -55,9 +55,9 @@ class ExpressionMixin(DecodingMixin):
         gene_list
             Names of the features to return; all by default.
         library_size
-            Total of the values of a cell. ``"latent"`` uses the cell's own library size, adjusted
-            for features that were not measured. If the modality was not measured, it uses the
-            median of the training cells.
+            Sum of a cell's values over all features. ``"latent"`` uses the cell's own library
+            size, adjusted for features that were not measured. If the modality was not measured,
+            it uses the median of the training cells.
         transform_batch
             Category of the ``batch_key`` in which all cells are decoded, at the mean of its
             component. The values are averaged over several categories. Default: the cell's own
@@ -207,8 +207,9 @@ class ExpressionMixin(DecodingMixin):
 
         Returns
         -------
-        Dictionary with ``"reconstruction_loss"``, the sum over modalities, and
-        ``"reconstruction_loss_<modality>"``, the mean over the cells with counts in the modality.
+        Dictionary with ``"reconstruction_loss"``, the mean over all cells of the sum over
+        modalities, and ``"reconstruction_loss_<modality>"``, the mean over the cells with counts
+        in the modality.
 
         Examples
         --------

@@ -74,7 +74,8 @@ class GenerationMixin(DecodingMixin):
         n
             Number of cells.
         label
-            Label of all cells.
+            Label of all cells; any by default. It requires a supervised mixture or
+            ``from_="cells"``.
         component
             Component of the mixture, or a list of components, to draw from; all by default.
         batch
