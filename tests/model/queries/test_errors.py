@@ -1,4 +1,4 @@
-"""Queries that do not fit, and what is said of them."""
+"""Error messages for queries that do not fit the reference."""
 
 import mudata as md
 import pytest
@@ -9,7 +9,7 @@ from tests.toy import toy_adata, toy_mudata
 from multiDGD import MultiDGD
 
 
-class TestRefusals:
+class TestErrors:
     def test_other_features(self, reference):
         query = query_mudata(reference.adata)
         query["rna"].var_names = [f"ENSMUSG{j}" for j in range(12)]
@@ -17,13 +17,13 @@ class TestRefusals:
             r"0 of the model's 12 features of modality 'rna' matched.*'rna0', 'rna1', 'rna2', .*"
             "'ENSMUSG0', 'ENSMUSG1', 'ENSMUSG2'"
         )
-        for ask in (
+        for call in (
             lambda: reference.get_latent_representation(query),
             lambda: MultiDGD.load_query_data(query, reference),
             lambda: MultiDGD.prepare_query_mudata(query, reference),
         ):
             with pytest.raises(ValueError, match=message):
-                ask()
+                call()
 
     def test_other_modalities(self, reference):
         query = query_mudata(reference.adata)
@@ -37,7 +37,7 @@ class TestRefusals:
         with pytest.raises(ValueError, match="0 of the model's 12.*'gene0'.*'Gene0', 'Gene1'"):
             model.get_latent_representation(toy_adata(prefix="Gene"))
 
-    def test_unseen_categories_point_to_what_learns_them(self, reference):
+    def test_new_categories_require_load_query_data(self, reference):
         query = query_mudata(reference.adata)
         query.obs["site"] = "w"
         with pytest.raises(ValueError, match=r"'w' of `obs\['site'\]`.*load_query_data"):
@@ -47,14 +47,14 @@ class TestRefusals:
     def test_missing_columns(self, reference):
         query = query_mudata(reference.adata)
         del query.obs["site"]
-        for ask in (reference.get_latent_representation, lambda q: load(q, reference)):
+        for call in (reference.get_latent_representation, lambda q: load(q, reference)):
             with pytest.raises(ValueError, match="`categorical_covariate_keys`: 'site'"):
-                ask(query)
+                call(query)
 
     @pytest.mark.parametrize(
         ("arguments", "error", "message"),
         [
-            ({"reference_model": None}, ValueError, "`reference_model` is needed"),
+            ({"reference_model": None}, ValueError, "`reference_model` is required"),
             ({"reference_model": 3}, ValueError, "`reference_model`.*int"),
             ({"unfrozen": True}, ValueError, "`unfrozen`"),
             ({"freze": True}, TypeError, "freze"),
@@ -67,7 +67,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("argument", ["max_epochs", "batch_size"])
     @pytest.mark.parametrize("value", [0, 2.5])
-    def test_sizes_are_whole_numbers(self, reference, argument, value):
+    def test_sizes_must_be_positive_integers(self, reference, argument, value):
         query_model = MultiDGD.load_query_data(query_mudata(reference.adata), reference)
         with pytest.raises(ValueError, match=f"`{argument}` must be an integer of at least 1"):
             query_model.train(**{argument: value})
@@ -76,7 +76,7 @@ class TestRefusals:
         with pytest.raises(ValueError, match="`adata` has no cells"):
             fitted(toy_adata()).get_latent_representation(renamed(toy_adata()[:0].copy()))
 
-    def test_features_of_one_name(self):
+    def test_duplicate_feature_names(self):
         query = toy_adata()
         query.var_names = ["gene0", "gene0", *query.var_names[2:]]
         for inplace in (True, False):
@@ -92,7 +92,7 @@ class TestRefusals:
         with pytest.raises(RuntimeError, match="not trained"):
             query_model.get_latent_representation()
 
-    def test_the_wrong_kind_of_object(self, reference):
+    def test_wrong_type_of_object(self, reference):
         with pytest.raises(ValueError, match="must be a MuData"):
             MultiDGD.load_query_data(toy_adata(), reference)
         with pytest.raises(ValueError, match=r"MuData\(\{'rna': adata\}\)"):
