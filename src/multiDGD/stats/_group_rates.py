@@ -40,16 +40,17 @@ class RateSums:
 
     Cell i has the weight :math:`q_i`, the library size :math:`s_i` and the count :math:`x_i` of a
     feature. The decoded mean is :math:`\mu_i`, with variance :math:`\mu_i / v_i`. The decoded
-    share is :math:`t_i`, possibly under other conditions (batches). The rate of a group is the
-    mean share plus the mean residual, with residuals :math:`e_i = v_i s_i (t_i / \mu_i) (x_i - \mu_i)`,
+    share is :math:`t_i`, possibly under other conditions (batches). The residuals are
+    :math:`e_i = v_i s_i (t_i / \mu_i) (x_i - \mu_i)`. The rate of a group is the mean share plus
+    the mean residual,
 
     .. math::
         \hat y = \frac{\sum_i q_i t_i}{\sum_i q_i} + \frac{\sum_i q_i e_i}{\sum_i q_i v_i s_i}.
 
-    The residuals restore differences that the decoder misses, so that the rate does not depend on
-    the fit of the decoder. This is augmented inverse probability weighting (Robins, Rotnitzky and
-    Zhao, JASA 89:846, 1994). The variance of the rate is that of the cells' contributions: it
-    includes the residual variance and the variance of the shares between cells.
+    The residuals restore differences that the decoder misses, so that the rate is consistent
+    whatever the fit of the decoder. This is augmented inverse probability weighting (Robins,
+    Rotnitzky and Zhao, JASA 89:846, 1994). The variance of the rate is that of the cells'
+    contributions: it includes the residual variance and the variance of the shares between cells.
 
     Attributes
     ----------
