@@ -16,7 +16,7 @@ N_CELLS = 600
 
 
 def treat(mdata, treated, rng, share=0.15, donors=None):
-    """Change some features of the treated cells, and all features of each donor."""
+    """Change some features of the treated cells, and all features by donor."""
     for part in mdata.mod.values():
         mean = part.layers["true_mean"].astype(float)
         library_size = mean.sum(1, keepdims=True)
@@ -232,7 +232,7 @@ def test_batches_are_corrected_for():
     corrected = model.differential_expression(**given, batch_correction=True)
     assert plain["is_de_fdr_0.05"].mean() > 0.3
     assert corrected["is_de_fdr_0.05"].mean() < 0.05
-    # Equal in the same batch, and opposite with exchanged batches.
+    # In a common batch, the groups are equal. With exchanged batches, changes are opposite.
     same = model.differential_expression(
         **given, batch_correction=True, batchid1=["batch_1"], batchid2=["batch_1"]
     )

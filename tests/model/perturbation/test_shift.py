@@ -20,7 +20,7 @@ def module():
         covariates={"batch": 2},
         decoder_kwargs={"n_hidden": 1, "n_hidden_modality": 1},
     )
-    found.decoder.trunk[1] = torch.nn.Tanh()  # smooth, so that derivatives hold for a while
+    found.decoder.trunk[1] = torch.nn.Tanh()  # smooth, so that linear approximations hold
     for head in found.decoder.heads:
         torch.nn.init.normal_(head.output.weight, std=1.0)
     found.mixture.neglogvar.data.fill_(-2.0)
@@ -47,32 +47,32 @@ def log_means(module, batch, w, modality="rna"):
     return logits.log_softmax(-1)
 
 
-def test_population_covariance_is_that_of_samples(module):
+def test_population_covariance_matches_samples(module):
     module.mixture.weight.data[:] = torch.tensor([0.5, -0.5])
     z = module.mixture.sample(200_000)
     found = population_covariance(module.mixture)
     torch.testing.assert_close(found, torch.cov(z.double().T), atol=0.03, rtol=0.03)
 
 
-def test_features_change_by_what_was_asked(module, batch, rows):
+def test_features_change_by_the_given_amount(module, batch, rows):
     change = torch.tensor([-0.7, 0.3]).double()
     shift = Shift(module, rows, batch["continuous"])
     moved = shift([1, 4], "rna", change)
     found = (log_means(module, batch, moved) - log_means(module, batch, rows))[:, [1, 4]]
     torch.testing.assert_close(found, change.expand_as(found), atol=0.1, rtol=0)
-    # Covariates stay.
+    # Covariates are unchanged.
     assert torch.equal(moved[:, 3:], rows[:, 3:])
     changes = shift.log_fold_changes([1, 4], "rna", change)
     assert {m: tuple(x.shape) for m, x in changes.items()} == {"rna": (6, 7), "atac": (6, 5)}
 
 
-def test_the_shift_is_the_most_likely_one(module, batch, rows):
-    """A small change: no other move that makes it is nearer by the population's covariance."""
+def test_shift_is_the_most_probable_one(module, batch, rows):
+    """For a small change, the shift satisfies the optimality condition of the constraint."""
     change = torch.tensor([0.05]).double()
     shift = Shift(module, rows, batch["continuous"])
     step = (shift([2], "rna", change) - rows)[:, :3]
     precision = torch.linalg.inv(shift.covariance)
-    # At the least cost the step, seen by the precision, is along the feature's derivative.
+    # At the optimum, the precision times the step is parallel to the derivative of the feature.
     leaf = rows.clone().requires_grad_()
     eta = log_means(module, batch, leaf)[:, 2]
     (slope,) = torch.autograd.grad(eta.sum(), leaf)
@@ -80,7 +80,7 @@ def test_the_shift_is_the_most_likely_one(module, batch, rows):
     torch.testing.assert_close(cosine, torch.ones_like(cosine), atol=0.02, rtol=0)
 
 
-def test_the_published_step_is_one_of_adam(module, batch, rows):
+def test_published_step_is_a_step_of_adam(module, batch, rows):
     found = published_step(module, batch, rows, 3, "rna")
     leaf = rows.clone().requires_grad_()
     likelihood, library = module.likelihood("rna"), batch["counts"]["rna"].library
@@ -93,7 +93,7 @@ def test_the_published_step_is_one_of_adam(module, batch, rows):
     assert (published_step(module, batch, rows, 3, "rna", n_steps=4) != found).any()
 
 
-def test_associations_are_jacobians_products(module, batch, rows):
+def test_associations_match_products_of_jacobians(module, batch, rows):
     found = associations(module, [(batch, rows)], torch.tensor([1, 3]), "rna", "atac")
     covariance = population_covariance(module.mixture)
     jacobians = {
