@@ -71,8 +71,8 @@ def test_halves_sum_to_the_counts(layer):
     if layer:
         adata.layers[layer] = adata.X
         adata.X = None
-    first, second = _split_counts(adata, layer, ["counts"], np.random.default_rng(0))
-    first, second = (h.X if layer is None else h.layers[layer] for h in (one, other))
+    halves = _split_counts(adata, layer, ["counts"], np.random.default_rng(0))
+    first, second = (half.X if layer is None else half.layers[layer] for half in halves)
     np.testing.assert_array_equal((first + second).toarray(), x)
     assert first.sum() / x.sum() == pytest.approx(0.5, abs=0.03)
     assert np.var(first.toarray()[x == 6]) == pytest.approx(6 / 4, rel=0.3)

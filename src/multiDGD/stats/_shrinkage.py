@@ -101,7 +101,7 @@ def shrunk_correlation(x_nl: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> shrunk_correlation(np.array([[1.0, 1.0], [-1.0, -1.0]]))[0, 1] < 1
+    >>> bool(shrunk_correlation(np.array([[1.0, 1.0], [-1.0, -1.0]]))[0, 1] < 1)
     True
     """
     deviation = np.sqrt((x_nl**2).mean(0))
