@@ -37,7 +37,10 @@ class LabelCalibration(Record):
 def calibrate(
     log_prob_nc: Tensor, log_share_nc: Tensor, temperature: float, weight: float, noise: float
 ) -> Tensor:
-    r"""Log of :math:`(1 - \epsilon)\,\mathrm{softmax}(\log p / T + b \log s) + \epsilon / C`.
+    r"""Calibrated log probabilities of classes.
+
+    They are the logarithm of
+    :math:`(1 - \epsilon)\,\mathrm{softmax}(\log p / T + b \log s) + \epsilon / C`.
 
     The temperature T scales the confidence of all probabilities p (Guo et al., 2017). The shares s
     of the labels among a cell's nearest neighbours represent shapes of classes that a single

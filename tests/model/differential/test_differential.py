@@ -127,10 +127,10 @@ def test_markers_of_real_cells(bmmc_cite):
         silent=True,
     )
     assert "CD14" in table.index[:134]
-    sure = table[table["is_de_fdr_0.05"]]
-    assert sure.loc["CD14", "lfc_mean"] > 1
-    assert sure.loc["CD3", "lfc_mean"] < -1
-    assert sure.loc["CD4", "lfc_mean"] < 0
+    called = table[table["is_de_fdr_0.05"]]
+    assert called.loc["CD14", "lfc_mean"] > 1
+    assert called.loc["CD3", "lfc_mean"] < -1
+    assert called.loc["CD4", "lfc_mean"] < 0
     # Random halves of one cell type do not differ.
     cells = np.flatnonzero(types.str.contains("CD4"))
     for seed in range(3):
@@ -171,8 +171,8 @@ def test_all_groups_by_default(model):
         alone = compare(model, groupby="cell_type", group1=name)
         pd.testing.assert_frame_equal(part.select_dtypes("number"), alone.select_dtypes("number"))
         assert part["bayes_factor"].is_monotonic_decreasing
-        surest = part[part["bayes_factor"] == part["bayes_factor"].max()]
-        assert (surest["lfc_mean"].abs() / surest["lfc_std"]).is_monotonic_decreasing
+        first = part[part["bayes_factor"] == part["bayes_factor"].max()]
+        assert (first["lfc_mean"].abs() / first["lfc_std"]).is_monotonic_decreasing
         assert part["lfdr"].diff().min() > -1e-7
 
 

@@ -217,7 +217,7 @@ def _fold(direction: str, fold: float | None) -> float:
 
 
 def _groups(obs: pd.DataFrame, groupby: str | None, cells: np.ndarray) -> dict[str, np.ndarray]:
-    """Cells in each category of a column, without cells of no category."""
+    """Cells in each category of a column; cells without a category are ignored."""
     if groupby is None:
         return {"all": cells}
     column = column_of(obs, "groupby", groupby).iloc[cells]
