@@ -1,4 +1,4 @@
-"""Which likelihood fits."""
+"""Comparison of likelihoods on held-out counts."""
 
 import anndata as ad
 import mudata as md
@@ -9,12 +9,12 @@ from scipy import sparse
 from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
-from multiDGD.model._compare_likelihoods import _halves
+from multiDGD.model._compare_likelihoods import _split_counts
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "logger": False}
 
 
-def test_the_true_likelihood_wins():
+def test_true_likelihood_has_the_best_score():
     rng = np.random.default_rng(0)
     mean = np.exp(rng.normal(1.5, 0.5, 30))
     parts = {
@@ -65,14 +65,14 @@ def test_table(seed):
 
 
 @pytest.mark.parametrize("layer", [None, "raw"])
-def test_halves_are_of_the_same_molecules(layer):
+def test_halves_sum_to_the_counts(layer):
     adata = toy_adata(50, rate=6)
     x = adata.X.toarray()
     if layer:
         adata.layers[layer] = adata.X
         adata.X = None
-    one, other = _halves(adata, layer, ["counts"], np.random.default_rng(0))
-    first, second = (h.X if layer is None else h.layers[layer] for h in (one, other))
+    halves = _split_counts(adata, layer, ["counts"], np.random.default_rng(0))
+    first, second = (half.X if layer is None else half.layers[layer] for half in halves)
     np.testing.assert_array_equal((first + second).toarray(), x)
     assert first.sum() / x.sum() == pytest.approx(0.5, abs=0.03)
     assert np.var(first.toarray()[x == 6]) == pytest.approx(6 / 4, rel=0.3)
@@ -82,9 +82,9 @@ def test_errors():
     mdata = toy_mudata(30)
     MultiDGD.setup_mudata(mdata)
     for likelihoods, message in (
-        ({}, r"must name a modality.*found \{\}"),
-        ("nb", "must name a modality.*found 'nb'"),
-        ({"prot": ["nb"]}, "'prot', not one of"),
+        ({}, r"must map modalities.*found \{\}"),
+        ("nb", "must map modalities.*found 'nb'"),
+        ({"prot": ["nb"]}, "'prot' is not one of"),
         ({"rna": "nb"}, "must list names"),
         ({"rna": ["gauss"]}, "gauss"),
     ):
@@ -102,7 +102,7 @@ def test_errors():
         (toy_mudata, md.read_h5mu, MultiDGD.setup_mudata),
     ],
 )
-def test_backed_data_are_to_be_read_into_memory(make, read, setup, tmp_path):
+def test_backed_data_raise(make, read, setup, tmp_path):
     make().write(tmp_path / "cells")
     backed = read(tmp_path / "cells", backed="r")
     setup(backed)
@@ -111,7 +111,7 @@ def test_backed_data_are_to_be_read_into_memory(make, read, setup, tmp_path):
     backed.file.close()
 
 
-def test_a_seed_that_was_not_there_is_not_left_behind():
+def test_global_seed_is_restored():
     scvi.settings.seed = None
     adata = toy_adata()
     MultiDGD.setup_anndata(adata)
