@@ -18,7 +18,9 @@ project = "multiDGD"
 author = "The multiDGD developers"
 copyright = f"{datetime.now():%Y}, {author}"
 version = release = info["Version"]
-repository = "https://github.com/Center-for-Health-Data-Science/multiDGD"
+# `Homepage` in pyproject.toml is the repository's address; there is none before publication.
+urls = dict(entry.split(", ", 1) for entry in info.get_all("Project-URL", []))
+repository = urls.get("Homepage")
 
 # -- Sphinx -----------------------------------------------------------------------------------
 
@@ -93,16 +95,18 @@ html_title = project
 html_static_path = ["_static"]
 html_css_files = ["css/custom.css"]
 html_theme_options = {
-    "repository_url": repository,
-    "use_repository_button": True,
-    "use_issues_button": True,
     "path_to_docs": "docs",
     "show_toc_level": 2,
     "navigation_with_keys": False,
     # The sidebar has a search already.
     "navbar_persistent": [],
 }
-ogp_site_url = "https://multidgd.readthedocs.io/"
+if repository:
+    html_theme_options |= {
+        "repository_url": repository,
+        "use_repository_button": True,
+        "use_issues_button": True,
+    }
 
 # -- Pages that lie elsewhere in the repository -----------------------------------------------
 
