@@ -106,7 +106,7 @@ ogp_site_url = "https://multidgd.readthedocs.io/"
 
 # -- Pages that lie elsewhere in the repository -----------------------------------------------
 
-COPIED = {"benchmarks": "*.md", "tutorials": "*.ipynb"}
+COPIED = {"benchmarks": "**/*.md", "tutorials": "*.ipynb"}
 
 
 def copy_pages() -> None:
@@ -114,9 +114,10 @@ def copy_pages() -> None:
     for folder, pattern in COPIED.items():
         target = DOCS / folder
         shutil.rmtree(target, ignore_errors=True)
-        target.mkdir()
         for page in (ROOT / folder).glob(pattern):
-            shutil.copy2(page, target)
+            copy = target / page.relative_to(ROOT / folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(page, copy)
 
 
 # A site that cannot be reached is no fault of these pages, and there may be no tutorial yet.

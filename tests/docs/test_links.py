@@ -9,14 +9,19 @@ from tests.docs.pages import ROOT, pages
 
 _LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)(?:#[^)\s]*)?\)")
 _CITATION = re.compile(r"\{cite:[pt]\}`([^`]+)`")
-FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *pages()]
+FILES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "benchmarks").rglob("*.md")),
+    *pages(),
+]
 
 
 def target(file: Path, link: str) -> Path:
-    """The file that a link of a page means; tables of benchmarks are copied when pages are built."""
+    """File that a link points to; benchmark pages are copied to ``docs`` when it is built."""
     path = (file.parent / link).resolve()
     copied = ROOT / "docs" / "benchmarks"
-    return ROOT / "benchmarks" / path.name if path.parent == copied else path
+    return ROOT / "benchmarks" / path.relative_to(copied) if path.is_relative_to(copied) else path
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda p: str(p.relative_to(ROOT)))
