@@ -77,7 +77,7 @@ def differential(part: str, seed: int) -> dict[str, Figures]:
 
 
 def replicates(part: str, seed: int) -> dict[str, Figures]:
-    """False and true discoveries with cells or donors as replicates; donors differ in all features."""
+    """False and true discoveries with cells or donors as replicates."""
     n_donors = 2 * int(part.split()[0])
     data = simulate_multiome(600, 400, 450, n_types=3, true_means=True, seed=seed)
     rng = np.random.default_rng([seed, 3])

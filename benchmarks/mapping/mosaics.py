@@ -1,4 +1,4 @@
-"""Mosaics: data sets in which some cells lack a modality."""
+"""Mosaics: data sets with missing modalities in some cells."""
 
 from __future__ import annotations
 

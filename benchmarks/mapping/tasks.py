@@ -58,8 +58,8 @@ def without_labels(data: Dataset) -> Dataset:
 def protein(method: Callable[..., np.ndarray], seed: int, part: str) -> Figures:
     """Predict protein counts of 10 % of the cells from their RNA."""
     train, new = load("pbmc10k_cite").split(seed)
-    guess = method(train, only(new, "rna"), "prot", seed)
-    scores = evaluate(Fit(None, predictions={"prot": guess}), train, new)
+    predicted = method(train, only(new, "rna"), "prot", seed)
+    scores = evaluate(Fit(None, predictions={"prot": predicted}), train, new)
     return {k: scores[k] for k in ("prot_r_by_protein", "prot_r")}
 
 
@@ -123,8 +123,8 @@ def mosaic_figures(z: np.ndarray, data: Dataset, has: np.ndarray) -> Figures:
     for new, old in pairs:
         a, b = groups[old], groups[new]
         if np.isfinite(z[a | b]).all():
-            guess = _neighbours(z[a], labels[a], z[b])
-            found[f"knn_{new}_among_{old}"] = float(np.mean(guess == labels[b]))
+            predicted = _neighbours(z[a], labels[a], z[b])
+            found[f"knn_{new}_among_{old}"] = float(np.mean(predicted == labels[b]))
     single = groups["first"] | groups["second"]
     if np.isfinite(z[single]).all():
         found["mixing"] = float(

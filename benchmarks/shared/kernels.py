@@ -20,7 +20,7 @@ def random_counts(n: int, f: int, density: float, seed: int = 0) -> Counts:
 
 
 def dense_log_prob(logits_nf: Tensor, x_nf: Tensor, library_n: Tensor, log_r_f: Tensor) -> Tensor:
-    """Negative binomial as scvi-tools writes it (``log_nb_positive``), summed over features."""
+    """Negative binomial log-likelihood of scvi-tools (``log_nb_positive``), summed over features."""
     eps = 1e-8
     r = 1 + log_r_f.exp()
     mean = library_n[:, None] * logits_nf.softmax(-1)

@@ -37,8 +37,8 @@ def _embedding_scores(fit: Fit, train: Dataset, held_out: Dataset) -> dict[str, 
     if fit.held_out_embedding is not None:
         classifier = KNeighborsClassifier(N_NEIGHBORS).fit(z, y)
         known = held_out.known
-        guess = classifier.predict(fit.held_out_embedding[known])
-        scores["knn_held_out"] = float(np.mean(guess == held_out.labels[known]))
+        predicted = classifier.predict(fit.held_out_embedding[known])
+        scores["knn_held_out"] = float(np.mean(predicted == held_out.labels[known]))
     return scores
 
 
@@ -47,34 +47,34 @@ def _prediction_scores(fit: Fit, held_out: Dataset) -> dict[str, float]:
     if "rna" in fit.predictions:
         counts = held_out.counts("rna").toarray()
         truth = np.log1p(1e4 * counts / np.maximum(counts.sum(1, keepdims=True), 1))
-        guess = np.log1p(1e4 * fit.predictions["rna"].astype(np.float64))
-        scores["rna_r"] = mean_pearson(truth, guess)
-        scores["rna_r_by_gene"] = mean_pearson(truth.T, guess.T)
-        scores["rna_rmse"] = float(np.sqrt(np.mean((truth - guess) ** 2)))
+        predicted = np.log1p(1e4 * fit.predictions["rna"].astype(np.float64))
+        scores["rna_r"] = mean_pearson(truth, predicted)
+        scores["rna_r_by_gene"] = mean_pearson(truth.T, predicted.T)
+        scores["rna_rmse"] = float(np.sqrt(np.mean((truth - predicted) ** 2)))
     if "prot" in fit.predictions:
         truth = np.log1p(held_out.counts("prot").toarray())
-        guess = np.log1p(fit.predictions["prot"].astype(np.float64))
-        scores["prot_r"] = mean_pearson(truth, guess)
-        scores["prot_r_by_protein"] = mean_pearson(truth.T, guess.T)
+        predicted = np.log1p(fit.predictions["prot"].astype(np.float64))
+        scores["prot_r"] = mean_pearson(truth, predicted)
+        scores["prot_r_by_protein"] = mean_pearson(truth.T, predicted.T)
     if "atac" in fit.predictions:
         accessible = held_out.counts("atac") > 0
         n_cells = max(1, min(accessible.shape[0], MAX_ATAC_ENTRIES // accessible.shape[1]))
         rows = np.random.default_rng(0).permutation(accessible.shape[0])[:n_cells]
         truth = accessible[rows].toarray().ravel()
-        guess = fit.predictions["atac"][rows].ravel()
-        scores["atac_auprc"] = float(average_precision_score(truth, guess))
+        predicted = fit.predictions["atac"][rows].ravel()
+        scores["atac_auprc"] = float(average_precision_score(truth, predicted))
         scores["atac_prevalence"] = float(truth.mean())
     return scores
 
 
-def mean_pearson(truth: np.ndarray, guess: np.ndarray) -> float:
+def mean_pearson(truth: np.ndarray, predicted: np.ndarray) -> float:
     """Pearson correlation of each row with its prediction, averaged over rows.
 
     Rows with constant truth have no correlation and are omitted. A constant prediction of a
     varying row counts as 0.
     """
     t = truth - truth.mean(1, keepdims=True)
-    g = guess - guess.mean(1, keepdims=True)
+    g = predicted - predicted.mean(1, keepdims=True)
     t_norm, g_norm = np.linalg.norm(t, axis=1), np.linalg.norm(g, axis=1)
     varies = t_norm > 1e-8
     r = np.divide(
