@@ -8,14 +8,14 @@ from tests.docs.pages import ROOT, pages
 
 _LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)(?:#[^)\s]*)?\)")
 _CITATION = re.compile(r"\{cite:[pt]\}`([^`]+)`")
-FILES = [*sorted(ROOT.glob("*.md")), ROOT / "benchmarks" / "README.md", *pages()]
+FILES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "benchmarks").rglob("*.md")), *pages()]
 
 
 def target(file: Path, link: str) -> Path:
-    """File behind a link; the documentation build copies the benchmark tables to `docs`."""
+    """File behind a link; the documentation build copies the benchmark pages to `docs`."""
     path = (file.parent / link).resolve()
     copied = ROOT / "docs" / "benchmarks"
-    return ROOT / "benchmarks" / path.name if path.parent == copied else path
+    return ROOT / "benchmarks" / path.relative_to(copied) if path.is_relative_to(copied) else path
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda p: str(p.relative_to(ROOT)))
