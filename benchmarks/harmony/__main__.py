@@ -1,7 +1,7 @@
 """Compare the removal of covariates in the spectral initialisation with Harmony.
 
-``python benchmarks/harmony/compare.py`` needs harmonypy and scib-metrics. It writes
-``results.json`` and the table of ``harmony.md``, both next to this file.
+``python -m benchmarks.harmony`` needs harmonypy and scib-metrics. It writes
+``results/harmony.json`` and the tables of ``harmony.md``.
 
 The joint spectral embedding of each data set is computed once, and its batch effect is removed by
 
@@ -30,7 +30,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import platform
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -55,11 +54,12 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from multiDGD._scores import UNKNOWN_LABELS, batch_mixing
-from multiDGD.init import _spectral
+from benchmarks.harmony.page import RESULTS, render, scaling_table, table
+from benchmarks.shared.data import data_dir
+from benchmarks.shared.package_internals import UNKNOWN_LABELS, batch_mixing, init_spectral
+from benchmarks.shared.pages import save
+from benchmarks.shared.results import command, write
 
-HERE = Path(__file__).resolve().parent
-DATA = Path(os.environ.get("MULTIDGD_TEST_DATA", HERE.parents[2] / "shared" / "data"))
 # Name, file and column of the labels. Every file has the batch in the column `batch`.
 DATASETS = {
     "bmmc_multiome": ("bmmc_multiome.h5mu", "cell_type"),
@@ -74,14 +74,13 @@ N_NEIGHBORS = 15
 N_LISI_NEIGHBORS = 90
 # Data set and numbers of its cells, drawn with replacement and with noise, for the second table.
 SCALING = "asap_cite_pbmc", (20_000, 50_000, 100_000)
-COLUMNS = {"knn": "kNN", "nmi": "NMI", "ilisi": "iLISI", "mixing": "mixing", "seconds": "seconds"}
 PACKAGES = ("multidgd", "harmonypy", "scib-metrics", "scikit-learn", "numpy", "scipy")
 
 
 def load(name: str) -> tuple[dict[str, ad.AnnData], np.ndarray, np.ndarray]:
     """Modalities, batches and labels of one data set."""
     file, label_key = DATASETS[name]
-    path = DATA / file
+    path = data_dir() / file
     data = ad.read_h5ad(path) if path.suffix == ".h5ad" else md.read_h5mu(path)
     modalities = dict(data.mod) if isinstance(data, md.MuData) else {"rna": data}
     batch, labels = (data.obs[key].astype(str).to_numpy() for key in ("batch", label_key))
@@ -110,8 +109,8 @@ def before_removal(
         given.update(embedding=embedding, covariates=list(covariates))
         return embedding
 
-    with mock.patch.object(_spectral, "remove_covariates", record):
-        _spectral.spectral_embedding(
+    with mock.patch.object(init_spectral, "remove_covariates", record):
+        init_spectral.spectral_embedding(
             {m: x.X for m, x in modalities.items()},
             n_latent=N_LATENT,
             feature_names={m: list(x.var_names) for m, x in modalities.items()},
@@ -122,7 +121,7 @@ def before_removal(
 
 def by_multidgd(embedding: np.ndarray, covariates: list[np.ndarray], seed: int) -> np.ndarray:
     fit = np.ones(len(embedding), dtype=bool)
-    return _spectral.remove_covariates(embedding, covariates, fit, seed=seed)
+    return init_spectral.remove_covariates(embedding, covariates, fit, seed=seed)
 
 
 def by_harmonypy(
@@ -201,42 +200,6 @@ def scaling(seeds: list[int]) -> list[dict[str, Any]]:
     return rows
 
 
-def scaling_table(rows: list[dict[str, Any]]) -> str:
-    """Markdown table of the mean processor time, a column for each number of cells."""
-    seconds = pd.DataFrame(rows).pivot_table("seconds", "method", "n_cells", sort=False)
-    lines = [
-        "| removal | " + " | ".join(f"{n:,} cells" for n in seconds) + " |",
-        "|---|" + "--:|" * seconds.shape[1],
-    ]
-    lines += [
-        f"| {m} | " + " | ".join(f"{s:.2f}" for s in row) + " |" for m, row in seconds.iterrows()
-    ]
-    return "\n".join(lines)
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown table with the mean over seeds, the best score of each data set in bold."""
-    frame = pd.DataFrame(rows)
-    lines = [
-        "| data | cells | removal | " + " | ".join(COLUMNS.values()) + " |",
-        "|---|--:|---|" + "--:|" * len(COLUMNS),
-    ]
-    for name, part in frame.groupby("data", sort=False):
-        means = part.groupby("method", sort=False)[list(COLUMNS)].mean()
-        best = means.drop(columns="seconds").round(3).max()
-        for method, mean in means.iterrows():
-            cells = []
-            for key in COLUMNS:
-                text = f"{mean[key]:.3f}"
-                is_best = key in best and round(mean[key], 3) == best[key]
-                cells.append(f"**{text}**" if is_best else text)
-            if method == "none":
-                cells[-1] = "-"
-            n_cells = f"{part['n_cells'].iloc[0]:,}"
-            lines.append(f"| {name} | {n_cells} | {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def processor() -> str:
     """Model name of the processor."""
     info = Path("/proc/cpuinfo")
@@ -247,29 +210,24 @@ def processor() -> str:
     return platform.processor()
 
 
-def write(rows: list[dict[str, Any]], times: list[dict[str, Any]]) -> None:
-    """Write all results, and the tables between the markers of ``harmony.md``."""
+def save_results(rows: list[dict[str, Any]], times: list[dict[str, Any]], line: str) -> None:
+    """Write all results, and the tables of the page."""
     settings = {
         "processor": processor(),
         "threads": 1,
         "python": platform.python_version(),
         "versions": {package: version(package) for package in PACKAGES},
     }
-    results = {**settings, "rows": rows, "scaling": times}
-    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    page = HERE / "harmony.md"
-    text = page.read_text()
-    for name, content in {"scores": table(rows), "scaling": scaling_table(times)}.items():
-        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        head, rest = text.split(start)
-        text = f"{head}{start}\n\n{content}\n\n{end}{rest.split(end)[1]}"
-    page.write_text(text)
+    write(RESULTS, line, {**settings, "rows": rows, "scaling": times})
+    save(render())
 
 
 def main() -> None:
     """Parse the command line, measure and write the results."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"python -m {__package__}",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", nargs="+", choices=DATASETS, default=list(DATASETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -283,8 +241,8 @@ def main() -> None:
         times = scaling(args.seeds)
     print(f"{table(rows)}\n\n{scaling_table(times)}")
     if not args.dry_run:
-        write(rows, times)
+        save_results(rows, times, command("harmony", data=args.data, seeds=args.seeds))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
