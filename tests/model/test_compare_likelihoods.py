@@ -1,4 +1,4 @@
-"""Which likelihood fits."""
+"""Comparison of likelihoods on held-out cells."""
 
 import anndata as ad
 import mudata as md
@@ -14,12 +14,12 @@ from multiDGD.model._compare_likelihoods import _halves
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "logger": False}
 
 
-def test_the_true_likelihood_wins():
+def test_true_likelihood_fits_best():
     rng = np.random.default_rng(0)
     mean = np.exp(rng.normal(1.5, 0.5, 30))
     parts = {
-        "even": rng.poisson(mean, (300, 30)),
-        "noisy": rng.negative_binomial(1.5, 1.5 / (1.5 + mean), (300, 30)),
+        "poisson": rng.poisson(mean, (300, 30)),
+        "nb": rng.negative_binomial(1.5, 1.5 / (1.5 + mean), (300, 30)),
     }
     for name, x in parts.items():
         adata = ad.AnnData(sparse.csr_matrix(x.astype(np.float32)))
@@ -33,15 +33,17 @@ def test_the_true_likelihood_wins():
             batch_size=32,
             **QUIET,
         )
-        found = table.set_index("likelihood")
-        assert found.loc["poisson", "difference"] == 0
-        difference, se = found.loc["nb", ["difference", "difference_se"]]
-        assert difference > 3 * se if name == "noisy" else difference < 0.5
-        both = found["log_likelihood"]
-        assert both["nb"] - both["poisson"] == pytest.approx(difference, rel=1e-4, abs=1e-4)
+        table = table.set_index("likelihood")
+        assert table.loc["poisson", "difference"] == 0
+        difference, se = table.loc["nb", ["difference", "difference_se"]]
+        assert difference > 3 * se if name == "nb" else difference < 0.5
+        log_likelihood = table["log_likelihood"]
+        assert log_likelihood["nb"] - log_likelihood["poisson"] == pytest.approx(
+            difference, rel=1e-4, abs=1e-4
+        )
 
 
-def test_table(seed):
+def test_columns_of_the_table(seed):
     mdata = toy_mudata(60)
     MultiDGD.setup_mudata(mdata, batch_key="batch")
     table = MultiDGD.compare_likelihoods(
@@ -65,7 +67,7 @@ def test_table(seed):
 
 
 @pytest.mark.parametrize("layer", [None, "raw"])
-def test_halves_are_of_the_same_molecules(layer):
+def test_halves_sum_to_the_counts(layer):
     adata = toy_adata(50, rate=6)
     x = adata.X.toarray()
     if layer:
@@ -78,7 +80,7 @@ def test_halves_are_of_the_same_molecules(layer):
     assert np.var(first.toarray()[x == 6]) == pytest.approx(6 / 4, rel=0.3)
 
 
-def test_errors():
+def test_invalid_arguments_raise():
     mdata = toy_mudata(30)
     MultiDGD.setup_mudata(mdata)
     for likelihoods, message in (
@@ -102,7 +104,7 @@ def test_errors():
         (toy_mudata, md.read_h5mu, MultiDGD.setup_mudata),
     ],
 )
-def test_backed_data_are_to_be_read_into_memory(make, read, setup, tmp_path):
+def test_backed_data_raise(make, read, setup, tmp_path):
     make().write(tmp_path / "cells")
     backed = read(tmp_path / "cells", backed="r")
     setup(backed)
@@ -111,7 +113,7 @@ def test_backed_data_are_to_be_read_into_memory(make, read, setup, tmp_path):
     backed.file.close()
 
 
-def test_a_seed_that_was_not_there_is_not_left_behind():
+def test_unset_seed_stays_unset():
     scvi.settings.seed = None
     adata = toy_adata()
     MultiDGD.setup_anndata(adata)
@@ -121,7 +123,7 @@ def test_a_seed_that_was_not_there_is_not_left_behind():
 
 
 @pytest.mark.slow
-def test_background_fits_proteins(bmmc_cite):
+def test_protein_likelihood_fits_proteins_best(bmmc_cite):
     MultiDGD.setup_mudata(bmmc_cite, batch_key="batch")
     table = MultiDGD.compare_likelihoods(
         bmmc_cite, {"prot": ["nb", "poisson", "protein"]}, max_epochs=30, **QUIET
