@@ -8,8 +8,8 @@ from typing import Any
 def published_defaults() -> dict[str, dict[str, Any]]:
     """Arguments that reproduce the published model (Schuster et al., 2024).
 
-    These settings are available for comparison. The benchmark of the defaults shows why they are
-    not the defaults here.
+    These settings are available for comparison. The benchmark of the defaults shows why other
+    settings are the default.
 
     Returns
     -------

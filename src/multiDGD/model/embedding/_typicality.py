@@ -91,7 +91,7 @@ class TypicalityMixin(RepresentationMixin):
 
         Examples
         --------
-        >>> query.obs["new"] = query_model.get_typicality() < 0.05  # doctest: +SKIP
+        >>> query.obs["atypical"] = query_model.get_typicality() < 0.05  # doctest: +SKIP
         """
         manager = self._manager_of(adata)
         calibration = self._learned.typical_scores
