@@ -88,10 +88,10 @@ class CellSubset(Record):
         component: np.ndarray,
         subset_component: np.ndarray,
         z_nl: Tensor,
-        allowed: np.ndarray,
+        is_eligible: np.ndarray,
         generator: np.random.Generator,
     ) -> np.ndarray:
-        """Draw a cell of the same component for each point, shape ``(n,)``.
+        """Draw a template cell of the same component for each point, shape ``(n,)``.
 
         Cells are drawn at random and then assigned to the points of their component so that the
         sum of squared distances is minimal. Nearest neighbours would underrepresent cells with
@@ -106,22 +106,22 @@ class CellSubset(Record):
             Component of each cell of the subset, shape ``(n_subset,)``.
         z_nl
             Points, shape ``(n, n_latent)``.
-        allowed
+        is_eligible
             Mask of the cells to choose from, shape ``(n_subset,)``.
         generator
             Random generator.
         """
-        chosen = np.zeros(len(component), dtype=np.int64)
+        templates = np.zeros(len(component), dtype=np.int64)
         for k in np.unique(component):
             points = np.flatnonzero(component == k)
-            cells = np.flatnonzero(allowed & (subset_component == k))
+            cells = np.flatnonzero(is_eligible & (subset_component == k))
             z_kl = z_nl[torch.from_numpy(points)]
             if len(cells):
                 drawn = generator.choice(cells, len(points))
-                chosen[points] = self._assign_to_points(drawn, z_kl)
+                templates[points] = self._assign_to_points(drawn, z_kl)
             else:
-                chosen[points] = self.random_neighbours(z_kl, allowed, generator)
-        return chosen
+                templates[points] = self.random_neighbours(z_kl, is_eligible, generator)
+        return templates
 
     def _assign_to_points(self, cells: np.ndarray, z_nl: Tensor) -> np.ndarray:
         """Permute cells so that the sum of squared distances to as many points is minimal."""
@@ -134,7 +134,7 @@ class CellSubset(Record):
         return assigned
 
     def random_neighbours(
-        self, z_nl: Tensor, allowed: np.ndarray, generator: np.random.Generator
+        self, z_nl: Tensor, is_eligible: np.ndarray, generator: np.random.Generator
     ) -> np.ndarray:
         """Draw one of the 10 nearest cells of each point, shape ``(n,)``.
 
@@ -142,12 +142,12 @@ class CellSubset(Record):
         ----------
         z_nl
             Points, shape ``(n, n_latent)``.
-        allowed
+        is_eligible
             Mask of the cells to choose from, shape ``(n_subset,)``.
         generator
             Random generator.
         """
-        nearest_nk = self._nearest(z_nl, np.flatnonzero(allowed), _N_NEIGHBOURS)
+        nearest_nk = self._nearest(z_nl, np.flatnonzero(is_eligible), _N_NEIGHBOURS)
         drawn = generator.integers(0, nearest_nk.shape[1], len(nearest_nk))
         return nearest_nk[np.arange(len(nearest_nk)), drawn]
 
@@ -187,17 +187,21 @@ class CellSubset(Record):
         return votes_nc / (labels_nk.shape[1] + 1)
 
     def libraries(
-        self, z_nl: Tensor, cells: np.ndarray, allowed: np.ndarray, generator: np.random.Generator
+        self,
+        z_nl: Tensor,
+        templates: np.ndarray,
+        is_eligible: np.ndarray,
+        generator: np.random.Generator,
     ) -> np.ndarray:
-        """Total counts of the given cells, or of neighbours if modalities are missing.
+        """Total counts of template cells, or of neighbours if modalities are missing.
 
         Parameters
         ----------
         z_nl
             Points, shape ``(n, n_latent)``.
-        cells
-            Cell assigned to each point, shape ``(n,)``.
-        allowed
+        templates
+            Template cell of each point, shape ``(n,)``.
+        is_eligible
             Mask of the preferred neighbours, shape ``(n_subset,)``. If none of these cells has
             all modalities, all cells with the missing modality are candidates.
         generator
@@ -207,12 +211,12 @@ class CellSubset(Record):
         -------
         Shape ``(n, modalities)``.
         """
-        library_nm = self.library[cells].copy()
+        library_nm = self.library[templates].copy()
         is_missing = (library_nm == 0).any(axis=1)
         complete = (self.library > 0).all(axis=1)
-        if is_missing.any() and (complete & allowed).any():
+        if is_missing.any() and (complete & is_eligible).any():
             points = torch.from_numpy(is_missing)
-            neighbours = self.random_neighbours(z_nl[points], complete & allowed, generator)
+            neighbours = self.random_neighbours(z_nl[points], complete & is_eligible, generator)
             library_nm[is_missing] = self.library[neighbours]
         for m in range(library_nm.shape[1]):
             is_missing = library_nm[:, m] == 0
