@@ -96,7 +96,7 @@ class CellSubset(Record):
         Cells are drawn at random and then assigned to the points of their component so that the
         sum of squared distances is minimal. Nearest neighbours would underrepresent cells with
         few counts: these lie close to the mean and are rarely the nearest cell of a random point.
-        If a component has no such cells, each point gets a random neighbour.
+        If a component has no eligible cells, each point gets a random neighbour.
 
         Parameters
         ----------
@@ -115,12 +115,12 @@ class CellSubset(Record):
         for k in np.unique(component):
             points = np.flatnonzero(component == k)
             cells = np.flatnonzero(is_eligible & (subset_component == k))
-            z_kl = z_nl[torch.from_numpy(points)]
+            z_points = z_nl[torch.from_numpy(points)]
             if len(cells):
                 drawn = generator.choice(cells, len(points))
-                templates[points] = self._assign_to_points(drawn, z_kl)
+                templates[points] = self._assign_to_points(drawn, z_points)
             else:
-                templates[points] = self.random_neighbours(z_kl, is_eligible, generator)
+                templates[points] = self.random_neighbours(z_points, is_eligible, generator)
         return templates
 
     def _assign_to_points(self, cells: np.ndarray, z_nl: Tensor) -> np.ndarray:
