@@ -352,7 +352,7 @@ def test_covariance_of_components_equals_that_of_their_cells():
         torch.tensor([[0.0, 0.0], [40.0, 0.0], [-90.0, 0.0]]), torch.full((3, 2), 0.25)
     )
     with torch.no_grad():
-        found = subset.spread(mixture).numpy()
+        found = subset.covariances(mixture).numpy()
     np.testing.assert_allclose(found[0], covariance, atol=0.1)
     np.testing.assert_allclose(found[1], 4 * np.eye(2), atol=0.3)
     np.testing.assert_allclose(found[2], 0.25 * np.eye(2), atol=1e-3)

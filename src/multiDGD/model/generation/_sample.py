@@ -313,7 +313,7 @@ def _sample_mixture(
     weight = mixture.mixture_probs() * torch.from_numpy(components).to(mixture.mean)
     component = torch.multinomial(weight, n, replacement=True)
     mean = mixture.mean[component]
-    factor_nll = torch.linalg.cholesky(subset.spread(mixture))[component]
+    factor_nll = torch.linalg.cholesky(subset.covariances(mixture))[component]
     return component, mean + (factor_nll @ torch.randn_like(mean)[..., None]).squeeze(-1)
 
 
