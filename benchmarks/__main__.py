@@ -6,10 +6,10 @@ from their results and exits with status 1 if there are any. Nothing is measured
 
 from __future__ import annotations
 
-import argparse
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.pages import save
 
 
@@ -24,11 +24,7 @@ def render() -> dict[Path, str]:
 
 def main() -> None:
     """Parse the command line and write the pages."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {__package__}",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__package__, __doc__)
     parser.add_argument("--check", action="store_true", help="compare only")
     args = parser.parse_args()
     pages = render()

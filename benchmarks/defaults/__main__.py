@@ -23,6 +23,7 @@ import torch
 from mudata import MuData
 
 from benchmarks.defaults.page import cell, render
+from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.data import DATASETS, load
 from benchmarks.shared.package_internals import default_max_epochs, kmeans_nmi_ari, knn_accuracy
 from benchmarks.shared.pages import save
@@ -93,11 +94,7 @@ def command_of(args: argparse.Namespace) -> str:
 
 def main() -> None:
     """Parse the command line, train the variants, write the page."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {__package__}",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__package__, __doc__)
     parser.add_argument("--data", nargs="+", choices=DATASETS, default=DATA)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))

@@ -23,7 +23,6 @@ A second table has the processor time for resampled cells of the largest data se
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 
@@ -55,6 +54,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from benchmarks.harmony.page import RESULTS, render, scaling_table, table
+from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.data import data_dir
 from benchmarks.shared.package_internals import UNKNOWN_LABELS, batch_mixing, init_spectral
 from benchmarks.shared.pages import save
@@ -224,11 +224,7 @@ def save_results(rows: list[dict[str, Any]], times: list[dict[str, Any]], line: 
 
 def main() -> None:
     """Parse the command line, measure and write the results."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {__package__}",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__package__, __doc__)
     parser.add_argument("--data", nargs="+", choices=DATASETS, default=list(DATASETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--dry-run", action="store_true", help="print, but write no file")

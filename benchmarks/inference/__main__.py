@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.inference.page import render, table
+from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.data import BATCH_KEY, DATASETS, LABEL_KEY, UNKNOWN, load
 from benchmarks.shared.methods import QUIET
 from benchmarks.shared.package_internals import (
@@ -191,11 +192,7 @@ def command_of(name: str, args: argparse.Namespace) -> str:
 
 def main() -> None:
     """Parse the command line, measure, write the page."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {__package__}",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__package__, __doc__)
     parser.add_argument("data", nargs="*", help=f"of {', '.join(DATASETS)}")
     parser.add_argument(
         "--held-out", type=int, default=HELD_OUT, help="at most a tenth of the cells is held out"

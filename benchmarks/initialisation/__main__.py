@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from benchmarks.initialisation.data import FILES, Data, read
 from benchmarks.initialisation.page import RESULTS, cell, render
 from benchmarks.initialisation.scores import score
 from benchmarks.initialisation.variants import VARIANTS, embed
+from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.pages import save
 from benchmarks.shared.results import command, environment, write
 
@@ -29,11 +29,7 @@ def measure(variant: str, data: dict[str, Data]) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Parse the command line, score the variants, write the page."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {__package__}",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__package__, __doc__)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, help="variants to print")
     chosen = parser.parse_args().only
     data = {name: read(name) for name in FILES}

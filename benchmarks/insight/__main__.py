@@ -9,7 +9,6 @@ that are in the file are not repeated unless ``--again`` is given. Without a tas
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 import warnings
@@ -22,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.insight.page import render, results_file
 from benchmarks.insight.task import Task
 from benchmarks.insight.tasks import TASKS
+from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.pages import save
 from benchmarks.shared.results import command, environment, rows, write
 
@@ -60,11 +60,7 @@ def command_of(name: str, rows: list[dict[str, Any]], threads: int) -> str:
 
 def main() -> None:
     """Parse the command line, run, write the page."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {__package__}",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__package__, __doc__)
     parser.add_argument("task", nargs="?", choices=TASKS)
     parser.add_argument("--parts", nargs="+", help="default: all of the task")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

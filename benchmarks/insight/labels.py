@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from mudata import MuData
 
 from benchmarks.insight.task import QUIET_CPU, Figures, Task
 from benchmarks.shared.data import BATCH_KEY, LABEL_KEY, Dataset, load
-from benchmarks.shared.package_internals import calibrate, fit_calibration
+from benchmarks.shared.package_internals import calibrate, fit_calibration, label_prediction
 from multiDGD import MultiDGD
 
 N_FOLDS = 4
@@ -48,8 +49,9 @@ def _predictions(train: Dataset, new: Dataset) -> dict[str, torch.Tensor]:
     at, w = model._representation(manager, None, None)
     with torch.no_grad():
         at_map = model.module.mixture.class_log_prob(w[:, : model.module.n_latent])
-    integrated = model._label_log_prob(manager, at, w)
-    share = model._label_log_share(w)
+    learned = model._learned
+    integrated = model._label_log_prob(manager, at, w, learned.labels.correlation)
+    share = model._label_log_share(w, learned.cell_subset)
     best = calibrate(integrated, share, *fit_calibration(integrated, share, codes))
     found = {
         "MAP estimate": at_map,
@@ -57,13 +59,12 @@ def _predictions(train: Dataset, new: Dataset) -> dict[str, torch.Tensor]:
         "integrated, calibrated (predict)": _predicted(model, query),
         "integrated, best calibration": best,
     }
-    model.known_cells_ = None
-    model._learn_labels(model.module.mixture)
+    model._update_learned(cell_subset=None, labels=model._learn_labels(None))
     found["predict, without neighbours"] = _predicted(model, query)
     for df in DEGREES_OF_FREEDOM:
-        model._label_df = df
-        model._learn_labels(model.module.mixture)
-        found[f"without neighbours, df {df:g}"] = _predicted(model, query)
+        with patch.object(label_prediction, "_DF", df):
+            model._update_learned(labels=model._learn_labels(None))
+            found[f"without neighbours, df {df:g}"] = _predicted(model, query)
     return {line: _confidence(log_prob, codes) for line, log_prob in found.items()}
 
 

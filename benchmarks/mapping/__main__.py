@@ -16,7 +16,6 @@ repeated unless ``--again`` is given. Without a task only ``mapping.md`` is writ
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 import warnings
@@ -29,6 +28,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.mapping.methods import METHODS
 from benchmarks.mapping.page import render, results_file
 from benchmarks.mapping.tasks import TASKS
+from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.pages import save
 from benchmarks.shared.results import command, environment, rows, write
 
@@ -67,11 +67,7 @@ def command_of(task: str, method: str, rows: list[dict[str, Any]], threads: int)
 
 def main() -> None:
     """Parse the command line, run, write the page."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {__package__}",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__package__, __doc__)
     parser.add_argument("task", nargs="?", choices=TASKS)
     parser.add_argument("--methods", nargs="+", help="default: all of the task")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

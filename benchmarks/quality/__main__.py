@@ -24,6 +24,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from benchmarks.quality.page import render, table
+from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.data import DATASETS, Dataset, load
 from benchmarks.shared.methods import METHODS, Fit, is_applicable
 from benchmarks.shared.pages import save
@@ -106,11 +107,7 @@ def measure(args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Parse the command line, measure, write the page."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {__package__}",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__package__, __doc__)
     parser.add_argument("data", nargs="?", choices=DATASETS)
     parser.add_argument("--methods", nargs="+", choices=METHODS, help="default: all applicable")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])

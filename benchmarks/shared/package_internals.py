@@ -7,6 +7,7 @@ from multiDGD.init import _normalize as init_normalize
 from multiDGD.init import _remove_covariates as init_remove_covariates
 from multiDGD.init import _spectral as init_spectral
 from multiDGD.model.core._training import default_max_epochs
+from multiDGD.model.labels import _predict as label_prediction
 from multiDGD.module import category_means, cell_losses, frozen_gradient, join, take_cells
 from multiDGD.stats import calibrate, fit_calibration, is_discovery
 from multiDGD.train import RowAdam
@@ -30,5 +31,6 @@ __all__ = [
     "join",
     "kmeans_nmi_ari",
     "knn_accuracy",
+    "label_prediction",
     "take_cells",
 ]

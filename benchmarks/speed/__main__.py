@@ -19,6 +19,7 @@ import scvi
 import torch
 from threadpoolctl import threadpool_limits
 
+from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.pages import save
 from benchmarks.shared.results import command, write
 from benchmarks.shared.timing import device
@@ -54,11 +55,7 @@ def command_of(rows: list[Row], args: argparse.Namespace) -> str:
 
 def main() -> None:
     """Parse the command line, measure, write the pages."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {__package__}",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__package__, __doc__)
     parser.add_argument("--rows", nargs="+", choices=CASES, help="default: all")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=REPEATS, help="timed blocks of each side")
