@@ -185,7 +185,7 @@ def test_errors(simulated):
         (lambda: model.gene2peak("gene_3", peak_modality="prot"), "`modality`.*prot"),
         (lambda: model.gene2peak("gene_3", n_controls=0), "`n_controls`"),
         (lambda: model.gene2peak("gene_3", n_cells=0), "`n_cells`"),
-        (lambda: model.gene2peak("gene_3", indices=[]), "no cell"),
+        (lambda: model.gene2peak("gene_3", indices=[]), "`indices`.*at least one cell"),
         (lambda: model.perturb("gene_x"), "gene_x.*Nearest"),
         (lambda: model.perturb([]), "at least one"),
         (lambda: model.perturb("gene_3", direction="up"), "`direction`.*knock-out"),
