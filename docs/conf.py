@@ -18,6 +18,9 @@ project = "multiDGD"
 author = "The multiDGD developers"
 copyright = f"{datetime.now():%Y}, {author}"
 version = release = info["Version"]
+# `Homepage` in pyproject.toml is the repository's address; there is none before publication.
+urls = dict(entry.split(", ", 1) for entry in info.get_all("Project-URL", []))
+repository = urls.get("Homepage")
 
 # -- Sphinx -----------------------------------------------------------------------------------
 
@@ -92,6 +95,7 @@ html_title = project
 html_static_path = ["_static"]
 html_css_files = ["css/custom.css"]
 html_theme_options = {
+    "path_to_docs": "docs",
     "show_toc_level": 2,
     # Pages of single methods and functions are listed on the pages of their groups.
     "max_navbar_depth": 2,
@@ -99,7 +103,12 @@ html_theme_options = {
     # The sidebar already contains a search field.
     "navbar_persistent": [],
 }
-ogp_site_url = "https://multidgd.readthedocs.io/"
+if repository:
+    html_theme_options |= {
+        "repository_url": repository,
+        "use_repository_button": True,
+        "use_issues_button": True,
+    }
 
 # -- Pages from other folders -----------------------------------------------------------------
 

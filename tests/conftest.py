@@ -1,9 +1,9 @@
-"""Fixtures for every test: a fixed seed, no stray files, and real data where they are available."""
+"""Fixtures for every test: a fixed seed, no stray files, and real data if available."""
 
 import os
 
 os.environ.setdefault("MPLBACKEND", "agg")
-if "PYTEST_XDIST_WORKER" in os.environ:  # processes that share cores must not each take all
+if "PYTEST_XDIST_WORKER" in os.environ:  # worker processes share the cores
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"))
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ DEFAULT_DATA_DIR = Path(__file__).parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is marked ``gpu`` where torch finds no CUDA device."""
+    """Skip tests marked ``gpu`` if torch finds no CUDA device."""
     if torch.cuda.is_available():
         return
     skip = pytest.mark.skip(reason="needs a CUDA device")
@@ -31,14 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def seed() -> int:
-    """The seed, set anew for every test so that none depends on what ran before it."""
+    """Set the seed before every test, so that tests do not depend on their order."""
     scvi.settings.seed = 0
     return 0
 
 
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[None]:
-    """Undo what a test does to the number of threads: scanpy raises it to that of the cores."""
+    """Restore the number of threads after every test: scanpy sets it to the number of cores."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -46,7 +46,7 @@ def threads() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def logging_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep the logs of training out of the working directory."""
+    """Keep training logs out of the working directory."""
     before = scvi.settings.logging_dir
     scvi.settings.logging_dir = tmp_path_factory.mktemp("scvi_log")
     yield scvi.settings.logging_dir
@@ -55,7 +55,7 @@ def logging_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def close_figures() -> Iterator[None]:
-    """Close the figures a test drew."""
+    """Close the figures of the test."""
     yield
     import matplotlib.pyplot as plt
 
@@ -64,16 +64,16 @@ def close_figures() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The folder of real data: ``$MULTIDGD_TEST_DATA``, by default beside the repository."""
+    """Folder of real data: ``$MULTIDGD_TEST_DATA``, by default next to the repository."""
     path = Path(os.environ.get(DATA_VARIABLE, DEFAULT_DATA_DIR))
     if not path.is_dir():
-        pytest.skip(f"no test data at {path} (set {DATA_VARIABLE} to the folder that holds them)")
+        pytest.skip(f"no test data at {path} (set {DATA_VARIABLE} to its folder)")
     return path
 
 
 @pytest.fixture(scope="session")
 def _read(data_dir: Path):
-    """Read a file of ``data_dir`` once a session; skip the test where the file is missing."""
+    """Read a file of ``data_dir`` once per session; skip the test if the file is missing."""
     cache: dict[str, ad.AnnData | md.MuData] = {}
 
     def read(name: str) -> ad.AnnData | md.MuData:

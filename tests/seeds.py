@@ -1,6 +1,6 @@
-"""Seeds of what has to hold whatever the seed."""
+"""Seeds for tests whose result must not depend on the seed."""
 
 import pytest
 
-#: The first in every run, the others with the slow tests.
+#: The first runs always, the others only with the slow tests.
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]

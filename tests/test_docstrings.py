@@ -1,4 +1,4 @@
-"""The examples of all docstrings run, and every public name has a docstring."""
+"""All docstring examples run, and every public name has a docstring."""
 
 import doctest
 import importlib
@@ -28,7 +28,22 @@ def test_examples_run(name, tmp_path, monkeypatch):
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("name", ["multiDGD", "latent", "nn", "init", "datasets", "pl", "train"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "multiDGD",
+        "latent",
+        "nn",
+        "init",
+        "module",
+        "datasets",
+        "pl",
+        "train",
+        "inference",
+        "stats",
+        "legacy",
+    ],
+)
 def test_public_names_have_docstrings(name):
     module = multiDGD if name == "multiDGD" else importlib.import_module(f"multiDGD.{name}")
     for public in module.__all__:

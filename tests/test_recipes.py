@@ -1,4 +1,4 @@
-"""The draft recipes agree with ``pyproject.toml``."""
+"""Recipes and the citation file agree with ``pyproject.toml``."""
 
 import re
 import tomllib
@@ -10,7 +10,11 @@ yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
 
 ROOT = Path(__file__).parents[1]
 DRAFTS = ROOT / "recipes"
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+CONDA_NAMES = {
+    "huggingface-hub": "huggingface_hub",
+    "matplotlib": "matplotlib-base",
+    "torch": "pytorch",
+}
 
 if not DRAFTS.is_dir():
     pytest.skip("the source archive has no `recipes`", allow_module_level=True)
@@ -36,21 +40,33 @@ def as_conda(requirements):
 def test_conda(project):
     recipe, metadata = parsed("conda/meta.yaml"), project["project"]
     assert recipe["package"] == {"name": metadata["name"], "version": metadata["version"]}
-    assert recipe["source"]["url"].endswith(f"/multidgd-{metadata['version']}.tar.gz")
     requirements = recipe["requirements"]
     assert set(requirements["run"]) == {
         "python >={{ python_min }}",
         *as_conda(metadata["dependencies"]),
     }
-    assert set(requirements["run_constrained"]) == as_conda(
-        metadata["optional-dependencies"]["datasets"]
-    )
-    assert as_conda(project["build-system"]["requires"]) <= set(requirements["host"])
+    extras = metadata["optional-dependencies"]
+    assert set(requirements["run_constrained"]) == as_conda(extras["datasets"] + extras["hub"])
+    assert set(requirements["host"]) == {
+        "python {{ python_min }}",
+        "pip",
+        *as_conda(project["build-system"]["requires"]),
+    }
     (command,) = metadata["scripts"].items()
     assert recipe["build"]["entry_points"] == [" = ".join(command)]
     assert recipe["about"]["summary"] == metadata["description"]
     assert recipe["about"]["license"] == metadata["license"]
     assert (ROOT / recipe["about"]["license_file"]).is_file()
+
+
+def test_conda_source_is_this_version(project):
+    """Before a release the recipe builds this checkout, afterwards the archive on PyPI."""
+    source, version = parsed("conda/meta.yaml")["source"], project["project"]["version"]
+    if "path" in source:
+        assert (DRAFTS / "conda" / source["path"]).resolve() == ROOT.resolve()
+    else:
+        assert source["url"].endswith(f"/multidgd-{version}.tar.gz")
+        assert re.fullmatch("[0-9a-f]{64}", source["sha256"])
 
 
 def test_ecosystem(project):
@@ -64,3 +80,20 @@ def test_ecosystem(project):
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     dois = [citation["preferred-citation"]["doi"], *(r["doi"] for r in citation["references"])]
     assert entry["publications"] == dois
+
+
+def test_addresses_are_those_of_the_project(project):
+    """``pyproject.toml`` is the one source of addresses; other files have the same ones or none."""
+    urls = project["project"]["urls"]
+    entry = parsed("ecosystem-packages/meta.yaml")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    home = urls.get("Homepage")
+    assert parsed("conda/meta.yaml")["about"].get("home") == home
+    assert entry["project_home"] == home
+    assert entry["documentation_home"] == urls.get("Documentation")
+    assert citation.get("repository-code") == home
+    assert citation["version"] == project["project"]["version"]
+    first = urls["First implementation"]
+    assert [name for name, url in urls.items() if url.startswith(first)] == [
+        "First implementation"
+    ]

@@ -1,4 +1,4 @@
-"""Scores against cases worked out by hand."""
+"""Scores against values computed by hand."""
 
 import numpy as np
 import pytest
@@ -13,30 +13,30 @@ def blobs(sizes, distance=10.0, seed=0):
 
 
 class TestKnnAccuracy:
-    def test_separate_and_meaningless_labels(self):
+    def test_separate_and_random_labels(self):
         x, labels = blobs([40, 40])
         assert knn_accuracy(x, labels) == 1.0
         shuffled = np.random.default_rng(1).permutation(labels)
         assert 0.25 < knn_accuracy(x, shuffled) < 0.75
 
-    def test_counts_every_error(self):
-        # One cell of "b" lies amid "a" and one of "a" amid "b": 2 errors in 40.
+    def test_every_error_counts(self):
+        # One cell of "b" is among "a" and one of "a" among "b": 2 errors in 40.
         x, labels = blobs([20, 20])
         labels[[3, 30]] = labels[[30, 3]]
         assert knn_accuracy(x, labels, n_neighbors=5) == pytest.approx(38 / 40)
 
-    def test_small_classes_stay_but_single_cells_do_not(self):
+    def test_small_classes_are_scored_but_single_cells_are_not(self):
         x, labels = blobs([30, 3, 1], distance=100.0)
-        # Two neighbours of three cells: each held-out cell of the small class finds the others.
+        # The nearest neighbour of each held-out cell of the small class is in that class.
         assert knn_accuracy(x, labels, n_neighbors=1) == 1.0
-        # Fifteen neighbours outvote the class of three: 3 errors in the 33 cells that count.
+        # With fifteen neighbours the class of three is outvoted: 3 errors in 33 scored cells.
         assert knn_accuracy(x, labels, n_neighbors=15) == pytest.approx(30 / 33)
 
-    def test_every_class_smaller_than_the_folds(self):
+    def test_every_class_is_smaller_than_the_number_of_folds(self):
         x, labels = blobs([3, 2], distance=100.0)
         assert knn_accuracy(x, labels, n_neighbors=1, n_splits=5) >= 0.6
 
-    def test_unknown_labels_are_left_out(self):
+    def test_unknown_labels_are_excluded(self):
         x, labels = blobs([20, 20, 20])
         names = np.array(["a", "b", "Mis"], dtype=object)[labels]
         x[labels == 2] = x[labels == 0]
@@ -68,15 +68,15 @@ class TestKmeans:
         assert abs(ari) < 0.15
 
     def test_hand_computed_merge(self):
-        # Three classes of two in two clusters, {a, b} and {c}. Pairs: together in both 3 (aa, bb,
-        # cc), in classes 3, in clusters 6 + 1 = 7, of 15. Expected 3*7/15 = 1.4, maximum 5.
+        # Three classes of two cells in two clusters, {a, b} and {c}. Of 15 pairs, 3 share a class
+        # (aa, bb, cc), 6 + 1 = 7 a cluster and 3 both. Expected 3*7/15 = 1.4, maximum 5.
         x = np.array([[0.0], [0.1], [0.2], [0.3], [9.0], [9.1]])
         nmi, ari = kmeans_nmi_ari(x, list("aabbcc"), n_clusters=2)
         assert ari == pytest.approx((3 - 1.4) / (5 - 1.4))
         cluster_entropy = -(2 / 3) * np.log(2 / 3) - (1 / 3) * np.log(1 / 3)
         assert nmi == pytest.approx(2 * cluster_entropy / (np.log(3) + cluster_entropy))
 
-    def test_unknown_left_out_of_default_number_of_clusters(self):
+    def test_unknown_labels_do_not_add_to_the_default_number_of_clusters(self):
         x, labels = blobs([20, 20, 20])
         names = np.array(["a", "b", "NA"], dtype=object)[labels]
         assert kmeans_nmi_ari(x, names) == pytest.approx((1.0, 1.0))
@@ -87,18 +87,18 @@ class TestKmeans:
 
 
 class TestBatchMixing:
-    def test_apart_is_zero_and_random_is_one(self):
+    def test_separate_is_zero_and_random_is_one(self):
         x, batch = blobs([100, 100])
         assert batch_mixing(x, batch) == 0.0
         shuffled = np.random.default_rng(0).permutation(batch)
         assert batch_mixing(x, shuffled) == pytest.approx(1.0, abs=0.03)
 
-    def test_expectation_follows_unequal_proportions(self):
+    def test_expectation_accounts_for_unequal_proportions(self):
         x, _ = blobs([600])
         batch = np.random.default_rng(0).permutation([0] * 540 + [1] * 60)
         assert batch_mixing(x, batch) == pytest.approx(1.0, abs=0.05)
 
-    def test_composition_of_types_costs_nothing(self):
+    def test_composition_of_types_does_not_matter(self):
         x, labels = blobs([1000, 1000], distance=50.0)
         rng = np.random.default_rng(0)
         batch = rng.random(2000) < np.where(labels == 0, 0.8, 0.2)
@@ -106,7 +106,7 @@ class TestBatchMixing:
         assert batch_mixing(x, batch) < 0.9
 
     def test_hand_computed(self):
-        # On a line a a b b b: two neighbours each of (4)//2 = 2.
+        # On a line a a b b b: each cell has 4 // 2 = 2 neighbours.
         x = np.array([[0.0], [1.0], [2.5], [4.5], [7.5]])
         batch = list("aabbb")
         # Neighbours: 0 -> a b, 1 -> a b, 2 -> a b, 3 -> b (2.5) and b (7.5), 4 -> b b.
@@ -116,20 +116,20 @@ class TestBatchMixing:
         ratio = (entropies / expected).mean()
         assert ratio > 1
         assert batch_mixing(x, batch) == 1.0
-        # The same cells beside a second type that is unmixed halve the score, unclipped.
+        # With a second, unmixed type the score is the mean over cells of the unclipped ratios.
         far = np.r_[x, 100 + np.arange(10.0)[:, None]]
         both = np.r_[batch, ["a"] * 5 + ["b"] * 5]
         types = ["t"] * 5 + ["u"] * 10
         second = batch_mixing(far[5:], both[5:])
         assert batch_mixing(far, both, types) == pytest.approx((5 * ratio + 10 * second) / 15)
 
-    def test_a_lone_cell_of_another_batch_does_not_hide_separation(self):
-        # All the possible neighbours of the last cell are of one batch: chance is no entropy there.
+    def test_one_cell_of_another_batch_does_not_mask_separation(self):
+        # All possible neighbours of the last cell are in one batch: its expected entropy is 0.
         x = np.r_[np.arange(20.0), 1000.0][:, None]
         batch = ["a"] * 20 + ["b"]
         assert batch_mixing(x, batch) == 0.0
 
-    def test_nothing_to_mix(self):
+    def test_nan_without_two_batches_or_enough_cells(self):
         assert np.isnan(batch_mixing(np.zeros((10, 1)), ["a"] * 10))
         assert np.isnan(batch_mixing(np.arange(4.0)[:, None], list("abab")))
 
@@ -144,7 +144,7 @@ class TestBatchMixing:
 
 
 class TestMeanCorrelation:
-    def test_scale_free(self):
+    def test_does_not_depend_on_scale(self):
         truth = np.random.default_rng(0).gamma(2.0, size=(30, 5))
         assert mean_correlation(truth * np.arange(1, 31)[:, None], truth) == pytest.approx((1, 1))
 

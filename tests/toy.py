@@ -1,4 +1,4 @@
-"""Small objects with Poisson counts, for tests that need no real data."""
+"""Small objects with Poisson counts, for tests without real data."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def toy_adata(n_cells=40, n_features=12, *, seed=0, prefix="gene", dense=False, 
     """An AnnData with two batches, three labels, a site and an age."""
     rng = np.random.default_rng(seed)
     x = rng.poisson(rate, (n_cells, n_features)).astype(np.float32)
-    x[:, 0] += 1  # no cell and no modality is empty
+    x[:, 0] += 1  # every cell and modality has counts
     adata = ad.AnnData(x if dense else sparse.csr_matrix(x))
     adata.obs_names = [f"cell{i}" for i in range(n_cells)]
     adata.var_names = [f"{prefix}{j}" for j in range(n_features)]
@@ -25,7 +25,7 @@ def toy_adata(n_cells=40, n_features=12, *, seed=0, prefix="gene", dense=False, 
 
 
 def toy_mudata(n_cells=40, n_features=(12, 15), names=("rna", "atac"), **kwargs):
-    """A MuData of paired modalities; the columns of obs are those of :func:`toy_adata`."""
+    """A MuData of paired modalities, with the columns of obs of :func:`toy_adata`."""
     parts = {
         name: toy_adata(n_cells, f, prefix=name, seed=i, **kwargs)
         for i, (name, f) in enumerate(zip(names, n_features, strict=True))
@@ -40,7 +40,7 @@ def toy_mudata(n_cells=40, n_features=(12, 15), names=("rna", "atac"), **kwargs)
 
 
 def write_10x(path: Path, adata: ad.AnnData, counts: sparse.csr_matrix) -> Path:
-    """A file in the layout of Cell Ranger 3 and later (features x cells, by column)."""
+    """Write a file in the format of Cell Ranger 3 and later (features x cells, by column)."""
     with h5py.File(path, "w") as file:
         matrix = file.create_group("matrix")
         matrix["barcodes"] = adata.obs_names.to_numpy().astype("S")
@@ -51,7 +51,7 @@ def write_10x(path: Path, adata: ad.AnnData, counts: sparse.csr_matrix) -> Path:
         names = adata.var_names.to_numpy().astype("S")
         features = matrix.create_group("features")
         features["id"] = names
-        # Two genes share a symbol, as in every annotation.
+        # Two genes share a symbol, as in real annotations.
         features["name"] = np.r_[names[:1], names[:1], names[2:]]
         features["feature_type"] = adata.var["feature_types"].to_numpy().astype("S")
         features["genome"] = np.full(len(names), b"GRCh38")

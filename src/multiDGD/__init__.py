@@ -7,7 +7,7 @@ from .model import MultiDGD
 
 try:
     __version__ = version("multidgd")
-except PackageNotFoundError:  # run from a source tree that is not installed
+except PackageNotFoundError:  # source tree without an installed package
     __version__ = "0.0.0"
 
 __all__ = ["MultiDGD", "__version__", "datasets", "init", "latent", "nn", "pl"]

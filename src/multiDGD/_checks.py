@@ -1,4 +1,4 @@
-"""Checks of single arguments; every error names the argument at fault."""
+"""Checks of single arguments; every error names the argument."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def integer(name: str, value: Any, least: int = 0) -> int:
-    """Return ``value`` as an int, or raise ``ValueError`` unless it is one of at least ``least``."""
+    """Return ``value`` as an int, or raise ``ValueError`` unless it is an integer >= ``least``."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"`{name}` must be an integer of at least {least}, found {value!r}.")
     return int(value)
@@ -36,7 +36,7 @@ def positive(name: str, value: Any) -> float:
 
 
 def pair(name: str, meaning: str, value: Any) -> tuple[Any, Any]:
-    """Return ``value`` as a 2-tuple, or raise ``ValueError`` saying what the two are."""
+    """Return ``value`` as a 2-tuple, or raise ``ValueError`` with the ``meaning`` of both values."""
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         raise ValueError(f"`{name}` must be a pair {meaning}, found {value!r}.")
     return value[0], value[1]

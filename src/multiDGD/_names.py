@@ -1,4 +1,4 @@
-"""Names that a user may have meant."""
+"""Suggestions for misspelt names."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pandas as pd
 
 
 def nearest(name: object, known: Iterable[object]) -> list[str]:
-    """The three known names that are most like one that is not among them."""
+    """Three known names closest to ``name``."""
     return get_close_matches(str(name), [str(k) for k in known], n=3, cutoff=0.0)
 
 
 def nearest_columns(name: object, table: pd.DataFrame) -> list[str]:
-    """The three columns that are most like a name; those that the setup has added do not count."""
+    """Three columns of ``table`` closest to ``name``, without those that scvi-tools added."""
     return nearest(name, [c for c in table.columns if not str(c).startswith("_scvi_")])

@@ -1,6 +1,6 @@
-"""Scores of a representation against what is known about the cells.
+"""Scores of a representation against known labels, batches and expected counts.
 
-Pure functions of arrays. Cells whose label is missing or unknown are left out of every score.
+Pure functions of arrays. Every score excludes cells with a missing or unknown label.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import entr
 from scipy.stats import hypergeom
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 UNKNOWN_LABELS: tuple[str, ...] = ("NA", "nan", "Mis", "unknown")
-"""Labels that say no more than a missing value does."""
+"""Labels that are treated as missing."""
 
 
 def knn_accuracy(
@@ -40,19 +41,19 @@ def knn_accuracy(
     labels
         One label per cell.
     n_neighbors
-        Neighbours that vote; fewer where a fold has fewer training cells.
+        Number of voting neighbours; fewer if any fold has fewer training cells.
     n_splits
-        Folds of the stratified cross-validation. Classes of one cell are left out, because no
-        other cell can vote for them.
+        Folds of the stratified cross-validation. Classes of a single cell are excluded, because
+        no other cell can vote for them.
     unknown
-        Labels that mean "not known"; NaN and None always do.
+        Labels that count as missing, besides NaN and None.
     seed
-        Seed of the shuffling into folds.
+        Seed of the random assignment to folds.
 
     Returns
     -------
     float
-        Fraction of labelled cells whose held-out label is predicted, between 0 and 1.
+        Fraction of labelled cells with a correctly predicted held-out label, between 0 and 1.
 
     Raises
     ------
@@ -68,23 +69,20 @@ def knn_accuracy(
     """
     points, codes, _ = _labelled(embedding, labels, unknown)
     class_sizes = np.bincount(codes)
-    voted = class_sizes[codes] > 1
-    points, codes = points[voted], codes[voted]
+    scored = class_sizes[codes] > 1
+    points, codes = points[scored], codes[scored]
     if len(np.unique(codes)) < 2:
         raise ValueError("`labels` must have at least two classes with two or more known cells.")
 
-    # scikit-learn refuses to split when every class is smaller than the number of folds.
+    # scikit-learn raises an error if every class is smaller than the number of folds.
     n_splits = min(n_splits, int(class_sizes.max()))
     folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")
         splits = list(folds.split(points, codes))
-    n_correct = 0
-    for train, test in splits:
-        classifier = KNeighborsClassifier(min(n_neighbors, len(train)))
-        classifier.fit(points[train], codes[train])
-        n_correct += int((classifier.predict(points[test]) == codes[test]).sum())
-    return n_correct / len(codes)
+    classifier = KNeighborsClassifier(min(n_neighbors, *(len(train) for train, _ in splits)))
+    predicted = cross_val_predict(classifier, points, codes, cv=splits)
+    return float((predicted == codes).mean())
 
 
 def kmeans_nmi_ari(
@@ -106,9 +104,9 @@ def kmeans_nmi_ari(
     n_clusters
         Number of clusters; the number of known classes by default.
     seed
-        Seed of k-means (10 starts).
+        Seed of k-means (10 initialisations).
     unknown
-        Labels that mean "not known"; NaN and None always do.
+        Labels that count as missing, besides NaN and None.
 
     Returns
     -------
@@ -135,8 +133,8 @@ def kmeans_nmi_ari(
         n_clusters = len(np.unique(codes))
     if not 1 <= n_clusters <= len(points):
         raise ValueError(
-            f"`n_clusters` must be between 1 and the {len(points)} labelled cells; "
-            f"got {n_clusters}."
+            f"`n_clusters` must be between 1 and {len(points)}, the number of labelled cells; "
+            f"found {n_clusters}."
         )
     clusters = KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(points)
     nmi = float(normalized_mutual_info_score(codes, clusters))
@@ -153,8 +151,9 @@ def batch_mixing(
 ) -> float:
     """Mixing of batches among the neighbours of each cell within its own type.
 
-    The mean over cells of the batch entropy of their nearest neighbours of the same type, divided
-    by that expected of as many random cells of the type: composition of types costs nothing.
+    Mean over cells of the batch entropy of the nearest neighbours of the same type, divided by the
+    expected entropy of as many random cells of that type. The composition of types in each batch
+    therefore does not affect the score.
 
     Parameters
     ----------
@@ -163,18 +162,18 @@ def batch_mixing(
     batch
         One batch per cell.
     labels
-        One type per cell; all cells are one type by default.
+        One type per cell; by default all cells have the same type.
     n_neighbors
-        Neighbours per cell; at most half of the type's other cells, since all of them together
-        would look mixed however they lie.
+        Neighbours per cell, at most half of the type's other cells: a neighbourhood of the whole
+        type would always be mixed.
     unknown
-        Labels that mean "not known"; NaN and None always do.
+        Labels that count as missing, besides NaN and None.
 
     Returns
     -------
     float
-        0 where batches lie apart within every type, 1 where they are mixed as by chance. NaN where
-        no type has five cells of two or more batches, so that there is nothing to mix.
+        0 if batches are separate within every type, 1 if they are mixed as by chance. NaN if no
+        type has at least five cells from two or more batches.
 
     Raises
     ------
@@ -189,7 +188,7 @@ def batch_mixing(
     0.0
     """
     if n_neighbors < 2:
-        raise ValueError(f"`n_neighbors` must be at least 2; got {n_neighbors}.")
+        raise ValueError(f"`n_neighbors` must be at least 2; found {n_neighbors}.")
     n_cells = len(np.asarray(embedding))
     types = np.zeros(n_cells, dtype=np.intp) if labels is None else labels
     points, codes, known = _labelled(embedding, types, unknown)
@@ -206,33 +205,34 @@ def batch_mixing(
         if k < 2 or own.max() == 0:
             continue
         search = NearestNeighbors(n_neighbors=k).fit(points[members])
-        # Asked without points, scikit-learn leaves each cell out of its own neighbours.
+        # Without points, scikit-learn excludes each cell from its own neighbours.
         neighbors = own[search.kneighbors(return_distance=False)]
         fractions = np.stack([(neighbors == b).mean(axis=1) for b in range(own.max() + 1)], axis=1)
         chance = _chance_entropy(own, k)
-        # A cell whose possible neighbours are all of one batch says nothing about mixing.
-        told = chance > 0
-        ratios.append(_entropy_terms(fractions[told]).sum(axis=1) / chance[told])
+        # A cell is uninformative if all its possible neighbours belong to one batch.
+        informative = chance > 0
+        entropy = entr(fractions[informative]).sum(axis=1)
+        ratios.append(entropy / chance[informative])
     if not sum(map(len, ratios)):
         return float("nan")
     return min(1.0, float(np.concatenate(ratios).mean()))
 
 
 def mean_correlation(estimate: ArrayLike, truth: ArrayLike) -> tuple[float, float]:
-    """Agreement of estimated with true expected counts.
+    """Agreement between estimated and true expected counts.
 
     Parameters
     ----------
     estimate, truth
-        Positive arrays of shape ``(n_cells, n_features)``, each in its own unit: every cell is
-        scaled to sum to one first.
+        Positive arrays of shape ``(n_cells, n_features)``. Their units may differ, because every
+        cell is first scaled to sum to one.
 
     Returns
     -------
     tuple of float
-        Pearson correlation of the logarithms over all entries, which the differences between
-        features dominate; and the median of the correlation across cells over the features whose
-        truth varies (NaN where none does).
+        Pearson correlation of the logarithms over all entries, dominated by the differences
+        between features; and the median over features of the correlation across cells. The median
+        covers the features with varying truth; NaN if there are none.
 
     Raises
     ------
@@ -258,7 +258,8 @@ def mean_correlation(estimate: ArrayLike, truth: ArrayLike) -> tuple[float, floa
     overall = float(np.corrcoef(logs[0].ravel(), logs[1].ravel())[0, 1])
     a, b = (log - log.mean(axis=0) for log in logs)
     spread_a, spread_b = (np.sqrt((x**2).sum(axis=0)) for x in (a, b))
-    # A feature that the estimate holds constant counts as uncorrelated: left out, it would flatter.
+    # A constant estimate of a varying feature counts as uncorrelated: excluding such features would
+    # inflate the median.
     varies = spread_b > 1e-9
     within = (a * b).sum(axis=0)[varies] / np.maximum(spread_a * spread_b, 1e-18)[varies]
     return overall, float(np.median(within)) if within.size else float("nan")
@@ -267,12 +268,14 @@ def mean_correlation(estimate: ArrayLike, truth: ArrayLike) -> tuple[float, floa
 def _labelled(
     embedding: ArrayLike, labels: Any, unknown: Collection[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.bool_]]:
-    """Points and integer labels of the cells whose label is known, and which those are."""
+    """Points and integer labels of the cells with a known label, and the mask of these cells."""
     points = np.asarray(embedding, dtype=np.float64)
     if points.ndim != 2:
-        raise ValueError(f"`embedding` must be 2-d (cells, dimensions); got {points.shape}.")
+        raise ValueError(
+            f"`embedding` must be 2-d (cells, dimensions); found shape {points.shape}."
+        )
     if not np.isfinite(points).all():
-        raise ValueError("`embedding` has values that are not finite.")
+        raise ValueError("`embedding` has values that are not finite; remove those cells.")
     names = np.asarray(labels, dtype=object)
     if names.shape != (len(points),):
         raise ValueError(f"`labels` has shape {names.shape} for {len(points)} cells.")
@@ -282,16 +285,11 @@ def _labelled(
     return points[known], pd.factorize(names[known])[0], known
 
 
-def _entropy_terms(fractions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``-p log p``, zero at zero."""
-    return -fractions * np.log(np.where(fractions > 0, fractions, 1.0))
-
-
 def _chance_entropy(batches: NDArray[np.intp], k: int) -> NDArray[np.float64]:
     """Expected batch entropy of k other cells drawn at random, for each cell."""
     sizes = np.bincount(batches)
     counts = np.arange(k + 1)
-    terms = _entropy_terms(counts / k)
+    terms = entr(counts / k)
     by_batch = np.zeros(len(sizes))
     for own in range(len(sizes)):
         others = sizes - (np.arange(len(sizes)) == own)

@@ -1,4 +1,4 @@
-"""Models on the hub of scvi-tools."""
+"""Model cards for the hub of scvi-tools."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ Labels: {labels}. Covariates: {covariates}.
 
 # Arguments
 
-Of the setup:
+Setup:
 
 ```json
 {setup}
 ```
 
-Of the model:
+Model:
 
 ```json
 {arguments}
@@ -68,22 +68,22 @@ def model_card(
     references: str = "To be added.",
     tissues: Sequence[str] = (),
 ) -> ModelCard:
-    """Card of a saved model, for :class:`scvi.hub.HubModel`.
+    """Create the model card of a saved model for :class:`scvi.hub.HubModel`.
 
-    :class:`scvi.hub.HubModelCardHelper` makes cards for scvi-tools' own models alone.
+    :class:`scvi.hub.HubModelCardHelper` supports only the models of scvi-tools itself.
 
     Parameters
     ----------
     folder
-        Where :meth:`multiDGD.MultiDGD.save` put the model.
+        Folder of the model, written by :meth:`multiDGD.MultiDGD.save`.
     license_info
         Identifier of the licence, such as ``"cc-by-4.0"``.
     description
-        What the model was trained on and what for.
+        Training data and purpose of the model.
     references
-        What to cite.
+        Publications to cite.
     tissues
-        Where the cells are from.
+        Tissues of the cells.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def model_card(
         from huggingface_hub import ModelCard, ModelCardData
     except ImportError as error:
         raise ImportError(
-            "Cards of the hub need huggingface_hub: `pip install 'scvi-tools[hub]'`."
+            "Model cards need huggingface_hub: `pip install 'scvi-tools[hub]'`."
         ) from error
     model = MultiDGD.load(str(folder), adata=False)
     summary = model.summary

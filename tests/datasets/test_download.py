@@ -1,4 +1,4 @@
-"""Downloads, from a server on this machine."""
+"""Downloads from a local server."""
 
 import hashlib
 import logging
@@ -28,7 +28,7 @@ IDS = {
 
 class Handler(SimpleHTTPRequestHandler):
     def do_GET(self):
-        self.server.asked.append(self.path)
+        self.server.requests.append(self.path)
         super().do_GET()
 
     def log_message(self, *args):
@@ -37,7 +37,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def served(tmp_path):
-    """A folder whose files can be downloaded."""
+    """Folder of the files on the server."""
     folder = tmp_path / "served"
     folder.mkdir()
     return folder
@@ -45,7 +45,7 @@ def served(tmp_path):
 
 @pytest.fixture
 def server(served, monkeypatch):
-    """A server of the archives of all data sets, and of nothing else."""
+    """Server with the archives of all data sets."""
     for name, number in IDS.values():
         file = served / name
         if name.endswith(".h5ad"):
@@ -54,10 +54,10 @@ def server(served, monkeypatch):
             toy_mudata(20).write_h5mu(file)
         with zipfile.ZipFile(served / str(number), "w") as archive:
             archive.write(file, name)
-            archive.writestr(f"__MACOSX/._{name}", "of no use")
+            archive.writestr(f"__MACOSX/._{name}", "metadata")
         file.unlink()
     found = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=served))
-    found.asked = []
+    found.requests = []
     thread = threading.Thread(target=found.serve_forever)
     thread.start()
     found.url = f"http://127.0.0.1:{found.server_port}"
@@ -87,16 +87,16 @@ def test_folder_below_home(server, tmp_path, monkeypatch):
     assert not (tmp_path / "~").exists()
 
 
-def test_everything_is_asked_of_figshare():
+def test_the_default_server_is_figshare():
     assert FIGSHARE == "https://ndownloader.figshare.com/files"
 
 
 @pytest.mark.parametrize("name", IDS)
 def test_is_downloaded_once(server, folder, name):
     first = getattr(datasets, name)(folder, progressbar=False)
-    assert server.asked == [f"/{IDS[name][1]}"]
+    assert server.requests == [f"/{IDS[name][1]}"]
     again = getattr(datasets, name)(folder, progressbar=False)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     wanted = toy_adata(30) if name == "human_bonemarrow" else toy_mudata(20)
     for found in (first, again):
         assert list(found.obs_names) == list(wanted.obs_names)
@@ -108,14 +108,14 @@ def test_is_downloaded_once(server, folder, name):
         assert (first["atac"].X != wanted["atac"].X).nnz == 0
 
 
-def test_scanpy_says_where(server, tmp_path):
+def test_the_default_folder_is_that_of_scanpy(server, tmp_path):
     before = sc.settings.datasetdir
-    sc.settings.datasetdir = tmp_path / "of_scanpy"
+    sc.settings.datasetdir = tmp_path / "scanpy"
     try:
         datasets.human_bonemarrow(progressbar=False)
     finally:
         sc.settings.datasetdir = before
-    assert (tmp_path / "of_scanpy" / "human_bonemarrow.h5ad.zip").is_file()
+    assert (tmp_path / "scanpy" / "human_bonemarrow.h5ad.zip").is_file()
 
 
 def test_progress_is_shown_on_standard_error(server, folder, capfd):
@@ -125,28 +125,28 @@ def test_progress_is_shown_on_standard_error(server, folder, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_an_unpacking_that_was_cut_off_is_repeated(server, folder):
+def test_an_incomplete_extraction_is_repeated(server, folder):
     datasets.human_bonemarrow(folder, progressbar=False)
     (folder / "human_bonemarrow.h5ad.zip.sha256").unlink()
     unpacked = folder / "human_bonemarrow.h5ad.zip.unzip" / "human_bonemarrow.h5ad"
     unpacked.write_bytes(unpacked.read_bytes()[:100])
     assert datasets.human_bonemarrow(folder, progressbar=False).n_obs == 30
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 class TestChecksums:
-    def test_are_noted_and_verified(self, server, served, folder, caplog):
+    def test_are_stored_and_verified(self, server, served, folder, caplog):
         with caplog.at_level(logging.INFO, logger="scvi"):
             datasets.human_bonemarrow(folder, progressbar=False)
         archive = folder / "human_bonemarrow.h5ad.zip"
-        noted = (folder / "human_bonemarrow.h5ad.zip.sha256").read_text()
-        assert noted == sha256(served / "41740251") == sha256(archive)
-        archive.write_bytes(archive.read_bytes()[:-100])  # a disk that was full
+        stored = (folder / "human_bonemarrow.h5ad.zip.sha256").read_text()
+        assert stored == sha256(served / "41740251") == sha256(archive)
+        archive.write_bytes(archive.read_bytes()[:-100])  # a truncated download
         assert datasets.human_bonemarrow(folder, progressbar=False).n_obs == 30
-        assert len(server.asked) == 2
-        assert sha256(archive) == noted
+        assert len(server.requests) == 2
+        assert sha256(archive) == stored
 
-    def test_of_what_has_changed_on_the_server(self, server, served, folder):
+    def test_of_a_changed_archive_on_the_server(self, server, served, folder):
         datasets.human_bonemarrow(folder, progressbar=False)
         (folder / "human_bonemarrow.h5ad.zip").unlink()
         with (served / "41740251").open("ab") as file:
@@ -154,7 +154,7 @@ class TestChecksums:
         with pytest.raises(ValueError, match=r"does not match the known hash"):
             datasets.human_bonemarrow(folder, progressbar=False)
 
-    def test_of_the_users_own(self, server, served, folder):
+    def test_passed_by_the_user(self, server, served, folder):
         with pytest.raises(ValueError, match=r"does not match the known hash"):
             datasets.human_bonemarrow(folder, known_hash="sha256:" + 64 * "0", progressbar=False)
         assert not (folder / "human_bonemarrow.h5ad.zip").exists()
@@ -165,27 +165,29 @@ class TestChecksums:
 
 class TestWithoutNetwork:
     def offline(self, folder):
-        # Nothing listens on port 9 of this machine.
+        # No server listens on port 9 of this machine.
         return fetch("a.h5ad", 7, folder, progressbar=False, base_url="http://127.0.0.1:9")
 
-    def test_the_error_says_what_to_do(self, folder):
-        with pytest.raises(OSError, match=r"http://127.0.0.1:9/7: .*put it there: ") as error:
+    def test_the_error_describes_a_manual_download(self, folder):
+        with pytest.raises(
+            OSError, match=r"http://127.0.0.1:9/7 failed: .*Download the archive manually"
+        ) as error:
             self.offline(folder)
         assert str(folder / "a.h5ad.zip") in str(error.value)
         assert list(folder.iterdir()) == []
 
     @pytest.mark.parametrize("packed", [True, False])
-    def test_a_file_put_there_is_used(self, folder, packed):
+    def test_a_manually_saved_file_is_used(self, folder, packed):
         folder.mkdir()
         toy_adata(30).write_h5ad(folder / "a.h5ad")
         if packed:
             with zipfile.ZipFile(folder / "a.h5ad.zip", "w") as archive:
-                archive.write(folder / "a.h5ad", "deeper/a.h5ad")
+                archive.write(folder / "a.h5ad", "subfolder/a.h5ad")
             (folder / "a.h5ad").unlink()
         found = sc.read_h5ad(self.offline(folder))
         np.testing.assert_array_equal(found.X.toarray(), toy_adata(30).X.toarray())
 
-    def test_a_broken_file_put_there_is_kept(self, folder):
+    def test_a_broken_manual_download_is_kept(self, folder):
         folder.mkdir()
         (folder / "a.h5ad.zip").write_text("not a zip file")
         with pytest.raises(OSError, match="File is not a zip file"):
@@ -193,18 +195,18 @@ class TestWithoutNetwork:
         assert (folder / "a.h5ad.zip").is_file()
 
 
-class TestOtherAnswers:
-    def test_no_such_file(self, server, folder):
-        with pytest.raises(OSError, match=r"404.*File not found.*put it there"):
+class TestServerErrors:
+    def test_missing_file(self, server, folder):
+        with pytest.raises(OSError, match=r"404.*File not found.*Download the archive manually"):
             fetch("a.h5ad", 7, folder, progressbar=False, base_url=server.url)
 
-    def test_a_page_instead_of_the_file(self, server, served, folder):
+    def test_a_web_page_instead_of_the_file(self, server, served, folder):
         (served / "7").write_text("<html>Are you a browser?</html>")
         with pytest.raises(OSError, match="File is not a zip file.*with a browser"):
             fetch("a.h5ad", 7, folder, progressbar=False, base_url=server.url)
         assert not (folder / "a.h5ad.zip").exists()
 
-    def test_an_archive_of_something_else(self, server, folder):
+    def test_an_archive_without_the_file(self, server, folder):
         with pytest.raises(
             ValueError, match=r"one file 'a.h5ad', found .*'human_bonemarrow.h5ad'"
         ):

@@ -1,4 +1,4 @@
-"""The simulated counts against the parameters they are stated to have."""
+"""Simulated counts against their parameters."""
 
 import mudata
 import numpy as np
@@ -34,7 +34,7 @@ def sim():
 
 class TestNegativeBinomial:
     @pytest.mark.parametrize(("mean", "r"), [(0.05, 0.5), (2.0, 2.0), (25.0, 8.0), (80.0, 3.0)])
-    def test_whole_distribution(self, mean, r):
+    def test_distribution_function(self, mean, r):
         n = 40_000
         dense = np.full((200, n // 200), mean, dtype=np.float32)
         counts = sample_negative_binomial(dense, r, np.random.default_rng(0)).toarray().ravel()
@@ -74,7 +74,7 @@ class TestMoments:
         np.testing.assert_allclose(effects.mean(axis=1), 0.0, atol=1e-6)
         assert effects.std() == pytest.approx(0.4, rel=0.1)
 
-    def test_means_follow_the_stated_formula(self, sim):
+    def test_means_match_the_formula(self, sim):
         rna = sim["rna"]
         batch = sim.obs["batch"].cat.codes.to_numpy()
         logits = sim.obsm["X_true"] @ rna.varm["loadings"].T + rna.var["base"].to_numpy()
@@ -104,7 +104,7 @@ class TestLinks:
         assert (distance.to_numpy() == links["distance"]).all()
         assert links["distance"].abs().max() <= 50_000
 
-    def test_linked_peaks_follow_their_genes_in_the_counts(self, sim):
+    def test_counts_of_linked_peaks_correlate_with_their_genes(self, sim):
         links = sim.uns["truth"]["links"]
         rna, atac = (
             np.log1p(100 * sim[name].X.toarray() / sim[name].X.sum(1)) for name in ("rna", "atac")
@@ -114,7 +114,7 @@ class TestLinks:
         peak = sim["atac"].var_names.get_indexer(links["peak"])
         linked = correlation[gene, peak]
         assert linked.mean() > np.abs(correlation).mean() + 3 * linked.std() / np.sqrt(len(linked))
-        # Any other pairing of the same genes and peaks does worse.
+        # Another pairing of the same genes and peaks has a lower correlation.
         assert linked.mean() > 4 * abs(correlation[gene, np.roll(peak, 7)].mean())
 
     def test_coordinates(self, sim):
@@ -131,7 +131,7 @@ class TestLinks:
 
 
 class TestReproducible:
-    def test_same_seed_same_data_and_no_global_generator(self):
+    def test_seed_determines_the_data_without_global_generators(self):
         state = np.random.get_state()[1].copy()
         first, second = simulate_multiome(60, 20, 40), simulate_multiome(60, 20, 40)
         other = simulate_multiome(60, 20, 40, seed=1)
@@ -141,14 +141,14 @@ class TestReproducible:
             assert (first[name].X != other[name].X).nnz > 0
         pd.testing.assert_frame_equal(first.obs, second.obs)
 
-    def test_more_peaks_leave_cells_and_genes_alone(self):
+    def test_more_peaks_do_not_change_cells_and_genes(self):
         small, large = simulate_multiome(60, 20, 40), simulate_multiome(60, 20, 90)
         assert (small["rna"].X != large["rna"].X).nnz == 0
         assert (small.obsm["X_true"] == large.obsm["X_true"]).all()
 
-    def test_blocks_make_no_difference_to_the_means(self, monkeypatch):
+    def test_means_do_not_depend_on_the_block_size(self, monkeypatch):
         whole = simulate_multiome(60, 20, 40, true_means=True)
-        monkeypatch.setattr("multiDGD.datasets._programme._CHUNK_ENTRIES", 100)
+        monkeypatch.setattr("multiDGD.datasets._log_linear._CHUNK_ENTRIES", 100)
         blocks = simulate_multiome(60, 20, 40, true_means=True)
         for name in ("rna", "atac"):
             np.testing.assert_allclose(
@@ -184,7 +184,7 @@ def test_one_batch_has_no_effect():
     assert (sim["rna"].varm["batch_effect"] == 0).all()
 
 
-def test_wide_meets_the_density():
+def test_wide_has_the_given_density():
     sim = simulate_wide(n_cells=200, n_genes=500, n_peaks=4000, density=0.05)
     for name in ("rna", "atac"):
         assert sim[name].X.nnz / np.prod(sim[name].shape) == pytest.approx(0.05, rel=0.05)
@@ -210,6 +210,6 @@ def test_bad_values(arguments, match):
         simulate_multiome(**{"n_cells": 30, "n_genes": 20, "n_peaks": 40, **arguments})
 
 
-def test_whole_numbers():
+def test_numbers_of_features_must_be_integers():
     with pytest.raises(TypeError, match="`n_genes` must be an integer"):
         simulate_multiome(n_cells=30, n_genes=20.5, n_peaks=40)

@@ -1,4 +1,4 @@
-"""Against the numbers of the first implementation."""
+"""Comparison with values of the first implementation."""
 
 import numpy as np
 import pytest
@@ -41,13 +41,13 @@ def test_forward_and_gradients(case):
     assert_same(loss, expected["forward"])
     loss.sum().backward()
     for name in ("mean", "neglogvar", "weight"):
-        # A gradient is a sum of terms that cancel; float32 limits it relative to their size.
+        # A gradient is a sum of terms that cancel; their size limits its precision in float32.
         size = float(expected[f"grad_{name}"].abs().max())
         assert_same(getattr(gmm, name).grad, expected[f"grad_{name}"], atol=1e-6 * size)
 
 
 @pytest.mark.parametrize("name", ["mixture_probs", "covariance", "stddev"])
-def test_parameters_seen_as_probabilities_and_scales(case, name):
+def test_probabilities_and_scales(case, name):
     gmm, _, expected = case
     value = getattr(gmm, name)
     assert_same(value() if callable(value) else value, expected[name])
@@ -56,7 +56,7 @@ def test_parameters_seen_as_probabilities_and_scales(case, name):
 def test_component_densities(case):
     gmm, x, expected = case
     probs = gmm.sample_probs(x)
-    normal = expected["sample_probs"] > 1e-30  # below, float32 keeps fewer digits
+    normal = expected["sample_probs"] > 1e-30  # float32 has fewer digits below
     assert normal.any()
     assert_same(probs[normal], expected["sample_probs"][normal])
     assert (probs[~normal] <= 1.1e-30).all()
@@ -67,7 +67,7 @@ def test_clustering(case):
     assert torch.equal(gmm.clustering(x), expected["clustering"])
 
 
-def test_published_checkpoint_loads_and_clusters_as_it_did(data_dir):
+def test_published_checkpoint_reproduces_its_clusters(data_dir):
     folder = data_dir / "legacy_checkpoint"
     state = torch.load(folder / "dgd.pt", map_location="cpu", weights_only=True)
     gmm = GaussianMixture(21, 20, mean_init=(2, 5), sd_init=(0.02, 1))

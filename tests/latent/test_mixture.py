@@ -1,4 +1,4 @@
-"""The distribution: densities, gradients, clusters, samples."""
+"""Densities, gradients, clusters and samples of the mixture."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ F64 = torch.float64
 
 
 def make(covariance_type="diagonal", n_mix_comp=4, dim=3, seed=0, **kwargs):
-    """Return a mixture in float64 with all its parameters at random."""
+    """Return a mixture in float64 with random parameters."""
     torch.manual_seed(seed)
     gmm = GaussianMixture(
         n_mix_comp, dim, covariance_type, **{"mean_init": (2, 5), "sd_init": (0.7, 1)} | kwargs
@@ -29,7 +29,7 @@ def as_distribution(gmm):
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCES)
-def test_density_is_that_of_torch_distributions(covariance_type):
+def test_density_matches_torch_distributions(covariance_type):
     gmm = make(covariance_type)
     truth = as_distribution(gmm)
     x = torch.randn(20, 3, dtype=F64) * 2
@@ -52,7 +52,7 @@ def test_log_prob_adds_the_prior_to_every_value_and_forward_is_the_loss(covarian
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCES)
-def test_gradients_are_finite_differences(covariance_type):
+def test_gradients_match_finite_differences(covariance_type):
     gmm = make(covariance_type, weight_alpha=2.5)
     names = [name for name, _ in gmm.named_parameters()]
     x = torch.randn(5, 3, dtype=F64, requires_grad=True)
@@ -64,7 +64,7 @@ def test_gradients_are_finite_differences(covariance_type):
     assert torch.autograd.gradcheck(loss, (x, *values))
 
 
-def test_order_of_components_and_shift_of_weights_and_space_change_nothing():
+def test_density_is_invariant_to_component_order_weight_shift_and_translation():
     gmm, other = make(), make()
     x = torch.randn(8, 3, dtype=F64)
     order = torch.tensor([2, 0, 3, 1])
@@ -94,12 +94,12 @@ def test_far_means_keep_loss_and_gradients_finite(covariance_type, dtype, distan
     for value in (loss, x.grad, *(p.grad for p in gmm.parameters())):
         assert torch.isfinite(value).all()
     if distance:
-        assert (gmm.mean.grad * gmm.mean >= 0).all()  # descent brings means back
+        assert (gmm.mean.grad * gmm.mean >= 0).all()  # descent moves means towards the points
         assert (gmm.mean.grad != 0).all()
 
 
 def test_density_is_exact_far_from_the_origin():
-    # Float32 resolves 2**-5 at 1e5; expanding the square would lose everything there.
+    # Float32 resolves only 2**-5 at 1e5; expanding the square would lose all precision there.
     near, far = make("isotropic", 1, 2).float(), make("isotropic", 1, 2).float()
     with torch.no_grad():
         near.mean.fill_(0)
@@ -122,7 +122,7 @@ def test_thirty_thousand_components():
     torch.testing.assert_close(gmm.mixture_probs().sum(), torch.tensor(1.0))
 
 
-def test_clustering_is_the_same_in_chunks_and_holds_few_cells_at_once(monkeypatch):
+def test_clustering_in_chunks_gives_the_same_result(monkeypatch):
     gmm = make()
     x = torch.randn(50, 3, dtype=F64)
     whole = gmm.clustering(x)
@@ -148,7 +148,7 @@ def test_samples_have_the_moments_of_the_mixture(covariance_type):
     error = (truth.variance / 40_000).sqrt()
     assert ((x.mean(0) - truth.mean).abs() < 5 * error).all()
     torch.testing.assert_close(x.var(0), truth.variance, rtol=0.05, atol=0)
-    # Right moments can come from wrong components; the mean log density cannot.
+    # Wrong components can have the right moments, but not the right mean log density.
     expected = truth.log_prob(truth.sample((40_000,))).mean()
     torch.testing.assert_close(gmm.log_density(x).mean(), expected, rtol=0, atol=0.05)
 
@@ -187,7 +187,7 @@ def test_new_points():
         lambda gmm: gmm.sample_new_points("sample", 5),
     ],
 )
-def test_draws_repeat_with_the_seed_and_have_no_gradient(draw):
+def test_draws_are_reproducible_and_have_no_gradient(draw):
     gmm = make()
     torch.manual_seed(9)
     first = draw(gmm)
@@ -197,7 +197,7 @@ def test_draws_repeat_with_the_seed_and_have_no_gradient(draw):
     assert torch.equal(draw(gmm), first)
 
 
-def test_fitting_in_plain_torch_recovers_the_truth():
+def test_plain_torch_recovers_the_true_parameters():
     torch.manual_seed(0)
     true_mean = torch.tensor([[-2.0, 0], [2, 0], [0, 2]])
     x = (true_mean[:, None] + 0.3 * torch.randn(3, 200, 2)).reshape(-1, 2)

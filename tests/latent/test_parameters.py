@@ -1,4 +1,4 @@
-"""The parameters of a mixture: their start, their priors, setting and storing them."""
+"""Parameters of a mixture: initial values, priors, `initialize`, and saving."""
 
 import copy
 import inspect
@@ -21,14 +21,14 @@ def make(covariance_type="diagonal", n_mix_comp=4, dim=3, **kwargs):
     )
 
 
-def test_signatures_are_the_contract():
+def test_signatures():
     def defaults(cls):
         return {n: p.default for n, p in inspect.signature(cls).parameters.items()}
 
-    needed = inspect.Parameter.empty
+    required = inspect.Parameter.empty
     shared = {"mean_init": (0.0, 1.0), "sd_init": (0.5, 1.0)}
-    unsupervised = {"n_mix_comp": needed, "dim": needed, "covariance_type": "diagonal"}
-    supervised = {"Nclass": needed, "Ncompperclass": needed, "dim": needed}
+    unsupervised = {"n_mix_comp": required, "dim": required, "covariance_type": "diagonal"}
+    supervised = {"Nclass": required, "Ncompperclass": required, "dim": required}
     assert defaults(GaussianMixture) == unsupervised | shared | {"weight_alpha": 1}
     assert defaults(GaussianMixtureSupervised) == (
         supervised | {"covariance_type": "isotropic"} | shared | {"alpha": 1}
@@ -36,7 +36,7 @@ def test_signatures_are_the_contract():
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCES)
-def test_start(covariance_type):
+def test_initial_values(covariance_type):
     torch.manual_seed(0)
     gmm = make(covariance_type, 50, 6)
     n_scale = 6 if covariance_type == "diagonal" else 1
@@ -54,7 +54,7 @@ def test_start(covariance_type):
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCES)
-def test_only_fixed_scales_are_not_learned(covariance_type):
+def test_all_but_fixed_scales_are_learned(covariance_type):
     gmm = make(covariance_type)
     learned = {name for name, _ in gmm.named_parameters()}
     assert ("neglogvar" in learned) == (covariance_type != "fixed")
@@ -62,7 +62,7 @@ def test_only_fixed_scales_are_not_learned(covariance_type):
     assert set(gmm.state_dict()) == {"mean", "neglogvar", "weight"}
 
 
-def test_defaults_start_at_the_origin_and_say_so():
+def test_defaults_initialise_at_the_origin_with_a_warning():
     with pytest.warns(UserWarning, match=r"Pass `mean_init=\(radius, hardness\)`") as caught:
         gmm = GaussianMixture(3, 2)
     assert caught[0].filename == __file__
@@ -77,7 +77,7 @@ def test_defaults_start_at_the_origin_and_say_so():
     assert all(torch.isfinite(p.grad).all() for p in gmm.parameters())
 
 
-def test_defaults_do_for_one_component():
+def test_defaults_suffice_for_one_component():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         gmm = GaussianMixture(1, 2)
@@ -88,7 +88,7 @@ def test_defaults_do_for_one_component():
 @pytest.mark.parametrize("covariance_type", COVARIANCES)
 @pytest.mark.parametrize("alpha", [0.5, 1, 3.0])
 @pytest.mark.parametrize("radius", [0, 2])
-def test_prior_is_the_sum_of_its_parts(covariance_type, alpha, radius):
+def test_prior_is_the_sum_of_its_terms(covariance_type, alpha, radius):
     torch.manual_seed(1)
     arguments = {"mean_init": (radius, 5), "sd_init": (0.3, 0.8), "weight_alpha": alpha}
     if radius == 0:
@@ -120,7 +120,7 @@ def test_initialize(kind):
     assert gmm.mean.requires_grad
 
 
-def test_initialize_keeps_what_is_not_given():
+def test_initialize_keeps_other_parameters():
     gmm = make()
     with torch.no_grad():
         gmm.weight.normal_()
@@ -143,14 +143,14 @@ def test_initialize_respects_the_covariance_type(covariance_type, expected):
 
 
 @pytest.mark.parametrize("covariance_type", ["diagonal", "isotropic"])
-def test_initialize_takes_one_variance_per_component(covariance_type):
+def test_initialize_accepts_one_variance_per_component(covariance_type):
     gmm = make(covariance_type)
     gmm.initialize(torch.zeros(4, 3), torch.arange(1.0, 5).reshape(4, 1))
     expected = torch.arange(1.0, 5).reshape(4, 1).expand_as(gmm.covariance)
     torch.testing.assert_close(gmm.covariance.detach(), expected)
 
 
-def test_initialize_from_a_cluster_of_one_cell_can_be_trained():
+def test_component_of_one_cell_can_be_trained():
     gmm = make()
     gmm.initialize(torch.zeros(4, 3), torch.zeros(4, 3), [0, 1, 1, 1])
     assert 0 < gmm.mixture_probs()[0] < 1e-3
@@ -159,7 +159,7 @@ def test_initialize_from_a_cluster_of_one_cell_can_be_trained():
     assert all(torch.isfinite(p.grad).all() for p in gmm.parameters())
 
 
-def test_initialize_takes_cluster_sizes_as_well_as_probabilities():
+def test_initialize_accepts_cluster_sizes_and_probabilities():
     sizes, probabilities = make(), make()
     sizes.initialize(torch.zeros(4, 3), weight_k=[0, 500, 300, 200])
     probabilities.initialize(torch.zeros(4, 3), weight_k=[0, 0.5, 0.3, 0.2])
@@ -179,7 +179,7 @@ def test_initialize_takes_cluster_sizes_as_well_as_probabilities():
         ((torch.zeros(4, 3), None, [0, 0, 0, 0]), "weight_k"),
     ],
 )
-def test_initialize_with_bad_values_changes_nothing(arguments, name):
+def test_failed_initialize_changes_nothing(arguments, name):
     gmm = make()
     before = copy.deepcopy(gmm.state_dict())
     with pytest.raises(ValueError, match=rf"^`{name}` "):
@@ -197,14 +197,14 @@ def test_state_dict_round_trip(covariance_type):
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCES)
-def test_precision_follows_the_module(covariance_type):
+def test_results_have_the_dtype_of_the_module(covariance_type):
     gmm = make(covariance_type).double()
     x = torch.randn(5, 3, dtype=torch.float64)
     values = (gmm(x), gmm.sample(2), gmm.component_sample(2), gmm.prior_log_prob(), gmm.stddev)
     assert {value.dtype for value in values} == {torch.float64}
 
 
-def test_mixtures_share_nothing():
+def test_mixtures_share_no_state():
     arguments = {"mean_init": [2, 5], "sd_init": [0.3, 1]}
     first = make(**arguments)
     state = copy.deepcopy(first.state_dict())
@@ -217,7 +217,7 @@ def test_mixtures_share_nothing():
     assert all(torch.equal(value, state[key]) for key, value in first.state_dict().items())
 
 
-def test_print_says_what_it_is():
+def test_repr_shows_the_arguments():
     shown = repr(make("isotropic"))
     assert "n_mix_comp=4, dim=3, covariance_type='isotropic'" in shown
 

@@ -9,7 +9,7 @@ from multiDGD.latent import GaussianPrior, SoftballPrior
 
 
 @pytest.mark.parametrize(("dim", "radius", "hardness"), [(1, 0.5, 2.0), (5, 2.0, 5.0), (20, 7, 9)])
-def test_softball_is_the_formula(dim, radius, hardness):
+def test_softball_matches_the_formula(dim, radius, hardness):
     x = np.random.default_rng(0).normal(scale=radius, size=(50, dim))
     expected = (
         special.gammaln(1 + dim / 2)
@@ -36,7 +36,7 @@ def test_softball_depends_on_the_norm_only():
 
 @pytest.mark.parametrize("size", [0.0, 1e-30, 1.0, 1e6])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_softball_is_finite_from_the_origin_to_far_away(size, dtype):
+def test_softball_is_finite_at_any_distance(size, dtype):
     x = torch.full((2, 20), size, dtype=dtype, requires_grad=True)
     value = SoftballPrior(20, 2.0, 5.0).log_prob(x)
     value.sum().backward()
@@ -44,25 +44,25 @@ def test_softball_is_finite_from_the_origin_to_far_away(size, dtype):
     assert torch.isfinite(value).all()
     assert torch.isfinite(x.grad).all()
     if size == 1e6:
-        # Far outside the prior is a cone: its slope is hardness / radius, never lost or clipped.
+        # Far outside the ball the log density is linear in the norm, with slope -hardness / radius.
         torch.testing.assert_close(x.grad.norm(dim=1), torch.full((2,), 2.5, dtype=dtype))
 
 
-def test_softball_gradient_is_the_finite_difference():
+def test_softball_gradient_matches_finite_differences():
     x = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 3
     assert torch.autograd.gradcheck(SoftballPrior(3, 2.0, 5.0).log_prob, x.requires_grad_())
 
 
-def test_softball_samples_fill_the_ball_evenly():
+def test_softball_samples_are_uniform_in_the_ball():
     torch.manual_seed(0)
     x = SoftballPrior(3, 2.0, 5.0).sample(20_000)
-    radial = ((x.norm(dim=1) / 2) ** 3).numpy()  # uniform if the ball is filled evenly
+    radial = ((x.norm(dim=1) / 2) ** 3).numpy()  # uniform if the points are
     assert stats.kstest(radial, "uniform").pvalue > 1e-3
     assert x.mean(0).abs().max() < 0.05
     assert float(x.var()) == pytest.approx(4 / 5, rel=0.03)
 
 
-def test_gaussian_is_scipys():
+def test_gaussian_matches_scipy():
     x = np.random.default_rng(0).normal(size=(7, 4))
     found = GaussianPrior(4, 1.5, 0.7).log_prob(torch.from_numpy(x))
     np.testing.assert_allclose(found, stats.norm(1.5, 0.7).logpdf(x).sum(1), rtol=1e-12)
@@ -77,7 +77,7 @@ def test_gaussian_samples_have_its_moments():
 
 
 @pytest.mark.parametrize("prior", [SoftballPrior(3, 2.0, 5.0), GaussianPrior(3, 0.0, 1.0)])
-def test_samples_repeat_with_the_seed_and_leading_axes_are_kept(prior):
+def test_samples_are_reproducible_and_leading_axes_are_kept(prior):
     torch.manual_seed(3)
     first = prior.sample(5)
     torch.manual_seed(3)

@@ -15,7 +15,7 @@ def test_zero_is_the_default():
 
 
 @pytest.mark.parametrize("value", [0.25, 2, np.float32(0.25)])
-def test_a_number_fills(value):
+def test_a_number_sets_all_values(value):
     layer = RepresentationLayer(3, 5, value_init=value)
     assert torch.equal(layer.z.detach(), torch.full((5, 3), float(value)))
     assert layer.z.requires_grad
@@ -40,7 +40,7 @@ def test_values_are_copied(kind):
     assert torch.equal(torch.as_tensor(value).long(), values)
 
 
-def test_read_only_arrays_do():
+def test_read_only_arrays_are_accepted():
     value = np.ones((3, 2))
     value.flags.writeable = False
     assert torch.equal(RepresentationLayer(2, 3, value).z.detach(), torch.ones(3, 2))
@@ -58,12 +58,12 @@ def test_read_only_arrays_do():
         ([], []),
     ],
 )
-def test_forward_returns_the_rows_asked_for(idx, rows):
+def test_forward_returns_the_given_rows(idx, rows):
     layer = RepresentationLayer(2, 4, torch.arange(8.0).reshape(4, 2))
     assert torch.equal(layer(idx), layer.z[rows])
 
 
-def test_only_the_rows_seen_are_updated():
+def test_only_the_given_rows_are_updated():
     layer = RepresentationLayer(2, 4)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
     (layer([1, 3]) - 1).pow(2).sum().backward()

@@ -33,7 +33,7 @@ def class_distribution(gmm, c):
 
 @pytest.mark.parametrize("covariance_type", COVARIANCES)
 @pytest.mark.parametrize("n_per_class", [1, 2, 5])
-def test_labelled_density_is_the_mixture_of_the_class(covariance_type, n_per_class):
+def test_labelled_density_matches_the_mixture_of_the_class(covariance_type, n_per_class):
     gmm = make(3, n_per_class, covariance_type=covariance_type)
     assert (gmm.Nclass, gmm.Ncompperclass) == (3, n_per_class)
     assert gmm.n_mix_comp == 3 * n_per_class
@@ -45,7 +45,7 @@ def test_labelled_density_is_the_mixture_of_the_class(covariance_type, n_per_cla
     )
 
 
-def test_without_label_it_is_the_plain_mixture():
+def test_unlabelled_density_matches_the_full_mixture():
     gmm = make()
     plain = GaussianMixture(6, 4, "isotropic", mean_init=(2, 5)).double()
     plain.load_state_dict(gmm.state_dict())
@@ -55,7 +55,7 @@ def test_without_label_it_is_the_plain_mixture():
     assert torch.equal(gmm.clustering(x), plain.clustering(x))
 
 
-def test_labelled_and_unlabelled_together():
+def test_labelled_and_unlabelled_points_in_one_call():
     gmm = make()
     x = torch.randn(6, 4, dtype=F64)
     found = gmm.log_density(x, [0, -1, 2, -1, -1, 1])
@@ -76,7 +76,7 @@ def test_log_prob_adds_the_prior_and_forward_is_the_loss():
 
 @pytest.mark.parametrize("label", [None, [0, 1, 2, 1, 0], [0, -1, 2, -1, 1]])
 @pytest.mark.parametrize("covariance_type", COVARIANCES)
-def test_gradients_are_finite_differences(label, covariance_type):
+def test_gradients_match_finite_differences(label, covariance_type):
     gmm = make(covariance_type=covariance_type, alpha=2.0)
     names = [name for name, _ in gmm.named_parameters()]
     x = torch.randn(5, 4, dtype=F64, requires_grad=True)
@@ -100,7 +100,7 @@ def test_full_density_is_the_sum_over_classes():
     torch.testing.assert_close(posterior, joint.log_softmax(1))
 
 
-def test_class_posterior_finds_the_class_also_far_away():
+def test_class_posterior_is_correct_far_from_the_origin():
     gmm = make()
     with torch.no_grad():
         gmm.mean.mul_(1e5)
@@ -109,12 +109,12 @@ def test_class_posterior_finds_the_class_also_far_away():
     assert torch.isfinite(posterior).all()
 
 
-def test_a_label_pulls_only_its_own_components():
+def test_a_label_has_gradients_only_for_its_own_components():
     gmm = make()
     gmm.log_density(torch.randn(4, 4, dtype=F64), [1] * 4).sum().backward()
-    moved = gmm.mean.grad.abs().sum(1) > 0
-    assert moved.tolist() == [False, False, True, True, False, False]
-    assert torch.equal(gmm.weight.grad != 0, moved)
+    has_gradient = gmm.mean.grad.abs().sum(1) > 0
+    assert has_gradient.tolist() == [False, False, True, True, False, False]
+    assert torch.equal(gmm.weight.grad != 0, has_gradient)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_label_pulls_only_its_own_components():
     ],
     ids=["list", "tuple", "int8", "column", "int32", "series", "codes"],
 )
-def test_labels_of_every_kind(label):
+def test_labels_of_every_type(label):
     gmm = make()
     x = torch.randn(3, 4, dtype=F64)
     before = str(label)
@@ -148,7 +148,7 @@ def test_999_is_unlabelled_with_a_warning():
     assert label.tolist() == [0, 999, 2]
 
 
-def test_999_is_a_class_where_there_are_a_thousand():
+def test_999_is_a_valid_label_among_a_thousand_classes():
     gmm = make(1000, 1)
     x = torch.randn(1, 4, dtype=F64)
     with warnings.catch_warnings():
@@ -186,7 +186,7 @@ def test_label_mixture_probs():
     torch.testing.assert_close(gmm.label_mixture_probs(np.int64(1)), found[3:])
 
 
-def test_random_samples_come_from_the_class():
+def test_random_samples_have_the_moments_of_the_class():
     gmm = make()
     for c in range(3):
         torch.manual_seed(c)
@@ -222,7 +222,7 @@ def test_mean_samples_are_the_most_probable_components():
     assert (gmm.mean != 0).all()
 
 
-def test_sampling_repeats_with_the_seed():
+def test_sampling_is_reproducible():
     gmm = make()
     torch.manual_seed(5)
     first = gmm.supervised_sampling([0, -1, 2])
@@ -230,7 +230,7 @@ def test_sampling_repeats_with_the_seed():
     assert torch.equal(gmm.supervised_sampling([0, -1, 2]), first)
 
 
-def test_no_labels_give_no_points():
+def test_empty_labels_give_empty_results():
     gmm = make()
     assert gmm.supervised_sampling([]).shape == (0, 4)
     assert gmm.log_density(torch.zeros(0, 4, dtype=F64), []).shape == (0,)
@@ -246,7 +246,7 @@ def test_state_dict_round_trip():
     assert torch.equal(other(x, [0, 1, -1]), gmm(x, [0, 1, -1]))
 
 
-def test_takes_its_place_as_a_mixture():
+def test_is_a_gaussian_mixture():
     gmm = make()
     assert isinstance(gmm, GaussianMixture)
     for name in ("log_prob", "forward", "log_density"):
@@ -257,7 +257,7 @@ def test_takes_its_place_as_a_mixture():
 
 
 @pytest.mark.gpu
-def test_labels_follow_the_module_to_its_device():
+def test_labels_move_to_the_device_of_the_module():
     gmm = make()
     x, label = torch.randn(3, 4, dtype=F64), [0, -1, 2]
     expected = gmm(x, label)
@@ -296,7 +296,7 @@ def test_errors_name_the_argument(call, name):
         call(make(), torch.zeros(3, 4, dtype=F64))
 
 
-def test_added_classes_leave_the_others_as_they_were():
+def test_added_classes_do_not_change_the_others():
     torch.manual_seed(0)
     gmm = GaussianMixtureSupervised(3, 2, dim=4, mean_init=(2.0, 5.0))
     x, label = torch.randn(7, 4), [0, 1, 2, 0, 1, 2, 2]

@@ -1,4 +1,4 @@
-"""A model of the first implementation, and what it said itself."""
+"""Checkpoint of the first implementation and its expected results."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ PARTS = {"train": slice(0, 400), "validation": slice(400, 450), "test": slice(45
 
 
 def joint(mdata, names=("GEX", "ATAC"), key="modality"):
-    """The same cells as one AnnData, as the first implementation sets one up."""
+    """The same cells in one AnnData, in the format of the first implementation."""
     found = ad.concat(mdata.mod.values(), axis=1)
     found.var[key] = np.repeat(names, [part.n_vars for part in mdata.mod.values()])
     found.obs["covariate_batch"] = mdata.obs["batch"].astype(str).to_numpy()
@@ -51,7 +51,7 @@ def model(folder, _read):
 
 @pytest.fixture
 def changed(folder, tmp_path, state):
-    """Write a copy of the checkpoint in which something is other."""
+    """Function that writes a modified copy of the checkpoint."""
 
     def change(tensors=None, without=(), hyperparameters=None, obs=None):
         for file in ("dgd.pt", "dgd_hyperparameters.json", "_obs.csv"):

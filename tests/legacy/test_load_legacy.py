@@ -1,4 +1,4 @@
-"""Models of the first implementation, against what it said itself."""
+"""Models of the first implementation, compared with its own results."""
 
 import logging
 
@@ -36,13 +36,13 @@ def assert_as_expected(model, expected, modalities=("rna", "atac"), at=slice(0, 
         np.testing.assert_allclose(y, expected[key], rtol=1e-5, atol=1e-8)
 
 
-class TestTheModel:
-    def test_says_what_the_first_implementation_said(self, model, expected):
+class TestModel:
+    def test_results_equal_those_of_the_first_implementation(self, model, expected):
         assert_as_expected(model, expected)
         test = model.get_latent_representation()[PARTS["test"]]
         np.testing.assert_allclose(test, expected["latent_test"], atol=1e-6)
 
-    def test_has_all_parameters(self, model, state):
+    def test_all_parameters_are_loaded(self, model, state):
         mixture, (covariate,) = model.module.mixture, model.module.mixtures_of_covariates
         for found, name in ((mixture, "gmm"), (covariate, "correction_gmm")):
             for key in ("mean", "neglogvar", "weight"):
@@ -52,20 +52,20 @@ class TestTheModel:
             dispersion = model.module.likelihood(modality).dispersion
             assert torch.allclose(dispersion, 1 + log_r.exp())
 
-    def test_knows_its_split(self, model):
+    def test_split_is_loaded(self, model):
         assert model.is_trained
         for part, where in PARTS.items():
             found = getattr(model, f"{part}_indices_")
             assert np.array_equal(found, np.arange(500)[where])
 
-    def test_priors_are_those_of_the_hyperparameters(self, model):
+    def test_priors_use_the_hyperparameters(self, model):
         mixture = model.module.mixture
         assert mixture.neglogvar_prior.mean == pytest.approx(-2 * np.log(0.02))
         assert mixture.mean_prior.radius == 2
         assert mixture.weight_alpha == 1
 
-    def test_components_are_told_apart(self, changed, cells, state):
-        # All cells of the sample are in one component: another mixture has them in several.
+    def test_components_are_assigned_correctly(self, changed, cells, state):
+        # All cells of this data set have one component; the modified mixture separates them.
         z, mean = (state["representation.z"].double(), state["representation.z"][::19][:21])
         scale = torch.linspace(9, 12, 20).expand(21, 20)
         folder = changed({"gmm.mean": mean, "gmm.neglogvar": scale})
@@ -76,8 +76,8 @@ class TestTheModel:
         assert (found == wanted).mean() > 0.99
 
 
-class TestTheData:
-    def test_cells_in_any_order_beside_others(self, folder, cells, expected):
+class TestData:
+    def test_cells_in_any_order(self, folder, cells, expected):
         order = np.random.default_rng(0).permutation(500)
         shuffled = cells[order].copy()
         model = MultiDGD.load_legacy(folder, "dgd", adata=shuffled)
@@ -85,7 +85,7 @@ class TestTheData:
         assert_as_expected(model, expected, at=at)
         assert np.array_equal(model.train_indices_, np.sort(at))
 
-    def test_some_of_the_cells(self, folder, cells, expected):
+    def test_subset_of_the_cells(self, folder, cells, expected):
         model = MultiDGD.load_legacy(folder, "dgd", adata=cells[100:460].copy())
         z = model.get_latent_representation()
         np.testing.assert_allclose(z[:300], expected["latent_train"][100:], atol=1e-6)
@@ -97,7 +97,7 @@ class TestTheData:
         [(("GEX", "ATAC"), "modality"), (("Gene Expression", "Peaks"), "feature_types")],
     )
     def test_one_anndata(self, folder, cells, expected, names, key):
-        # Modalities are sorted by name in a registry: the heads change places.
+        # Modalities are sorted by name in a registry, so the order of the heads changes.
         model = MultiDGD.load_legacy(folder, "dgd", adata=joint(cells, names, key))
         assert model.module.modalities == sorted(names)
         assert_as_expected(model, expected, names)
@@ -110,7 +110,7 @@ class TestTheData:
         assert model.module.modalities == ["ATAC", "GEX"]
         assert_as_expected(model, expected, ("GEX", "ATAC"))
 
-    def test_a_setup_of_the_users_own_is_kept(self, folder, cells, expected):
+    def test_existing_setup_is_used(self, folder, cells, expected):
         other = cells.copy()
         for part in other.mod.values():
             part.layers["counts"] = part.X.copy()
@@ -137,7 +137,7 @@ class TestTheData:
             )
             np.testing.assert_allclose(y, wanted, rtol=1e-4)
 
-    def test_a_model_without_covariate(self, changed, cells, state):
+    def test_model_without_covariate(self, changed, cells, state):
         narrow = state["decoder.main.0.weight"][:, :20].clone()
         gone = [key for key in state if key.startswith("correction")]
         folder = changed(
@@ -150,7 +150,7 @@ class TestTheData:
         y = model.get_normalized_expression(indices=range(5), return_numpy=True)
         np.testing.assert_allclose(y, wanted, rtol=1e-4)
 
-    def test_a_model_of_one_modality(self, changed, cells, expected, state):
+    def test_model_with_one_modality(self, changed, cells, expected, state):
         gone = [key for key in state if key.startswith("decoder.out_modules.1")]
         one = {"modalities": ["rna"], "n_features_per_modality": [600], "n_features": 600}
         rna = cells["rna"].copy()
@@ -164,37 +164,41 @@ class TestTheData:
 class TestCellsWithoutRepresentation:
     TEST = ("test_rep.z", "correction_test_rep.z")
 
-    def test_are_placed(self, changed, cells, model, expected):
+    def test_are_embedded(self, changed, cells, model, expected):
         found = MultiDGD.load_legacy(changed(without=self.TEST), "dgd", adata=cells)
         assert_as_expected(found, expected)
         z = found.get_latent_representation()
         assert np.abs(z[PARTS["test"]] - expected["latent_test"]).max() > 1e-3
         assert np.array_equal(found.test_indices_, np.arange(450, 500))
-        # Where they fit better than where the 20 epochs of the first implementation left them.
+        # The loss is lower than after the 20 epochs of the first implementation.
         before, after = (
             m.get_reconstruction_error(indices=range(450, 500)) for m in (model, found)
         )
         assert after["reconstruction_loss"] < before["reconstruction_loss"]
 
-    def test_of_other_cells_are_left_out(self, changed, cells, expected, state, caplog):
+    def test_representations_of_other_cells_are_ignored(
+        self, changed, cells, expected, state, caplog
+    ):
         folder = changed({key: state[key][:30] for key in self.TEST})
         with caplog.at_level(logging.INFO, logger="scvi"):
             model = MultiDGD.load_legacy(folder, "dgd", adata=cells)
         assert_as_expected(model, expected)
         assert np.isfinite(model.get_latent_representation()).all()
 
-    def test_without_obs_csv_the_column_says_it(self, changed, cells, expected):
+    def test_split_from_obs_column_without_obs_csv(self, changed, cells, expected):
         folder = changed()
         split = pd.read_csv(folder / "_obs.csv", index_col=0)["train_val_test"]
         (folder / "_obs.csv").unlink()
-        with pytest.raises(ValueError, match="no '_obs.csv' beside .* no column 'train_val_test'"):
+        with pytest.raises(
+            ValueError, match="no '_obs.csv' next to .* no column 'train_val_test'"
+        ):
             MultiDGD.load_legacy(folder, "dgd", adata=cells)
         cells.obs["train_val_test"] = split
         assert_as_expected(MultiDGD.load_legacy(folder, "dgd", adata=cells), expected)
 
 
-class TestEverythingOfOurs:
-    def test_is_saved_and_loaded(self, model, cells, expected, tmp_path):
+class TestMethodsOfThisPackage:
+    def test_save_and_load(self, model, cells, expected, tmp_path):
         model.save(tmp_path / "model")
         again = MultiDGD.load(tmp_path / "model", adata=cells)
         assert_as_expected(again, expected)
@@ -202,7 +206,7 @@ class TestEverythingOfOurs:
         z = alone.get_latent_representation()
         np.testing.assert_allclose(z[:400], expected["latent_train"], atol=1e-6)
 
-    def test_maps_new_cells(self, model, cells):
+    def test_load_query_data(self, model, cells):
         query = cells[:40].copy()
         query.obs_names = [f"new{i}" for i in range(40)]
         for part in query.mod.values():
@@ -214,7 +218,7 @@ class TestEverythingOfOurs:
         assert mapped.get_reconstruction_error()["reconstruction_loss"] < own
         assert list(mapped.summary.covariates["batch"]) == ["s1d1", "s1d2", "s9d9"]
 
-    def test_answers(self, model, cells):
+    def test_typicality_sample_impute_and_posterior(self, model, cells):
         assert model.get_typicality(indices=range(450, 500)).mean() == pytest.approx(0.5, abs=0.25)
         drawn = model.sample(20, seed=0)
         assert drawn["rna"].X.sum(1).min() > 0
@@ -222,20 +226,20 @@ class TestEverythingOfOurs:
         rna_only.obs["batch"] = cells.obs["batch"][450:]
         imputed = model.impute(rna_only, "atac")
         counted = cells["atac"][450:].X.sum(0).A1
-        shared = np.corrcoef(np.log1p(imputed.sum()), np.log1p(counted))[0, 1]
+        correlation = np.corrcoef(np.log1p(imputed.sum()), np.log1p(counted))[0, 1]
         assert imputed.shape == (50, 600)
-        assert shared > 0.6
-        interval = model.get_latent_representation(return_dist=True)[1]
-        assert (interval > 0).all()
+        assert correlation > 0.6
+        variance = model.get_latent_representation(return_dist=True)[1]
+        assert (variance > 0).all()
 
-    def test_trains_on(self, folder, cells):
+    def test_further_training(self, folder, cells):
         model = MultiDGD.load_legacy(folder, "dgd", adata=cells)
         before = model.get_reconstruction_error()["reconstruction_loss"]
         model.train(max_epochs=3, enable_progress_bar=False, accelerator="cpu")
         assert model.get_reconstruction_error()["reconstruction_loss"] < before
 
 
-def test_reading_needs_no_data(folder):
+def test_checkpoint_is_read_without_data(folder):
     found = read_checkpoint(str(folder), "dgd")
     assert found.n_features == {"GEX": 600, "ATAC": 600}
     assert (found.covariate, found.n_categories) == ("batch", 2)

@@ -1,4 +1,4 @@
-"""A search of hyperparameters by scvi-tools' autotune."""
+"""Hyperparameter search with scvi-tools' autotune."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.toy import toy_adata, toy_mudata
 from multiDGD import MultiDGD
 
 NEEDED = ("ray", "hyperopt", "scib_metrics", "muon")
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # warnings are Ray's own
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # Ray raises warnings
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def tune():
 
 
 @pytest.mark.parametrize("make", [toy_adata, toy_mudata])
-def test_two_parameters_are_searched(tune, tmp_path, make):
+def test_search_over_two_parameters(tune, tmp_path, make):
     from scvi import autotune
 
     data = make(60)
@@ -39,7 +39,7 @@ def test_two_parameters_are_searched(tune, tmp_path, make):
             "model_params": {"n_latent": tune.grid_search([2, 4])},
             "train_params": {
                 "max_epochs": 2,
-                # A rate of 1 takes the loss far away: whoever searches must find the other one.
+                # Training diverges with a learning rate of 1, so the other one must be best.
                 "plan_kwargs": {"lr": tune.grid_search([1e-2, 1.0])},
             },
         },
@@ -60,9 +60,9 @@ def test_two_parameters_are_searched(tune, tmp_path, make):
     assert np.isfinite(table["validation_loss"]).all()
     best = experiment.result_grid.get_best_result("validation_loss", "min")
     assert best.config["train_params"]["plan_kwargs"]["lr"] == 1e-2
-    # The figure is that of the same training without Ray.
+    # The same training without Ray gives the same loss.
     scvi.settings.seed = 0
     model = MultiDGD(data, **best.config["model_params"])
     model.train(**best.config["train_params"], accelerator="cpu", enable_progress_bar=False)
-    here = model.history["validation_loss"].iloc[-1].item()
-    assert best.metrics["validation_loss"] == pytest.approx(here, rel=1e-4)
+    expected = model.history["validation_loss"].iloc[-1].item()
+    assert best.metrics["validation_loss"] == pytest.approx(expected, rel=1e-4)

@@ -1,4 +1,4 @@
-"""Which likelihood fits."""
+"""Comparison of likelihoods on held-out counts."""
 
 import anndata as ad
 import mudata as md
@@ -9,17 +9,17 @@ from scipy import sparse
 from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
-from multiDGD.model._compare_likelihoods import _halves
+from multiDGD.model._compare_likelihoods import _split_counts
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "logger": False}
 
 
-def test_the_true_likelihood_wins():
+def test_true_likelihood_has_the_best_score():
     rng = np.random.default_rng(0)
     mean = np.exp(rng.normal(1.5, 0.5, 30))
     parts = {
-        "even": rng.poisson(mean, (300, 30)),
-        "noisy": rng.negative_binomial(1.5, 1.5 / (1.5 + mean), (300, 30)),
+        "poisson": rng.poisson(mean, (300, 30)),
+        "nb": rng.negative_binomial(1.5, 1.5 / (1.5 + mean), (300, 30)),
     }
     for name, x in parts.items():
         adata = ad.AnnData(sparse.csr_matrix(x.astype(np.float32)))
@@ -33,15 +33,15 @@ def test_the_true_likelihood_wins():
             batch_size=32,
             **QUIET,
         )
-        found = table.set_index("likelihood")
-        assert found.loc["poisson", "difference"] == 0
-        difference, se = found.loc["nb", ["difference", "difference_se"]]
-        assert difference > 3 * se if name == "noisy" else difference < 0.5
-        both = found["log_likelihood"]
-        assert both["nb"] - both["poisson"] == pytest.approx(difference, rel=1e-4, abs=1e-4)
+        table = table.set_index("likelihood")
+        assert table.loc["poisson", "difference"] == 0
+        difference, se = table.loc["nb", ["difference", "difference_se"]]
+        assert difference > 3 * se if name == "nb" else difference < 0.5
+        mean_nb, mean_poisson = table["log_likelihood"][["nb", "poisson"]]
+        assert mean_nb - mean_poisson == pytest.approx(difference, rel=1e-4, abs=1e-4)
 
 
-def test_table(seed):
+def test_columns_of_the_table(seed):
     mdata = toy_mudata(60)
     MultiDGD.setup_mudata(mdata, batch_key="batch")
     table = MultiDGD.compare_likelihoods(
@@ -65,26 +65,26 @@ def test_table(seed):
 
 
 @pytest.mark.parametrize("layer", [None, "raw"])
-def test_halves_are_of_the_same_molecules(layer):
+def test_halves_sum_to_the_counts(layer):
     adata = toy_adata(50, rate=6)
     x = adata.X.toarray()
     if layer:
         adata.layers[layer] = adata.X
         adata.X = None
-    one, other = _halves(adata, layer, ["counts"], np.random.default_rng(0))
-    first, second = (h.X if layer is None else h.layers[layer] for h in (one, other))
+    halves = _split_counts(adata, layer, ["counts"], np.random.default_rng(0))
+    first, second = (half.X if layer is None else half.layers[layer] for half in halves)
     np.testing.assert_array_equal((first + second).toarray(), x)
     assert first.sum() / x.sum() == pytest.approx(0.5, abs=0.03)
     assert np.var(first.toarray()[x == 6]) == pytest.approx(6 / 4, rel=0.3)
 
 
-def test_errors():
+def test_invalid_arguments_raise():
     mdata = toy_mudata(30)
     MultiDGD.setup_mudata(mdata)
     for likelihoods, message in (
-        ({}, r"must name a modality.*found \{\}"),
-        ("nb", "must name a modality.*found 'nb'"),
-        ({"prot": ["nb"]}, "'prot', not one of"),
+        ({}, r"must map modalities.*found \{\}"),
+        ("nb", "must map modalities.*found 'nb'"),
+        ({"prot": ["nb"]}, "'prot' is not one of"),
         ({"rna": "nb"}, "must list names"),
         ({"rna": ["gauss"]}, "gauss"),
     ):
@@ -102,7 +102,7 @@ def test_errors():
         (toy_mudata, md.read_h5mu, MultiDGD.setup_mudata),
     ],
 )
-def test_backed_data_are_to_be_read_into_memory(make, read, setup, tmp_path):
+def test_backed_data_raise(make, read, setup, tmp_path):
     make().write(tmp_path / "cells")
     backed = read(tmp_path / "cells", backed="r")
     setup(backed)
@@ -111,7 +111,7 @@ def test_backed_data_are_to_be_read_into_memory(make, read, setup, tmp_path):
     backed.file.close()
 
 
-def test_a_seed_that_was_not_there_is_not_left_behind():
+def test_global_seed_is_restored():
     scvi.settings.seed = None
     adata = toy_adata()
     MultiDGD.setup_anndata(adata)
@@ -121,7 +121,7 @@ def test_a_seed_that_was_not_there_is_not_left_behind():
 
 
 @pytest.mark.slow
-def test_background_fits_proteins(bmmc_cite):
+def test_protein_likelihood_fits_proteins_best(bmmc_cite):
     MultiDGD.setup_mudata(bmmc_cite, batch_key="batch")
     table = MultiDGD.compare_likelihoods(
         bmmc_cite, {"prot": ["nb", "poisson", "protein"]}, max_epochs=30, **QUIET

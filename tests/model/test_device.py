@@ -1,4 +1,4 @@
-"""Models on a CUDA device: trained there, and asked there as on the CPU."""
+"""Training and results on a CUDA device, compared with the CPU."""
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,8 @@ def simulation():
 
 
 @pytest.fixture(scope="module")
-def both(simulation, tmp_path_factory):
-    """One model, trained on the device, there and on the CPU; and cells it does not know."""
+def models_and_query(simulation, tmp_path_factory):
+    """A model trained on the GPU, loaded on GPU and CPU; and query cells."""
     setup = {"labels_key": "cell_type", "batch_key": "batch"}
     train = {"max_epochs": 30, "batch_size": 64, **GPU}
     trained = fitted(simulation, {"n_latent": 8}, train, **setup)
@@ -36,76 +36,79 @@ def both(simulation, tmp_path_factory):
     return models, renamed_mudata(simulation[:50].copy(), "new")
 
 
-def numbers(found):
-    """Everything that is a number in an answer, as one array."""
-    if isinstance(found, pd.DataFrame):
-        return found.select_dtypes("number").to_numpy(dtype=float)
-    if isinstance(found, dict):
-        return np.concatenate([np.ravel(numbers(v)) for v in found.values()])
-    if isinstance(found, tuple):
-        return np.concatenate([np.ravel(numbers(v)) for v in found])
-    return np.asarray(found, dtype=float)
+def numbers(result):
+    """All numbers in a result, as one array."""
+    if isinstance(result, pd.DataFrame):
+        return result.select_dtypes("number").to_numpy(dtype=float)
+    if isinstance(result, dict):
+        return np.concatenate([np.ravel(numbers(v)) for v in result.values()])
+    if isinstance(result, tuple):
+        return np.concatenate([np.ravel(numbers(v)) for v in result])
+    return np.asarray(result, dtype=float)
 
 
-ANSWERS = {
-    "places": lambda m, new: m.get_latent_representation(),
-    "places of new cells": lambda m, new: m.get_latent_representation(new),
-    "their uncertainty": lambda m, new: m.get_latent_representation(new, return_dist=True),
+DETERMINISTIC = {
+    "representations": lambda m, new: m.get_latent_representation(),
+    "representations of new cells": lambda m, new: m.get_latent_representation(new),
+    "posterior of representations": lambda m, new: m.get_latent_representation(
+        new, return_dist=True
+    ),
     "covariates": lambda m, new: m.get_covariate_representation("batch", new),
     "components": lambda m, new: m.get_cluster_assignments(new, soft=True),
     "labels": lambda m, new: m.predict(new, soft=True),
     "expression": lambda m, new: m.get_normalized_expression(new, modality="rna"),
-    "in another batch": lambda m, new: m.get_normalized_expression(
+    "expression in another batch": lambda m, new: m.get_normalized_expression(
         new, modality="atac", transform_batch="batch_1", library_size="latent"
     ),
     "accessibility": lambda m, new: m.get_accessibility_estimates(new, modality="atac"),
-    "errors": lambda m, new: m.get_reconstruction_error(new),
-    "imputed": lambda m, new: m.impute(new, modality="atac"),
-    "components' summary": lambda m, new: m.get_component_summary()[["weight", "n_cells"]],
+    "reconstruction errors": lambda m, new: m.get_reconstruction_error(new),
+    "imputed counts": lambda m, new: m.impute(new, modality="atac"),
+    "component summary": lambda m, new: m.get_component_summary()[["weight", "n_cells"]],
 }
 
 
-@pytest.mark.parametrize("what", ANSWERS)
-def test_answers_do_not_depend_on_the_device(both, what):
-    models, new = both
-    found, expected = (numbers(ANSWERS[what](models[name], new)) for name in ("gpu", "cpu"))
-    assert np.isfinite(found).all()
-    # New cells are placed to within a tolerance, so what is said of them is not the same to all digits.
-    np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.02 * np.abs(expected).max())
-    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9999
+@pytest.mark.parametrize("result", DETERMINISTIC)
+def test_results_do_not_depend_on_the_device(models_and_query, result):
+    models, query = models_and_query
+    method = DETERMINISTIC[result]
+    gpu, cpu = (numbers(method(models[name], query)) for name in ("gpu", "cpu"))
+    assert np.isfinite(gpu).all()
+    # Inference stops at a tolerance, so the results for new cells agree approximately only.
+    np.testing.assert_allclose(gpu, cpu, rtol=0.02, atol=0.02 * np.abs(cpu).max())
+    assert np.corrcoef(gpu.ravel(), cpu.ravel())[0, 1] > 0.9999
 
 
-DRAWN = {
+RANDOM = {
     "intervals": lambda m, data: m.get_expression_interval(data[:20], modality="rna")[1],
-    "differences": lambda m, data: m.differential_expression(
+    "differential expression": lambda m, data: m.differential_expression(
         modality="rna", groupby="cell_type", group1=data.obs["cell_type"].iloc[0]
     )["lfc_mean"].sort_index(),
     "perturbation": lambda m, data: m.perturb(
         "gene_0", modality="rna", indices=range(20), n_controls=10
     )["lfc"].sort_index(),
     "links": lambda m, data: m.gene2peak("gene_0", n_controls=10)["association"].sort_index(),
-    "drawn cells": lambda m, data: m.sample(400, seed=0)["rna"].X.mean(0),
-    "drawn counts": lambda m, data: (
+    "simulated cells": lambda m, data: m.sample(400, seed=0)["rna"].X.mean(0),
+    "simulated counts": lambda m, data: (
         m.posterior_predictive_sample(n_samples=20)["rna"].todense().mean((0, 2))
     ),
 }
 
 
-@pytest.mark.parametrize("what", DRAWN)
-def test_what_is_drawn_is_alike(both, simulation, what):
-    models, _ = both
-    found, expected = (np.ravel(DRAWN[what](models[d], simulation)) for d in ("gpu", "cpu"))
-    assert np.isfinite(found).all()
-    assert np.corrcoef(found, expected)[0, 1] > 0.95
+@pytest.mark.parametrize("result", RANDOM)
+def test_random_results_correlate(models_and_query, simulation, result):
+    models, _ = models_and_query
+    gpu, cpu = (np.ravel(RANDOM[result](models[name], simulation)) for name in ("gpu", "cpu"))
+    assert np.isfinite(gpu).all()
+    assert np.corrcoef(gpu, cpu)[0, 1] > 0.95
 
 
-def test_typicality_is_alike_but_for_its_draws(both, simulation):
-    found, expected = (m.get_typicality(as_quantile=False) for m in both[0].values())
-    assert np.corrcoef(found, expected)[0, 1] > 0.8
-    assert found.mean() == pytest.approx(expected.mean(), abs=0.2)
+def test_typicality_differs_by_its_draws_only(models_and_query, simulation):
+    gpu, cpu = (m.get_typicality(as_quantile=False) for m in models_and_query[0].values())
+    assert np.corrcoef(gpu, cpu)[0, 1] > 0.8
+    assert gpu.mean() == pytest.approx(cpu.mean(), abs=0.2)
 
 
-def test_counts_kept_there_train_the_same_model(simulation):
+def test_counts_on_the_device_train_the_same_model(simulation):
     tables = []
     for keep_on_device in (False, True):
         scvi.settings.seed = 0
@@ -114,8 +117,8 @@ def test_counts_kept_there_train_the_same_model(simulation):
     np.testing.assert_allclose(*tables, atol=1e-3)
 
 
-def test_training_ends_where_the_cpu_ends(bmmc_multiome):
-    """Same data, split and start: the losses of unseen cells agree."""
+def test_losses_of_gpu_and_cpu_agree(bmmc_multiome):
+    """The validation losses agree for the same data, split and initialisation."""
     losses = {}
     for accelerator in ("gpu", "cpu"):
         scvi.settings.seed = 0
@@ -126,8 +129,8 @@ def test_training_ends_where_the_cpu_ends(bmmc_multiome):
 
 
 @pytest.mark.parametrize("accelerator", ["gpu", "cpu"])
-def test_queries_of_a_new_batch(simulation, tmp_path, accelerator):
-    """Trained on either device, mapped on either."""
+def test_query_with_a_new_batch(simulation, tmp_path, accelerator):
+    """The reference is trained on one device, and the query is mapped on the other."""
     is_first = (simulation.obs["batch"] == "batch_0").to_numpy()
     reference, query = simulation[is_first].copy(), simulation[~is_first].copy()
     other = "cpu" if accelerator == "gpu" else "gpu"
@@ -148,7 +151,7 @@ def test_queries_of_a_new_batch(simulation, tmp_path, accelerator):
     assert (mapped.predict() == truth).mean() > 0.9
 
 
-def test_mixed_precision_trains_there(simulation):
+def test_mixed_precision(simulation):
     losses = {}
     for precision in ("32-true", "bf16-mixed"):
         scvi.settings.seed = 0

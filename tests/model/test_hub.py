@@ -1,4 +1,4 @@
-"""Models in the form that scvi-tools' hub has them, without any network."""
+"""Models in the format of scvi-tools' hub, without network access."""
 
 import importlib.metadata
 import sys
@@ -23,7 +23,7 @@ def fitted(data, **setup):
 
 
 def saved(model, folder, save_anndata=True):
-    """What a user does before ``push_to_huggingface_hub``."""
+    """Save a model with its metadata and card, as before ``push_to_huggingface_hub``."""
     model.save(folder, save_anndata=save_anndata)
     metadata = hub.HubMetadata.from_dir(
         str(folder),
@@ -42,52 +42,52 @@ def saved(model, folder, save_anndata=True):
         (toy_mudata, {"batch_key": "batch", "categorical_covariate_keys": ["site"]}),
     ],
 )
-def test_a_model_comes_back(tmp_path, make, setup):
+def test_model_with_its_data(tmp_path, make, setup):
     model = fitted(make(), **setup)
-    found = saved(model, tmp_path / "model")
-    assert found.metadata.model_cls_name == "MultiDGD"
-    assert found.metadata.model_parent_module == "multiDGD.model"
-    assert found.metadata.scvi_version == importlib.metadata.version("scvi-tools")
-    again = found.model
-    assert isinstance(again, MultiDGD)
+    hub_model = saved(model, tmp_path / "model")
+    assert hub_model.metadata.model_cls_name == "MultiDGD"
+    assert hub_model.metadata.model_parent_module == "multiDGD.model"
+    assert hub_model.metadata.scvi_version == importlib.metadata.version("scvi-tools")
+    loaded = hub_model.model
+    assert isinstance(loaded, MultiDGD)
     np.testing.assert_array_equal(
-        again.get_latent_representation(), model.get_latent_representation()
+        loaded.get_latent_representation(), model.get_latent_representation()
     )
     np.testing.assert_allclose(
-        again.get_normalized_expression(return_numpy=True),
+        loaded.get_normalized_expression(return_numpy=True),
         model.get_normalized_expression(return_numpy=True),
         rtol=1e-6,
     )
 
 
-def test_a_model_without_its_data(tmp_path):
+def test_model_without_its_data(tmp_path):
     model = fitted(toy_adata(), batch_key="batch")
-    found = saved(model, tmp_path / "model", save_anndata=False)
+    hub_model = saved(model, tmp_path / "model", save_anndata=False)
     query = toy_adata(10, seed=7)
-    found.load_model(adata=query)
-    z = found.model.get_latent_representation()
+    hub_model.load_model(adata=query)
+    z = hub_model.model.get_latent_representation()
     np.testing.assert_allclose(
         z, model.get_latent_representation(toy_adata(10, seed=7)), atol=1e-4
     )
 
 
-def test_a_query_is_mapped_to_a_model_of_the_hub(tmp_path):
-    found = saved(fitted(toy_mudata(), batch_key="batch"), tmp_path / "model")
+def test_query_is_mapped_to_a_model_of_the_hub(tmp_path):
+    hub_model = saved(fitted(toy_mudata(), batch_key="batch"), tmp_path / "model")
     query = toy_mudata(12)
     query.obs["batch"] = "new"
-    mapped = MultiDGD.load_query_data(query, found.model)
+    mapped = MultiDGD.load_query_data(query, hub_model.model)
     mapped.train(max_epochs=2)
     assert mapped.get_latent_representation().shape == (12, 3)
     assert "new" in mapped.summary.covariates["batch"]
 
 
-def test_the_card_says_what_the_model_is(tmp_path):
+def test_model_card_describes_the_model(tmp_path):
     setup = {"batch_key": "batch", "labels_key": "label", "continuous_covariate_keys": ["age"]}
-    found = saved(fitted(toy_mudata(), **setup), tmp_path / "model").model_card
-    assert found.data.license == "cc-by-4.0"
-    assert found.data.library_name == "scvi-tools"
+    hub_model = saved(fitted(toy_mudata(), **setup), tmp_path / "model").model_card
+    assert hub_model.data.license == "cc-by-4.0"
+    assert hub_model.data.library_name == "scvi-tools"
     wanted = ["model_cls_name:MultiDGD", "modality:rna", "modality:atac", "tissue:blood"]
-    assert {*wanted, "annotated:True"} <= set(found.data.tags)
+    assert {*wanted, "annotated:True"} <= set(hub_model.data.tags)
     for line in (
         "Cells of a toy.",
         "40 cells.",
@@ -97,10 +97,10 @@ def test_the_card_says_what_the_model_is(tmp_path):
         '  "batch_key": "batch",',
         '  "n_latent": 3,',
     ):
-        assert line in found.text.splitlines()
+        assert line in hub_model.text.splitlines()
 
 
-def test_a_card_needs_the_package(tmp_path, monkeypatch):
+def test_model_card_requires_huggingface_hub(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ImportError, match=r"pip install 'scvi-tools\[hub\]'"):
         model_card(tmp_path, "mit")

@@ -1,4 +1,4 @@
-"""What the model must do on real cells, against baselines that a broken one would not pass."""
+"""Quality on real cells, relative to baselines that a defective model would not reach."""
 
 import mudata as md
 import numpy as np
@@ -17,9 +17,9 @@ QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 def trained(data, *, model=None, train=None, **setup):
     method = MultiDGD.setup_mudata if isinstance(data, md.MuData) else MultiDGD.setup_anndata
     method(data, **setup)
-    found = MultiDGD(data, **(model or {}))
-    found.train(**QUIET, **(train or {}))
-    return found
+    fitted = MultiDGD(data, **(model or {}))
+    fitted.train(**QUIET, **(train or {}))
+    return fitted
 
 
 def log_normalized(x):
@@ -36,7 +36,7 @@ def neighbours(train, train_labels, query):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_multiome_types_are_closer_than_in_joint_pca(bmmc_multiome, seed):
+def test_multiome_types_are_better_separated_than_in_joint_pca(bmmc_multiome, seed):
     scvi.settings.seed = seed
     labels = bmmc_multiome.obs["cell_type"].to_numpy()
     model = trained(bmmc_multiome, batch_key="batch")
@@ -46,18 +46,18 @@ def test_multiome_types_are_closer_than_in_joint_pca(bmmc_multiome, seed):
     assert kmeans_nmi_ari(z, labels)[0] > kmeans_nmi_ari(baseline, labels)[0] + 0.05
 
 
-def test_training_explains_cells_it_has_not_seen(bmmc_multiome):
+def test_model_fits_held_out_cells(bmmc_multiome):
     order = np.random.default_rng(0).permutation(500)
     train, query = bmmc_multiome[order[:430]].copy(), bmmc_multiome[order[430:]].copy()
     model = trained(train, batch_key="batch")
-    # New cells land among their own types ...
+    # Nearest neighbours of query cells are of the same type ...
     labels = train.obs["cell_type"].to_numpy()
     truth = query.obs["cell_type"].to_numpy()
-    found = neighbours(
+    predicted = neighbours(
         model.get_latent_representation(), labels, model.get_latent_representation(query)
     )
-    assert (found == truth).mean() > 0.45
-    # ... and their own decoded profile fits them better than that of another cell does.
+    assert (predicted == truth).mean() > 0.45
+    # ... and the decoded profile of a cell fits it better than the profile of another cell.
     for modality in ("rna", "atac"):
         x = log_normalized(query[modality].X)
         predicted = np.log1p(
@@ -68,7 +68,7 @@ def test_training_explains_cells_it_has_not_seen(bmmc_multiome):
         assert np.mean(own) > np.mean(other) + 0.02
 
 
-def test_cite_labels_are_predicted_where_they_were_hidden(bmmc_cite):
+def test_hidden_cite_labels_are_predicted(bmmc_cite):
     truth = bmmc_cite.obs["cell_type"].astype(str).to_numpy()
     hidden = np.random.default_rng(0).random(len(truth)) < 0.3
     bmmc_cite.obs["label"] = np.where(hidden, "unknown", truth)
@@ -81,12 +81,12 @@ def test_cite_labels_are_predicted_where_they_were_hidden(bmmc_cite):
     )
     accuracy = (predicted[hidden] == truth[hidden]).mean()
     assert accuracy > (nearest == truth[hidden]).mean()
-    # A label that was given draws its cell, if not against all that was counted in it.
+    # A known label affects the representation of its cell, but does not outweigh all counts.
     assert (predicted[~hidden] == truth[~hidden]).mean() > max(0.75, accuracy + 0.05)
 
 
 @pytest.mark.slow
-def test_five_protocols_five_cell_lines(sc_mixology):
+def test_five_cell_lines_in_five_protocols(sc_mixology):
     labels, batch = (sc_mixology.obs[k].astype(str).to_numpy() for k in ("cell_type", "batch"))
     model = trained(sc_mixology, batch_key="batch", model={"n_components": 5})
     z = model.get_latent_representation()
@@ -99,7 +99,7 @@ def test_five_protocols_five_cell_lines(sc_mixology):
 
 
 @pytest.mark.slow
-def test_sparse_atac_of_ten_thousand_cells(snareseq):
+def test_sparse_atac_in_ten_thousand_cells(snareseq):
     labels = snareseq.obs["cell_type"].astype(str).to_numpy()
     model = trained(snareseq, batch_key="batch", train={"max_epochs": 4})
     z = model.get_latent_representation()
@@ -109,7 +109,7 @@ def test_sparse_atac_of_ten_thousand_cells(snareseq):
     assert loss.iloc[-1] < loss.iloc[0]
 
 
-def test_one_modality_alone(bmmc_cite):
+def test_single_modality(bmmc_cite):
     labels = bmmc_cite.obs["cell_type"].to_numpy()
     model = trained(bmmc_cite, modalities=["prot"], batch_key="batch", train={"max_epochs": 30})
     z = model.get_latent_representation()
@@ -118,7 +118,7 @@ def test_one_modality_alone(bmmc_cite):
 
 
 @pytest.mark.parametrize("likelihood", ["poisson", "bernoulli"])
-def test_other_likelihoods_on_real_accessibility(bmmc_multiome, likelihood):
+def test_poisson_and_bernoulli_on_atac(bmmc_multiome, likelihood):
     labels = bmmc_multiome.obs["cell_type"].to_numpy()
     model = trained(bmmc_multiome, model={"likelihoods": {"atac": likelihood}})
     assert knn_accuracy(model.get_latent_representation(), labels) > 0.5
@@ -127,7 +127,7 @@ def test_other_likelihoods_on_real_accessibility(bmmc_multiome, likelihood):
     assert probability[open_regions].mean() > 2 * probability[~open_regions].mean()
 
 
-def test_saved_model_of_real_cells(bmmc_multiome, tmp_path):
+def test_saved_model(bmmc_multiome, tmp_path):
     model = trained(bmmc_multiome, batch_key="batch", train={"max_epochs": 5})
     model.save(tmp_path / "model")
     loaded = MultiDGD.load(tmp_path / "model", adata=False)
@@ -135,5 +135,5 @@ def test_saved_model_of_real_cells(bmmc_multiome, tmp_path):
         loaded.get_latent_representation(), model.get_latent_representation()
     )
     part = bmmc_multiome[[400, 3, 77]].copy()
-    found = loaded.get_latent_representation(part)
-    np.testing.assert_array_equal(found, model.get_latent_representation()[[400, 3, 77]])
+    z = loaded.get_latent_representation(part)
+    np.testing.assert_array_equal(z, model.get_latent_representation()[[400, 3, 77]])

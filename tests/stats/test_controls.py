@@ -3,7 +3,7 @@ import numpy as np
 from multiDGD.stats import empirical_p_values, matched_controls
 
 
-def test_controls_have_about_the_same_mean():
+def test_controls_have_similar_means():
     mean = np.linspace(1, 100, 100)
     rng = np.random.default_rng(0)
     controls = matched_controls(mean, np.array([10, 90]), 5, rng)

@@ -1,4 +1,4 @@
-"""Posteriors of fold changes: against quadrature, and against the truth of simulated counts."""
+"""Posteriors of fold changes against quadrature and simulated counts."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def poisson_groups(n=4000, share_changed=0.3, sd=1.0, exposures=(1e5, 4e5), seed
     return groups, truth
 
 
-def lone(x1, x2, exposures=(100.0, 300.0), df=MANY):
+def single_feature(x1, x2, exposures=(100.0, 300.0), df=MANY):
     rates = [
         GroupRates(torch.tensor([x / t]).double(), torch.tensor([t]).double(), df)
         for x, t in zip((x1, x2), exposures, strict=True)
@@ -37,8 +37,8 @@ def changes():
 
 
 @pytest.mark.parametrize(("x1", "x2"), [(3, 40), (0, 12), (9, 0), (25, 60)])
-def test_posterior_is_that_of_the_binomial(x1, x2):
-    found = lone(x1, x2)
+def test_posterior_matches_quadrature_of_binomial_likelihood(x1, x2):
+    found = single_feature(x1, x2)
     theta = np.linspace(-10, 10, 20_001)
     odds = 2**theta * 100 / 300
     likelihood = binom.pmf(x1, x1 + x2, odds / (1 + odds))
@@ -53,14 +53,14 @@ def test_posterior_is_that_of_the_binomial(x1, x2):
     summary = found.summary(delta=0.5)
     mean = (np.trapezoid(density * theta, theta) + at_none * found.mode) / total
     assert summary["mean"][0] == pytest.approx(mean, rel=1e-3)
-    # The grid's steps are 0.04, so a limit lies up to half a step away.
+    # The limits of 0.52 are half a step of the grid (0.04) beyond delta.
     for limit, sign in ((0.52, 1), (-0.52, -1)):
         beyond = density * (theta * sign > abs(limit))
         name = "proba_up" if sign > 0 else "proba_down"
         assert summary[name][0] == pytest.approx(np.trapezoid(beyond, theta) / total, abs=5e-3)
 
 
-def test_probabilities_hold(changes):
+def test_probabilities_are_calibrated(changes):
     found, truth = changes
     summary = found.summary(delta=0.25)
     probability = summary["proba_up"] + summary["proba_down"]
@@ -71,19 +71,21 @@ def test_probabilities_hold(changes):
         assert is_changed[here].mean() == pytest.approx(probability[here].mean(), abs=0.06)
 
 
-def test_intervals_hold(changes):
+def test_intervals_have_their_coverage(changes):
     found, truth = changes
     summary = found.summary(0.25, levels=[0.5, 0.9])
     for level, at_least in ((0.5, 0.5), (0.9, 0.88)):
         low = summary[f"confidence_interval_{level}_min"]
         high = summary[f"confidence_interval_{level}_max"]
         assert ((low <= truth) & (truth <= high)).mean() >= at_least
-        # Not by being wide: of what surely has changed no more is held than is said.
-        sure = summary["proba_up"] + summary["proba_down"] > 0.99
-        assert ((low <= truth) & (truth <= high))[sure].mean() == pytest.approx(level, abs=0.06)
+        # For features that certainly change, the coverage is exact, so intervals are not too wide.
+        is_certain = summary["proba_up"] + summary["proba_down"] > 0.99
+        assert ((low <= truth) & (truth <= high))[is_certain].mean() == pytest.approx(
+            level, abs=0.06
+        )
 
 
-def test_prior_is_found(changes):
+def test_prior_matches_simulated_changes(changes):
     found, truth = changes
     shares = found.weights.double().numpy()
     sds = np.r_[0, 0.1 * np.sqrt(2) ** np.arange(len(shares) - 1)]
@@ -92,8 +94,8 @@ def test_prior_is_found(changes):
     assert shares[sds < 0.25].sum() == pytest.approx(0.7, abs=0.1)
 
 
-def test_usual_change_is_found_and_not_taken_for_a_discovery():
-    """Where some features rise, the shares of all others fall a little."""
+def test_most_common_change_is_estimated_and_not_called():
+    """If some features increase, the shares of all others decrease slightly."""
     (first, second), truth = poisson_groups(share_changed=0.15, sd=2.0)
     shifted = GroupRates(first.rate * 2**-0.2, first.exposure, first.df)
     found = FoldChanges(shifted, second)
@@ -103,24 +105,24 @@ def test_usual_change_is_found_and_not_taken_for_a_discovery():
     assert (np.abs(truth - 0.2) > 0.25)[called].mean() > 0.95
 
 
-def test_swapped_groups_have_the_opposite_change():
+def test_swapped_groups_have_opposite_changes():
     (first, second), _ = poisson_groups(300)
     forth, back = (FoldChanges(*g).summary(0.25) for g in ((first, second), (second, first)))
     np.testing.assert_allclose(forth["mean"], -back["mean"], atol=1e-3)
     np.testing.assert_allclose(forth["proba_up"], back["proba_down"], atol=1e-3)
 
 
-def test_features_in_any_order_and_number_of_chunks(monkeypatch):
+def test_order_and_chunks_of_features_do_not_matter(monkeypatch):
     (first, second), _ = poisson_groups(500)
     order = torch.randperm(500, generator=torch.Generator().manual_seed(0))
     shuffled = [GroupRates(g.rate[order], g.exposure[order], g.df) for g in (first, second)]
     mean = FoldChanges(first, second).summary(0.25)["mean"]
-    monkeypatch.setattr(_fold_changes, "_AT_ONCE", 150)
+    monkeypatch.setattr(_fold_changes, "_CHUNK_SIZE", 150)
     found = FoldChanges(*shuffled).summary(0.25)["mean"]
     np.testing.assert_allclose(mean[order.numpy()], found, atol=1e-3)
 
 
-def test_feature_that_was_never_counted_is_as_likely_changed_as_any():
+def test_feature_without_counts_has_prior_probability():
     (first, second), _ = poisson_groups(1000)
     for group in (first, second):
         group.rate[0] = 0
@@ -131,16 +133,17 @@ def test_feature_that_was_never_counted_is_as_likely_changed_as_any():
     assert np.isfinite(summary["mean"]).all()
 
 
-def test_less_is_known_from_fewer_replicates():
-    sure = [
-        lone(400, 300, df=df).summary(0.0)["std"][0] for df in (2.0, 10.0, 100.0, float("inf"))
+def test_fewer_replicates_increase_standard_deviation():
+    sd = [
+        single_feature(400, 300, df=df).summary(0.0)["std"][0]
+        for df in (2.0, 10.0, 100.0, float("inf"))
     ]
-    assert sure == sorted(sure, reverse=True)
-    assert np.isfinite(sure).all()
-    assert sure[0] > 1.1 * sure[-1]
+    assert sd == sorted(sd, reverse=True)
+    assert np.isfinite(sd).all()
+    assert sd[0] > 1.1 * sd[-1]
 
 
-def test_moderated_variances_are_nearer_the_truth():
+def test_moderated_variances_have_smaller_errors():
     rng = np.random.default_rng(0)
     prior_df, df = 8, 3
     counts = rng.lognormal(5, 1, 20_000)
@@ -150,12 +153,12 @@ def test_moderated_variances_are_nearer_the_truth():
     assert total_df == pytest.approx(prior_df + df, rel=0.1)
     error = [np.square(np.log(v / truth)).mean() for v in (found, moderated)]
     assert error[1] < 0.4 * error[0]
-    # More than by one typical variance for all features.
+    # The trend with counts reduces errors further than one prior variance for all features.
     flat, _ = shrink_variances(found, df, np.ones(20_000), np.ones(20_000, bool))
     assert error[1] < 0.8 * np.square(np.log(flat / truth)).mean()
 
 
-def test_variances_that_scatter_by_chance_are_one():
+def test_equal_variances_are_shrunk_to_one_value():
     rng = np.random.default_rng(1)
     found = 3.0 * rng.chisquare(4, 5000) / 4
     moderated, df = shrink_variances(found, 4, rng.lognormal(5, 1, 5000), np.ones(5000, bool))
@@ -165,7 +168,7 @@ def test_variances_that_scatter_by_chance_are_one():
 
 
 @pytest.mark.parametrize("n", [0, 1])
-def test_variance_of_hardly_any_feature(n):
+def test_variances_of_fewer_than_two_features(n):
     moderated, df = shrink_variances(np.full(3, 2.0), 2, np.full(3, 50.0), np.arange(3) < n)
     assert np.isinf(df)
     np.testing.assert_allclose(moderated, 2.0 if n else 1.0)

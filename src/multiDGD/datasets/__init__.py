@@ -1,4 +1,4 @@
-"""Data to try the model on."""
+"""Simulated and published data sets."""
 
 from ._published import human_bonemarrow, human_brain, mouse_gastrulation
 from ._simulate import simulate_multiome, simulate_wide

@@ -1,4 +1,4 @@
-"""Files from public archives, downloaded once."""
+"""Download and cache files of public archives."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import scanpy as sc
 
 from multiDGD.data import logger
 
-# Not figshare.com/ndownloader, which asks for a browser.
+# figshare.com/ndownloader answers only browsers.
 FIGSHARE = "https://ndownloader.figshare.com/files"
 
 
@@ -22,29 +22,29 @@ def fetch(
     progressbar: bool = True,
     base_url: str = FIGSHARE,
 ) -> Path:
-    """Path of a file that is in a zip archive of its own.
+    """Download a zip archive of one file, unless it is cached, and return the path of the file.
 
     Parameters
     ----------
     name
-        Of the file; the archive has ``.zip`` behind it.
+        Name of the file; the archive is named ``{name}.zip``.
     file_id
-        What the archive is called on the server.
+        Identifier of the archive on the server.
     folder, known_hash, progressbar
         As for :func:`multiDGD.datasets.human_bonemarrow`.
     base_url
-        The server.
+        URL of the server.
 
     Raises
     ------
     ImportError
         If pooch is not installed.
     OSError
-        If the archive cannot be had, saying where to put it by hand.
+        If the download fails; the message gives the path for a manual download.
     ValueError
-        If it has another checksum, or holds something else.
+        If the checksum differs, or the archive does not contain the file.
     """
-    # pooch expands it too: both must mean the same folder.
+    # pooch expands `~` as well, so both must refer to the same folder.
     folder = Path(sc.settings.datasetdir if folder is None else folder).expanduser()
     if (folder / name).is_file():
         return folder / name
@@ -60,13 +60,13 @@ def fetch(
     if known_hash is None and record.is_file():
         known_hash = record.read_text().strip()
     url = f"{base_url}/{file_id}"
-    was_there = archive.is_file()
-    if not record.is_file():  # what there is may have been cut off while it was unpacked
+    was_cached = archive.is_file()
+    if not record.is_file():  # an earlier extraction may be incomplete
         rmtree(folder / f"{archive.name}.unzip", ignore_errors=True)
     log = pooch.get_logger()
     level = log.level
-    log.setLevel("ERROR")  # scvi-tools' logger says what there is to say
-    if not was_there:
+    log.setLevel("ERROR")  # scvi-tools' logger reports the download
+    if not was_cached:
         logger.info("Downloading %s to %s", url, archive)
     try:
         found = pooch.retrieve(
@@ -78,11 +78,11 @@ def fetch(
             downloader=pooch.HTTPDownloader(progressbar=progressbar),
         )
     except (OSError, BadZipFile) as error:
-        if not was_there:
+        if not was_cached:
             archive.unlink(missing_ok=True)
         raise OSError(
-            f"{name} could not be had from {url}: {error}. Download it by other means, for example "
-            f"with a browser, and put it there: {archive} (or unpacked: {folder / name})."
+            f"Downloading {name} from {url} failed: {error}. Download the archive manually, for "
+            f"example with a browser, and save it as {archive} (or its content as {folder / name})."
         ) from error
     finally:
         log.setLevel(level)
@@ -93,5 +93,5 @@ def fetch(
     files = [Path(file) for file in found if Path(file).name == name]
     if len(files) != 1:
         names = sorted(Path(file).name for file in found)
-        raise ValueError(f"{archive} should hold one file {name!r}, found {names}.")
+        raise ValueError(f"{archive} must contain one file {name!r}, found {names}.")
     return files[0]

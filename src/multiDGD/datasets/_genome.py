@@ -1,4 +1,4 @@
-"""A made-up genome: where the simulated genes and peaks lie, and which peaks belong to which gene."""
+"""Simulated genome: coordinates of genes and peaks, and the links between them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MIN_BINS_PER_GENE = 200
 
 @dataclass(frozen=True)
 class Genome:
-    """Coordinates of genes and peaks, and the gene that each peak follows.
+    """Coordinates of genes and peaks, and the gene linked to each peak.
 
     Parameters
     ----------
@@ -25,12 +25,14 @@ class Genome:
         Tables indexed by name with columns ``chrom``, ``start`` and ``end`` in base pairs, in
         genomic order.
     gene_of_peak
-        For each peak the position of the gene it is linked to, -1 for none.
+        Position of the gene linked to each peak, -1 for none.
 
     Examples
     --------
     >>> import numpy as np
-    >>> genome = lay_out(n_genes=2, n_peaks=3, n_linked_peaks=1, rng=np.random.default_rng(0))
+    >>> genome = simulate_genome(
+    ...     n_genes=2, n_peaks=3, n_linked_peaks=1, rng=np.random.default_rng(0)
+    ... )
     >>> genome.links()["gene"].tolist()
     ['gene_0', 'gene_1']
     """
@@ -54,20 +56,22 @@ class Genome:
         )
 
 
-def lay_out(n_genes: int, n_peaks: int, n_linked_peaks: int, rng: np.random.Generator) -> Genome:
-    """Place genes at even distances and peaks around them.
+def simulate_genome(
+    n_genes: int, n_peaks: int, n_linked_peaks: int, rng: np.random.Generator
+) -> Genome:
+    """Simulate evenly spaced genes and the peaks around them.
 
-    Linked peaks lie in the middle half of their gene's stretch of the genome, the others anywhere,
-    so that distance narrows the search for a link but does not give it away.
+    Linked peaks lie in the middle half of their gene's window, other peaks anywhere. Distance to a
+    gene is therefore informative about a link but does not determine it.
 
     Parameters
     ----------
     n_genes, n_peaks
         Numbers of features.
     n_linked_peaks
-        Peaks that belong to each gene; ``n_genes * n_linked_peaks`` must not exceed ``n_peaks``.
+        Peaks linked to each gene; ``n_genes * n_linked_peaks`` must not exceed ``n_peaks``.
     rng
-        Source of randomness.
+        Random generator.
 
     Returns
     -------
@@ -77,15 +81,15 @@ def lay_out(n_genes: int, n_peaks: int, n_linked_peaks: int, rng: np.random.Gene
     Examples
     --------
     >>> import numpy as np
-    >>> lay_out(5, 12, 2, np.random.default_rng(0)).peaks.shape
+    >>> simulate_genome(5, 12, 2, np.random.default_rng(0)).peaks.shape
     (12, 3)
     """
-    stretch = max(_MIN_BINS_PER_GENE, 4 * -(-n_peaks // n_genes))
-    half = stretch // 2
+    window = max(_MIN_BINS_PER_GENE, 4 * -(-n_peaks // n_genes))
+    half = window // 2
     within = rng.random((n_genes, half)).argsort(axis=1)[:, :n_linked_peaks] + half // 2
-    linked_bins = (np.arange(n_genes)[:, None] * stretch + within).ravel()
+    linked_bins = (np.arange(n_genes)[:, None] * window + within).ravel()
     linked_genes = np.repeat(np.arange(n_genes), n_linked_peaks)
-    is_free = np.ones(n_genes * stretch, dtype=bool)
+    is_free = np.ones(n_genes * window, dtype=bool)
     is_free[linked_bins] = False
     n_others = n_peaks - len(linked_bins)
     other_bins = rng.choice(np.flatnonzero(is_free), n_others, replace=False)
@@ -93,9 +97,9 @@ def lay_out(n_genes: int, n_peaks: int, n_linked_peaks: int, rng: np.random.Gene
     bins = np.concatenate([linked_bins, other_bins])
     genes_of_bins = np.concatenate([linked_genes, np.full(n_others, -1)])
     order = np.argsort(bins)
-    genes = _table(np.arange(n_genes) * stretch + half, stretch, n_genes, _GENE_LENGTH)
+    genes = _table(np.arange(n_genes) * window + half, window, n_genes, _GENE_LENGTH)
     genes.index = pd.Index([f"gene_{i}" for i in range(n_genes)])
-    peaks = _table(bins[order], stretch, n_genes, _PEAK_WIDTH)
+    peaks = _table(bins[order], window, n_genes, _PEAK_WIDTH)
     peaks.index = pd.Index(
         peaks["chrom"].astype(str)
         + ":"
@@ -106,10 +110,10 @@ def lay_out(n_genes: int, n_peaks: int, n_linked_peaks: int, rng: np.random.Gene
     return Genome(genes, peaks, genes_of_bins[order].astype(np.intp))
 
 
-def _table(bins: NDArray[np.intp], stretch: int, n_genes: int, width: int) -> pd.DataFrame:
-    """Coordinates of features that start in the given bins of the genome."""
+def _table(bins: NDArray[np.intp], window: int, n_genes: int, width: int) -> pd.DataFrame:
+    """Coordinates of features that start in the given genomic bins."""
     genes_per_chromosome = -(-n_genes // _N_CHROMOSOMES)
-    chromosome, position = np.divmod(bins, genes_per_chromosome * stretch)
+    chromosome, position = np.divmod(bins, genes_per_chromosome * window)
     start = (position * _BIN + _BIN).astype(np.int64)
     names = [f"chr{i + 1}" for i in range(_N_CHROMOSOMES)]
     return pd.DataFrame(

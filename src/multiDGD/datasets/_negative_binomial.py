@@ -1,4 +1,4 @@
-"""Sparse negative binomial counts from dense means, without visiting the zeros twice."""
+"""Sparse negative binomial counts from dense means."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-# Above this mean, walking up the distribution function costs more than a gamma-Poisson draw, and
-# the probability of a zero may underflow.
+# Above this mean, inverting the distribution function count by count is slower than a gamma-Poisson
+# draw, and the probability of a zero may underflow.
 _LARGE_MEAN = 30.0
 
 
 def sample_negative_binomial(
     mean: NDArray[np.float32], inverse_dispersion: float, rng: np.random.Generator
 ) -> csr_matrix:
-    """Draw ``NB(mean, r)`` counts, of variance ``mean + mean**2 / r``.
+    """Draw ``NB(mean, r)`` counts with variance ``mean + mean**2 / r``.
 
-    Every entry draws one uniform number. Most of them fall below the probability of a zero, and
-    only the others are inverted into a count, so that the cost is that of one pass over the means.
+    Each entry is drawn by inversion of a uniform number. Most numbers fall below the probability of
+    a zero and need no inversion, so the cost is about one pass over the means.
 
     Parameters
     ----------
     mean
         Expected counts of shape ``(n_cells, n_features)``.
     inverse_dispersion
-        The NB's ``r``, positive.
+        Inverse dispersion ``r``, positive.
     rng
-        Source of randomness.
+        Random generator.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def sample_negative_binomial(
 def _invert(
     uniform: NDArray[np.float64], mean: NDArray[np.float64], r: float
 ) -> NDArray[np.float64]:
-    """Smallest counts whose distribution function reaches the uniform numbers."""
+    """Smallest counts with a distribution function of at least ``uniform``."""
     ratio = mean / (r + mean)
     pmf = np.exp(-r * np.log1p(mean / r))
     cdf = pmf.copy()

@@ -1,4 +1,4 @@
-"""The data sets of the paper."""
+"""Data sets of the multiDGD paper."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ def human_bonemarrow(
     known_hash: str | None = None,
     progressbar: bool = True,
 ) -> AnnData:
-    """Human bone marrow, 10x Multiome of the NeurIPS 2021 challenge, as the paper used it.
+    """Human bone marrow, 10x Multiome of the NeurIPS 2021 challenge, as used in the paper.
 
-    One object with genes and peaks: ``var["feature_types"]`` names the modality, ``obs["Site"]``
-    is the batch and ``obs["cell_type"]`` the label. From figshare
-    (`10.6084/m9.figshare.23796198 <https://doi.org/10.6084/m9.figshare.23796198>`_). Needs pooch:
-    ``pip install 'multidgd[datasets]'``.
+    One object contains genes and peaks: ``var["feature_types"]`` is the modality, ``obs["Site"]``
+    the batch and ``obs["cell_type"]`` the label. The source is figshare
+    (`10.6084/m9.figshare.23796198 <https://doi.org/10.6084/m9.figshare.23796198>`_). The download
+    requires pooch: ``pip install 'multidgd[datasets]'``.
 
     Parameters
     ----------
     folder
-        Where the file is kept and looked for; ``scanpy.settings.datasetdir`` by default. Where
-        there is no network, put ``human_bonemarrow.h5ad.zip`` there, or what is in it.
+        Cache folder; ``scanpy.settings.datasetdir`` by default. Without a network, save
+        ``human_bonemarrow.h5ad.zip`` or its content there.
     known_hash
-        Checksum that the archive must have, as ``"sha256:..."``. The archive publishes none; by
-        default that of the first download is noted beside it (``.sha256``), and an archive that
-        has another one later is downloaded anew.
+        Expected checksum of the archive, as ``"sha256:..."``. The source publishes none. By default
+        the checksum of the first download is stored next to the archive (``.sha256``), and an
+        archive with a different checksum is downloaded again.
     progressbar
         Show the progress of the download.
 
     Returns
     -------
-    The cells.
+    Annotated counts.
 
     Raises
     ------
     ImportError
         If pooch is not installed.
     OSError
-        If the file cannot be had, saying where to put it by hand.
+        If the download fails; the message gives the path for a manual download.
     ValueError
-        If it has another checksum.
+        If the checksum differs.
 
     Examples
     --------
@@ -73,10 +73,10 @@ def mouse_gastrulation(
     known_hash: str | None = None,
     progressbar: bool = True,
 ) -> MuData:
-    """Mouse gastrulation, 10x Multiome, as the paper used it.
+    """Mouse gastrulation, 10x Multiome, as used in the paper.
 
-    Modalities ``rna`` and ``atac``; ``obs["stage"]`` is the covariate and ``obs["celltype"]`` the
-    label.
+    The modalities are ``rna`` and ``atac``; ``obs["stage"]`` is the covariate and
+    ``obs["celltype"]`` the label.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def mouse_gastrulation(
 
     Returns
     -------
-    The cells.
+    Annotated counts.
 
     Raises
     ------
@@ -107,9 +107,9 @@ def human_brain(
     known_hash: str | None = None,
     progressbar: bool = True,
 ) -> MuData:
-    """Developing human cerebral cortex, 10x Multiome, as the paper used it.
+    """Developing human cerebral cortex, 10x Multiome, as used in the paper.
 
-    Modalities ``rna`` and ``atac``; ``obs["celltype"]`` is the label.
+    The modalities are ``rna`` and ``atac``; ``obs["celltype"]`` is the label.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def human_brain(
 
     Returns
     -------
-    The cells.
+    Annotated counts.
 
     Raises
     ------
@@ -135,6 +135,6 @@ def human_brain(
 
 
 def _read_h5mu(path: Path) -> MuData:
-    # The old default pulls columns of modalities into obs and var, with a warning.
+    # The default of mudata 0.3 copies columns of modalities into obs and var, with a warning.
     with without_pulling():
         return mudata.read_h5mu(path)

@@ -1,4 +1,4 @@
-"""Paired multiomes of which everything is known."""
+"""Simulated paired multiomes with known ground truth."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from multiDGD._mudata import without_pulling
 
-from ._genome import lay_out
-from ._programme import Programme
+from ._genome import simulate_genome
+from ._log_linear import LogLinearModel
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -54,27 +54,28 @@ def simulate_multiome(
 ) -> MuData:
     """Simulate a paired multiome with known types, batches, means and peak-gene links.
 
-    A cell of type t lies at ``z ~ N(centre_t, within_type_sd**2)`` with ``centre ~ N(0,
-    type_separation**2)`` in each latent dimension. The counts of feature j in a cell of batch b
-    are ``NB(mean = library * softmax_j(base_j + w_j . z + e_jb), r)``, of variance
-    ``mean + mean**2 / r``, with libraries log-normal. A linked peak has the loadings ``w`` of its
-    gene; the others have loadings of their own.
+    The representation of a cell of type t is ``z ~ N(centre_t, within_type_sd**2)``, with ``centre ~
+    N(0, type_separation**2)`` in each latent dimension. The counts of feature j in a cell of batch
+    b are ``NB(mean = library * softmax_j(base_j + w_j . z + e_jb), r)``, with variance
+    ``mean + mean**2 / r`` and log-normal library sizes. A linked peak has the loadings ``w`` of its
+    gene; other peaks have independent loadings.
 
     Parameters
     ----------
     n_cells, n_genes, n_peaks
         Size of the data.
     n_types, n_batches
-        Numbers of cell types and batches, each cell's drawn uniformly and independently; every
-        type and batch has at least one cell.
+        Numbers of cell types and batches. Both are drawn uniformly and independently for each
+        cell; every type and batch has at least one cell.
     n_latent
-        Dimensions of the latent space.
+        Number of latent dimensions.
     type_separation, within_type_sd
-        Standard deviations of the type centres and of the cells about them, per latent dimension.
+        Standard deviations of the type centres and of the cells around them, per latent dimension.
     effect_size
         Standard deviation over features of the log fold change per unit of latent distance.
     batch_effect
-        Standard deviation over features of the log fold change between a batch and their mean.
+        Standard deviation over features of the log fold change of a batch from the mean of all
+        batches.
     n_linked_peaks
         Peaks linked to each gene; ``n_genes * n_linked_peaks`` must not exceed ``n_peaks``.
     rna_library_size, atac_library_size
@@ -82,20 +83,20 @@ def simulate_multiome(
     library_sd
         Standard deviation of the logarithms of the library sizes.
     density
-        Fraction of non-zero counts. Where given, the library sizes are chosen to meet it.
+        Fraction of non-zero counts. If given, it determines the library sizes.
     rna_inverse_dispersion, atac_inverse_dispersion
-        The ``r`` of the negative binomials; larger is closer to Poisson.
+        Parameter ``r`` of the negative binomials; larger values are closer to Poisson.
     true_means
         Keep the expected counts in ``layers["true_mean"]`` of each modality. They are dense.
     seed
-        Seed of everything random; the global generators are not touched.
+        Seed of the simulation; the global generators are not used.
 
     Returns
     -------
     mudata.MuData
-        Modalities ``rna`` and ``atac`` with counts (CSR, float32), and of the truth
+        Modalities ``rna`` and ``atac`` with counts (CSR, float32), and the ground truth:
 
-        - ``obs["cell_type"]``, ``obs["batch"]`` and ``obsm["X_true"]``, the latent position;
+        - ``obs["cell_type"]``, ``obs["batch"]`` and ``obsm["X_true"]``, the representation;
         - in each modality ``obs["library_size"]`` (expected total), ``var[["chrom", "start",
           "end"]]``, ``var["base"]``, ``varm["loadings"]`` (features, latent dimensions) and
           ``varm["batch_effect"]`` (features, batches);
@@ -105,7 +106,7 @@ def simulate_multiome(
     Raises
     ------
     TypeError, ValueError
-        If a number is of the wrong kind or out of range; the message names the argument.
+        If an argument has the wrong type or is out of range; the message names it.
 
     Examples
     --------
@@ -118,7 +119,7 @@ def simulate_multiome(
     parameters = {name: value for name, value in locals().items() if value is not None}
     del parameters["true_means"]
     _check(parameters)
-    # One stream each, so that asking for more peaks leaves the cells and genes as they were.
+    # Separate generators, so that the number of peaks does not change the cells and genes.
     cells, genome_rng, gene_rng, peak_rng, rna_rng, atac_rng = np.random.default_rng(seed).spawn(6)
 
     types = _draw_groups(n_cells, n_types, cells)
@@ -127,10 +128,10 @@ def simulate_multiome(
     latent = (centres[types] + cells.normal(0.0, within_type_sd, (n_cells, n_latent))).astype("f4")
     relative_sizes = cells.lognormal(0.0, library_sd, (2, n_cells)).astype("f4")
 
-    genome = lay_out(n_genes, n_peaks, n_linked_peaks, genome_rng)
+    genome = simulate_genome(n_genes, n_peaks, n_linked_peaks, genome_rng)
     shape = (n_latent, n_batches, effect_size, batch_effect)
-    genes = Programme.draw(n_genes, *shape, gene_rng)
-    peaks = Programme.draw(n_peaks, *shape, peak_rng)
+    genes = LogLinearModel.draw(n_genes, *shape, gene_rng)
+    peaks = LogLinearModel.draw(n_peaks, *shape, peak_rng)
     linked = genome.gene_of_peak >= 0
     peaks.loadings[linked] = genes.loadings[genome.gene_of_peak[linked]]
 
@@ -142,7 +143,7 @@ def simulate_multiome(
         index=pd.Index([f"cell_{i}" for i in range(n_cells)]),
     )
     mods = {}
-    for row, (name, programme, var, size, r, rng) in enumerate(
+    for row, (name, model, var, size, r, rng) in enumerate(
         [
             ("rna", genes, genome.genes, rna_library_size, rna_inverse_dispersion, rna_rng),
             ("atac", peaks, genome.peaks, atac_library_size, atac_inverse_dispersion, atac_rng),
@@ -150,17 +151,17 @@ def simulate_multiome(
     ):
         relative = relative_sizes[row]
         if density is not None:
-            size = programme.library_size_of_density(latent, batch, relative, r, density)
-        counts, means = programme.draw_counts(latent, batch, size * relative, r, rng, true_means)
+            size = model.library_size_for_density(latent, batch, relative, r, density)
+        counts, means = model.draw_counts(latent, batch, size * relative, r, rng, true_means)
         mods[name] = AnnData(
             counts,
             obs=pd.DataFrame({"library_size": size * relative}, index=obs.index),
-            var=var.assign(base=programme.base),
-            varm={"loadings": programme.loadings, "batch_effect": programme.batch_effect},
+            var=var.assign(base=model.base),
+            varm={"loadings": model.loadings, "batch_effect": model.batch_effect},
             layers={} if means is None else {"true_mean": means},
         )
 
-    # The truth of a cell belongs to the whole: copies per modality would only get out of step.
+    # Types and batches are stored once, in the MuData: copies in the modalities could diverge.
     with without_pulling():
         mdata = mudata.MuData(mods)
     mdata.obs = obs
@@ -176,9 +177,9 @@ def simulate_wide(
     density: float = 0.03,
     seed: int = 0,
 ) -> MuData:
-    """Simulate a multiome of the width and sparsity of a real one, for timing.
+    """Simulate a multiome of realistic width and sparsity, for timing.
 
-    :func:`simulate_multiome` with 20 types, 4 batches and library sizes that meet the density.
+    Calls :func:`simulate_multiome` with 20 types, 4 batches and the given density.
 
     Parameters
     ----------
@@ -187,7 +188,7 @@ def simulate_wide(
     density
         Fraction of non-zero counts in each modality.
     seed
-        Seed of everything random.
+        Seed of the simulation.
 
     Returns
     -------
@@ -197,7 +198,7 @@ def simulate_wide(
     Raises
     ------
     ValueError
-        If a number is out of range; the message names the argument.
+        If an argument is out of range; the message names it.
 
     Examples
     --------
@@ -213,15 +214,15 @@ def _check(parameters: dict[str, Any]) -> None:
     """Raise an error that names the first argument out of range."""
     for name, value in parameters.items():
         if (name.startswith("n_") or name == "seed") and not isinstance(value, int | np.integer):
-            raise TypeError(f"`{name}` must be an integer; got {value!r}.")
+            raise TypeError(f"`{name}` must be an integer; found {value!r}.")
         low = "at least 0" if name in _MAY_BE_ZERO else "positive"
         if not math.isfinite(value) or value < 0 or (value == 0 and low == "positive"):
-            raise ValueError(f"`{name}` must be {low}; got {value}.")
+            raise ValueError(f"`{name}` must be {low}; found {value}.")
     for name in ("n_types", "n_batches"):
         if parameters[name] > parameters["n_cells"]:
             raise ValueError(
                 f"`{name}` must not exceed the {parameters['n_cells']} cells; "
-                f"got {parameters[name]}."
+                f"found {parameters[name]}."
             )
     if parameters["n_genes"] * parameters["n_linked_peaks"] > parameters["n_peaks"]:
         raise ValueError(
@@ -229,10 +230,10 @@ def _check(parameters: dict[str, Any]) -> None:
             f"{parameters['n_genes']} genes needs more than the {parameters['n_peaks']} peaks."
         )
     if parameters.get("density", 0.5) >= 1:
-        raise ValueError(f"`density` must be below 1; got {parameters['density']}.")
+        raise ValueError(f"`density` must be below 1; found {parameters['density']}.")
 
 
 def _draw_groups(n_cells: int, n_groups: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Draw a group for each cell, every group at least once."""
+    """Draw a group for each cell; every group occurs at least once."""
     groups = np.concatenate([np.arange(n_groups), rng.integers(0, n_groups, n_cells - n_groups)])
     return rng.permutation(groups)

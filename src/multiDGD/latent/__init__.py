@@ -1,6 +1,6 @@
-"""Latent space of a Deep Generative Decoder: representations and the mixture they come from.
+"""Latent space of a Deep Generative Decoder: representations and their Gaussian mixture prior.
 
-Plain PyTorch: every class here is usable on its own, in any model. All log densities are in
+Every class is plain PyTorch and can be used on its own, in any model. All log densities are in
 nats.
 """
 

@@ -1,4 +1,4 @@
-"""Checks of tensors shared by the latent classes; every error names the argument at fault."""
+"""Argument checks for tensors, shared by the latent classes; every error names the argument."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def points(name: str, value: Any, dim: int) -> Tensor:
     if value.ndim != 2:
         raise ValueError(
             f"`{name}` must have shape (n_sample, {dim}), found {tuple(value.shape)}; "
-            "give one row to each sample."
+            "pass one row per sample."
         )
     return value
 
 
 def as_tensor(value: Any) -> Tensor:
-    """Return a tensor as it is and anything else (array, series, list, number) copied into one.
+    """Return a tensor unchanged, and copy an array, series, list or number into a new one.
 
-    The copy is because arrays of pandas are often read-only, which torch warns of.
+    Arrays of pandas are often read-only, and torch warns when a tensor shares their memory.
     """
     if isinstance(value, Tensor):
         return value.detach()
@@ -50,7 +50,7 @@ def values_like(name: str, value: Any, like: Tensor, *shapes: tuple[int, ...]) -
     Raises
     ------
     ValueError
-        If it is not numeric, has none of ``shapes``, or holds a NaN or an infinity.
+        If ``value`` is not numeric, has none of ``shapes``, or contains NaN or infinity.
     """
     try:
         tensor = as_tensor(value).to(device=like.device, dtype=like.dtype)

@@ -1,4 +1,4 @@
-"""Class labels as users hold them, made into one tensor."""
+"""Conversion of class labels to an integer tensor."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from torch import Tensor
 
 from multiDGD.latent import _checks
 
-_LEGACY_UNLABELED = 999
+_LEGACY_UNLABELLED = 999
 
 
 def class_labels(
     label: Any, n_class: int, device: torch.device, n_expected: int | None = None
 ) -> Tensor:
-    """Labels as int64 of shape (n,), with -1 for none, on ``device``.
+    """Return labels as int64 of shape (n,) on ``device``, with -1 for unlabelled samples.
 
     Parameters
     ----------
     label
         Integers in a list, array or tensor of shape (n,) or (n, 1), or one integer.
     n_class
-        Number of classes; valid labels are -1 ... n_class - 1, and 999 (deprecated) for -1.
+        Number of classes. Valid labels are -1 ... n_class - 1; 999 is a deprecated form of -1.
     device
-        Where the result goes.
+        Device of the result.
     n_expected
-        Number of labels there have to be; ``None`` for any number.
+        Required number of labels; ``None`` for any number.
 
     Raises
     ------
     ValueError
-        If labels are no integers, are of another shape or number, or are no class.
+        If labels are not integers, have another shape or number, or are out of range.
     """
     try:
         tensor = _checks.as_tensor(label)
@@ -55,26 +55,26 @@ def class_labels(
         count = "n" if n_expected is None else n_expected
         raise ValueError(
             f"`label` must have shape ({count},) or ({count}, 1), found {tuple(tensor.shape)}; "
-            "give one label to each sample, -1 where it is unknown."
+            "pass one label per sample, -1 where it is unknown."
         )
     outside_n = (label_n < -1) | (label_n >= n_class)
-    # One look at the device for valid labels, the usual case in training.
+    # Valid labels, the usual case in training, need only this one synchronisation of the device.
     if bool(outside_n.any()):
-        return _without_legacy(label_n, outside_n, n_class)
+        return _replace_legacy(label_n, outside_n, n_class)
     return label_n
 
 
-def _without_legacy(label_n: Tensor, outside_n: Tensor, n_class: int) -> Tensor:
+def _replace_legacy(label_n: Tensor, outside_n: Tensor, n_class: int) -> Tensor:
     wrong_n = label_n[outside_n]
-    wrong_n = wrong_n[wrong_n != _LEGACY_UNLABELED]
+    wrong_n = wrong_n[wrong_n != _LEGACY_UNLABELLED]
     if wrong_n.numel():
         raise ValueError(
-            f"`label` must be between 0 and {n_class - 1}, or -1 for no label; found "
+            f"`label` must be between 0 and {n_class - 1}, or -1 if unknown; found "
             f"{sorted(set(wrong_n.tolist()))[:5]}."
         )
     warnings.warn(
-        "Label 999 as a mark of unlabelled samples is deprecated; use -1.",
-        FutureWarning,  # a DeprecationWarning raised in here would be shown to nobody
+        "Label 999 for unlabelled samples is deprecated; use -1.",
+        FutureWarning,  # Python hides a DeprecationWarning outside `__main__` by default
         stacklevel=4,
     )
     return label_n.masked_fill(outside_n, -1)

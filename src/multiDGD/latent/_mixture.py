@@ -1,4 +1,4 @@
-"""A mixture of Gaussians as a distribution over representations."""
+"""Gaussian mixture as a distribution over representations."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from multiDGD._checks import choice, positive_int
 from multiDGD.latent import _checks
 from multiDGD.latent._parameters import MixtureParameters
 
-# Values (cells x components x dimensions) held at once without gradient: 64 MB in float32.
+# Largest number of values (cells x components x dimensions) in memory at once without gradients:
+# 64 MB in float32.
 _CHUNK_VALUES = 2**24
 
 
 def log_normal(x: Tensor, mean: Tensor, neglogvar: Tensor) -> Tensor:
     """Log density of a Gaussian with diagonal covariance, summed over the last axis.
 
-    All shapes broadcast; ``neglogvar`` may have a last axis of 1. The squared distance is never
-    expanded into x^2 - 2 x mean + mean^2: that is faster but cancels for means far away.
+    All shapes broadcast; ``neglogvar`` may have a last axis of 1. Expanding the squared distance
+    into x^2 - 2 x mean + mean^2 would be faster but suffers cancellation for distant means.
     """
     mahalanobis = ((x - mean) ** 2 * torch.exp(neglogvar)).sum(-1)
     log_det = neglogvar.expand_as(mean).sum(-1)
@@ -27,17 +28,18 @@ def log_normal(x: Tensor, mean: Tensor, neglogvar: Tensor) -> Tensor:
 
 
 class GaussianMixture(MixtureParameters):
-    r"""A mixture of multivariate Gaussians with priors on its parameters.
+    r"""Mixture of multivariate Gaussians with priors on its parameters.
 
     .. math::
         \log p(z) = \log \sum_k \pi_k \, N(z; \mu_k, \sigma_k^2), \quad
         \pi = \mathrm{softmax}(\mathrm{weight}), \quad
         \sigma^2 = \exp(-\mathrm{neglogvar})
 
-    Means start at random inside the prior's ball, scales at ``sd_init[0]``, weights uniform.
+    Means are initialised uniformly in the ball of the prior, standard deviations at
+    ``sd_init[0]`` and weights uniformly.
 
-    ``component_log_prob`` and ``log_density`` are densities of the points alone; ``log_prob``
-    and ``forward`` add the log prior of the parameters to the value of *every* point. The loss
+    ``component_log_prob`` and ``log_density`` exclude the priors on the parameters; ``log_prob``
+    and ``forward`` add the log prior to the value of *every* point. The loss
     ``-(log_density(x).sum() + prior_log_prob())`` counts it once.
 
     Parameters
@@ -47,11 +49,11 @@ class GaussianMixture(MixtureParameters):
     dim
         Dimension of the space.
     covariance_type
-        ``'diagonal'`` (a scale per component and dimension), ``'isotropic'`` (one per
-        component) or ``'fixed'`` (``sd_init[0]`` everywhere, not learned).
+        ``'diagonal'`` (one variance per component and dimension), ``'isotropic'`` (one per
+        component) or ``'fixed'`` (``sd_init[0]`` squared everywhere, not learned).
     mean_init
         (radius, hardness) of the softball prior on the means. With radius 0 there is no such
-        prior and all means start at the origin.
+        prior and all means are initialised at the origin.
     sd_init
         (mean, sd) of the standard deviations: neglogvar has the prior N(-2 log mean, sd).
     weight_alpha
@@ -73,18 +75,19 @@ class GaussianMixture(MixtureParameters):
     mean_prior : SoftballPrior or None
         Prior on each mean.
     neglogvar_prior : GaussianPrior
-        Prior on each component's neglogvar; not in use if fixed.
+        Prior on each component's neglogvar; unused if fixed.
 
     Raises
     ------
     ValueError
-        If a count is no positive integer, ``covariance_type`` is unknown, the radius is
-        negative, or the hardness, a value of ``sd_init`` or ``weight_alpha`` is not above 0.
+        If ``n_mix_comp`` or ``dim`` is not a positive integer, ``covariance_type`` is unknown,
+        the radius is negative, or the hardness, a value of ``sd_init`` or ``weight_alpha`` is
+        not above 0.
 
     Warns
     -----
     UserWarning
-        If several components start at the origin for want of a radius.
+        If several components are initialised at the origin because the radius is 0.
 
     Examples
     --------
@@ -148,8 +151,8 @@ class GaussianMixture(MixtureParameters):
 
         Returns
         -------
-        ``log_density(x) + prior_log_prob()`` in nats, shape (n_sample,). The prior is in every
-        value, so a sum over points counts it n_sample times.
+        ``log_density(x) + prior_log_prob()`` in nats, shape (n_sample,). Every value includes
+        the prior, so a sum over points counts it n_sample times.
 
         Raises
         ------
@@ -159,7 +162,7 @@ class GaussianMixture(MixtureParameters):
         return self.log_density(x) + self.prior_log_prob()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Negative of ``log_prob``, a loss in nats, shape (n_sample,)."""
+        """Negative of ``log_prob``: a loss in nats, shape (n_sample,)."""
         return -self.log_prob(x)
 
     def sample_probs(self, x: Tensor) -> Tensor:
@@ -173,7 +176,7 @@ class GaussianMixture(MixtureParameters):
         Returns
         -------
         Densities, shape (n_sample, n_mix_comp). They underflow to 0 far from every component,
-        where ``component_log_prob`` still tells components apart.
+        where ``component_log_prob`` remains informative.
 
         Raises
         ------
@@ -189,7 +192,7 @@ class GaussianMixture(MixtureParameters):
         Parameters
         ----------
         x
-            Points, shape (n_sample, dim); taken in chunks, so memory stays bounded.
+            Points, shape (n_sample, dim); processed in chunks to bound memory.
 
         Returns
         -------
@@ -206,13 +209,13 @@ class GaussianMixture(MixtureParameters):
 
     @torch.no_grad()
     def component_sample(self, n_sample: int) -> Tensor:
-        """Draw ``n_sample`` points of every component, shape (n_sample, n_mix_comp, dim)."""
+        """Draw ``n_sample`` points from every component, shape (n_sample, n_mix_comp, dim)."""
         n = positive_int("n_sample", n_sample)
         return self._around(self.mean.expand(n, -1, -1), self.stddev)
 
     @torch.no_grad()
     def sample(self, n_sample: int) -> Tensor:
-        """Draw ``n_sample`` points of the mixture, shape (n_sample, dim)."""
+        """Draw ``n_sample`` points from the mixture, shape (n_sample, dim)."""
         n = positive_int("n_sample", n_sample)
         component_n = torch.multinomial(self.mixture_probs(), n, replacement=True)
         return self._around(self.mean[component_n], self.stddev[component_n])
@@ -227,17 +230,17 @@ class GaussianMixture(MixtureParameters):
             ``'mean'`` for a copy of the component means, ``'sample'`` for random draws from
             every component.
         n_new_samples
-            Draws from each component; of no effect with ``'mean'``.
+            Draws from each component; ignored with ``'mean'``.
 
         Returns
         -------
         Shape (n_mix_comp, dim) for ``'mean'``; (n_new_samples * n_mix_comp, dim) for
-        ``'sample'``, row ``i * n_mix_comp + k`` being draw i of component k.
+        ``'sample'``, where row ``i * n_mix_comp + k`` is draw i from component k.
 
         Raises
         ------
         ValueError
-            If ``resample_type`` is unknown or ``n_new_samples`` is no positive integer.
+            If ``resample_type`` is unknown or ``n_new_samples`` is not a positive integer.
         """
         choice("resample_type", resample_type, ("mean", "sample"))
         n_new_samples = positive_int("n_new_samples", n_new_samples)

@@ -1,4 +1,4 @@
-"""What a Gaussian mixture is made of: its parameters, their start and their priors."""
+"""Parameters of a Gaussian mixture, their initialisation and their priors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from multiDGD._checks import choice, finite, pair, positive, positive_int
 from multiDGD.latent import _checks
 from multiDGD.latent._priors import GaussianPrior, SoftballPrior
 
-# A cluster of one cell has variance 0 and may have weight 0: either would be a component that
-# training can never move again (infinite density, or no gradient).
+# A cluster of one cell has variance 0 and may have weight 0. Training could not change such a
+# component: its density would be infinite or its gradient zero.
 _MIN_VARIANCE = 1e-6
 _MIN_RELATIVE_WEIGHT = 1e-3
 
@@ -43,7 +43,7 @@ class MixtureParameters(nn.Module):
         )
         self.weight_alpha = positive("weight_alpha", weight_alpha)
         self.mean_prior = _softball(self.dim, mean_init)
-        self.mean = nn.Parameter(self._start_means())
+        self.mean = nn.Parameter(self._initial_means())
 
         sd_mean, sd_sd = pair("sd_init", "(mean, sd)", sd_init)
         neglogvar_mean = -2 * math.log(positive("sd_init[0], the mean", sd_mean))
@@ -58,15 +58,15 @@ class MixtureParameters(nn.Module):
             self.neglogvar = nn.Parameter(neglogvar_kl)
         self.weight = nn.Parameter(torch.zeros(self.n_mix_comp))
 
-    def _start_means(self) -> Tensor:
+    def _initial_means(self) -> Tensor:
         if self.mean_prior is not None:
             return self.mean_prior.sample(self.n_mix_comp)
         if self.n_mix_comp > 1:
-            # The line to show is the user's, one frame further up from a subclass's __init__.
+            # Point to the caller's line, which is one frame further up in a subclass.
             inherited = type(self).__init__ is MixtureParameters.__init__
             warnings.warn(
-                "`mean_init` has radius 0: there is no prior on the means and all components "
-                "start at the origin, where they get identical gradients and stay identical. "
+                "`mean_init` has radius 0: the means have no prior and all components are "
+                "initialised at the origin. Their gradients are equal, so they stay identical. "
                 "Pass `mean_init=(radius, hardness)`, for example (2.0, 5.0), or call "
                 "`initialize(mean_kl)` before training.",
                 UserWarning,
@@ -78,11 +78,11 @@ class MixtureParameters(nn.Module):
     def initialize(
         self, mean_kl: Any, variance_kl: Any | None = None, weight_k: Any | None = None
     ) -> None:
-        r"""Start the components from known clusters.
+        r"""Initialise the components from known clusters.
 
-        Sets the means :math:`\mu`, the negative log variances :math:`-\log v` and the weights
-        :math:`\log \pi`, in place. Variances are kept above 1e-6 and weights above a
-        thousandth of 1/K, so that a cluster of a single cell can still be trained.
+        Set the means :math:`\mu`, the negative log variances :math:`-\log v` and the weights
+        :math:`\log \pi` in place. Variances are at least 1e-6 and mixture probabilities at least
+        a thousandth of 1/K, so that a component of a single cell can still be trained.
 
         Parameters
         ----------
@@ -91,16 +91,16 @@ class MixtureParameters(nn.Module):
         variance_kl
             Variances, shape (n_mix_comp, dim), averaged over dimensions if the covariance is
             isotropic; or (n_mix_comp, 1), the same in every dimension. ``None`` keeps the
-            present ones. A fixed covariance is fixed: it always keeps its variance.
+            current ones. A fixed covariance never changes.
         weight_k
             Mixture probabilities or cluster sizes, shape (n_mix_comp,); they are normalised.
-            ``None`` keeps the present ones.
+            ``None`` keeps the current ones.
 
         Raises
         ------
         ValueError
-            If a shape is wrong, a value is not finite or below 0, or all weights are 0. Nothing
-            has been changed then.
+            If a shape is wrong, a value is not finite, a variance or weight is negative, or all
+            weights are 0. All parameters then keep their values.
         """
         n_k, n_l = self.n_mix_comp, self.dim
         mean_kl = _checks.values_like("mean_kl", mean_kl, self.mean, (n_k, n_l))
@@ -119,7 +119,9 @@ class MixtureParameters(nn.Module):
             weight_k = _checks.values_like("weight_k", weight_k, self.weight, (n_k,))
             _not_negative("weight_k", weight_k)
             if not bool(weight_k.any()):
-                raise ValueError("`weight_k` is 0 for every component; give one a weight.")
+                raise ValueError(
+                    "`weight_k` is 0 for every component; at least one must be above 0."
+                )
             log_pi_k = (weight_k / weight_k.sum()).clamp(min=_MIN_RELATIVE_WEIGHT / n_k).log()
         self.mean.copy_(mean_kl)
         self.neglogvar.copy_(neglogvar_kl.expand_as(self.neglogvar))
@@ -147,8 +149,8 @@ class MixtureParameters(nn.Module):
             + \sum_k \log N(\mathrm{neglogvar}_k)
             + \log\Gamma(K\alpha) - K\log\Gamma(\alpha) + (\alpha - 1) \sum_k \log\pi_k
 
-        Parts that do not exist are left out: the softball if its radius is 0, the scales if
-        the covariance is fixed.
+        The term of the means is omitted if the radius is 0, and the term of neglogvar if the
+        covariance is fixed.
 
         Returns
         -------
@@ -166,7 +168,7 @@ class MixtureParameters(nn.Module):
         return log_prior
 
     def extra_repr(self) -> str:
-        """Describe the mixture in ``print(module)``."""
+        """Arguments shown by ``print(module)``."""
         return (
             f"n_mix_comp={self.n_mix_comp}, dim={self.dim}, "
             f"covariance_type={self.covariance_type!r}"

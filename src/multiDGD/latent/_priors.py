@@ -1,4 +1,4 @@
-"""Priors on the parameters of the mixture: the softball on means, the Gaussian on scales."""
+"""Priors on the parameters of the mixture: softball for the means, Gaussian for neglogvar."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SoftballPrior:
                     - \mathrm{softplus}(h\,(|x|/R - 1))
 
     The constant is that of the uniform distribution on the ball, so the density is normalised
-    in the limit of a large hardness only. Training needs no more: the constant has no gradient.
+    only in the limit of a large hardness. Training is unaffected: the constant has no gradient.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ class SoftballPrior:
     radius
         Radius R of the ball.
     hardness
-        How sharply the density falls at the ball's surface (h).
+        Steepness h with which the density falls at the surface of the ball.
 
     Raises
     ------
     ValueError
-        If ``dim`` is no positive integer, or ``radius`` or ``hardness`` is not above 0.
+        If ``dim`` is not a positive integer, or ``radius`` or ``hardness`` is not above 0.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class SoftballPrior:
         Raises
         ------
         ValueError
-            If the last axis of ``x`` has not ``dim`` values.
+            If the last axis of ``x`` does not have ``dim`` values.
         """
         x = _checks.last_axis("x", x, self.dim)
         log_volume = self.dim * (math.log(self.radius) + 0.5 * math.log(math.pi)) - math.lgamma(
@@ -88,9 +88,9 @@ class SoftballPrior:
     def sample(self, n: int) -> Tensor:
         """Draw points uniformly from the ball.
 
-        This is the limit of a large hardness on purpose. In many dimensions most of the volume
-        lies outside: with 20 dimensions and hardness 5 an exact draw would sit near four
-        radii, a poor place to start a component.
+        This is deliberately the limit of a large hardness. In high dimensions most of the
+        probability lies outside the ball: with 20 dimensions and hardness 5 exact draws would
+        have a norm of about four radii, a poor initialisation of a component.
 
         Parameters
         ----------
@@ -121,7 +121,7 @@ class GaussianPrior:
     Parameters
     ----------
     dim
-        Number of values in a point.
+        Number of values per point.
     mean
         Mean m of every value.
     sd
@@ -130,7 +130,7 @@ class GaussianPrior:
     Raises
     ------
     ValueError
-        If ``dim`` is no positive integer, ``mean`` is not finite or ``sd`` is not above 0.
+        If ``dim`` is not a positive integer, ``mean`` is not finite or ``sd`` is not above 0.
 
     Examples
     --------
@@ -167,7 +167,7 @@ class GaussianPrior:
         Raises
         ------
         ValueError
-            If the last axis of ``x`` has not ``dim`` values.
+            If the last axis of ``x`` does not have ``dim`` values.
         """
         x = _checks.last_axis("x", x, self.dim)
         constant = math.log(self.sd) + 0.5 * math.log(2 * math.pi)

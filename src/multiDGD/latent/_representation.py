@@ -1,4 +1,4 @@
-"""The representations themselves: one learnable vector per cell."""
+"""Table of representations: one learnable vector per cell."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from multiDGD.latent import _checks
 class RepresentationLayer(nn.Module):
     """One learnable vector per sample, in place of an encoder.
 
-    Gradients accumulate in ``z`` like in any parameter, so every PyTorch optimiser updates it,
+    Gradients accumulate in ``z`` as in any parameter, so any PyTorch optimiser can update it,
     after each minibatch or once per epoch.
 
     Parameters
@@ -24,11 +24,11 @@ class RepresentationLayer(nn.Module):
     n_rep
         Dimension of the representation space.
     n_sample
-        Number of samples, the rows of the data set.
+        Number of samples in the data set.
     value_init
-        Where the representations start: ``'zero'`` for the origin, a number for all values
-        alike, or a tensor, ``nn.Parameter`` or array of shape (n_sample, n_rep). Values are
-        copied: the tensor passed is never changed by training.
+        Initial representations: ``'zero'`` for the origin, a number for all values, or a tensor,
+        ``nn.Parameter`` or array of shape (n_sample, n_rep). Values are copied, so training
+        never changes the argument.
 
     Attributes
     ----------
@@ -37,13 +37,13 @@ class RepresentationLayer(nn.Module):
     n_sample : int
         Number of samples.
     z : torch.nn.Parameter
-        The representations, shape (n_sample, n_rep).
+        Representations, shape (n_sample, n_rep).
 
     Raises
     ------
     ValueError
-        If ``n_rep`` or ``n_sample`` is no positive integer, or ``value_init`` is an unknown
-        string, has another shape than (n_sample, n_rep) or holds a NaN or an infinity.
+        If ``n_rep`` or ``n_sample`` is not a positive integer, or ``value_init`` is an unknown
+        string, has a shape other than (n_sample, n_rep), or contains NaN or infinity.
 
     Examples
     --------
@@ -75,13 +75,13 @@ class RepresentationLayer(nn.Module):
         self.z = nn.Parameter(z_nl.clone())
 
     def forward(self, idx: Tensor | Sequence[int] | slice | Any | None = None) -> Tensor:
-        """Return the representations of some samples, or of all.
+        """Return the representations of the given samples, or of all.
 
         Parameters
         ----------
         idx
-            Rows to return: integers or booleans as list, array or tensor, a slice, or ``None``
-            for all.
+            Samples to return: integers or booleans in a list, array or tensor, a slice, or
+            ``None`` for all.
 
         Returns
         -------
@@ -92,7 +92,7 @@ class RepresentationLayer(nn.Module):
         ValueError
             If ``idx`` is neither integer nor boolean.
         IndexError
-            If ``idx`` reaches beyond the last sample.
+            If ``idx`` exceeds the number of samples.
         """
         if idx is None:
             return self.z
@@ -104,19 +104,19 @@ class RepresentationLayer(nn.Module):
         if index.is_floating_point() or index.is_complex():
             raise ValueError(
                 f"`idx` must hold integers or booleans, found {index.dtype}; "
-                "pass the row numbers of the samples."
+                "pass the positions of the samples."
             )
         return self.z[index]
 
     def extra_repr(self) -> str:
-        """Describe the layer in ``print(module)``."""
+        """Arguments shown by ``print(module)``."""
         return f"n_rep={self.n_rep}, n_sample={self.n_sample}"
 
 
 def _template(value: Any) -> Tensor:
-    """Return a tensor that has the dtype and device representations made of ``value`` get."""
+    """Return an empty tensor with the dtype and device of representations made from ``value``."""
     if isinstance(value, Tensor):
-        # Integers cannot be learned, but float64 is somebody's choice and is kept.
+        # Integers cannot have gradients; float64 is a deliberate choice of the caller.
         dtype = value.dtype if value.is_floating_point() else torch.get_default_dtype()
         return torch.empty(0, dtype=dtype, device=value.device)
     return torch.empty(0)

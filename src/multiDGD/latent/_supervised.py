@@ -1,4 +1,4 @@
-"""A Gaussian mixture whose components belong to classes."""
+"""Gaussian mixture with components assigned to classes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from multiDGD.latent._mixture import GaussianMixture, log_normal
 
 
 class GaussianMixtureSupervised(GaussianMixture):
-    r"""A Gaussian mixture with ``Ncompperclass`` components for each of ``Nclass`` classes.
+    r"""Gaussian mixture with ``Ncompperclass`` components for each of ``Nclass`` classes.
 
     .. math::
         \log p(z \mid c) = \log \sum_{k \in c} \pi_{k \mid c} \, N(z; \mu_k, \sigma_k^2)
 
-    with :math:`\pi_{\cdot \mid c}` the softmax of ``weight`` within the class. Points without
-    a label have the density of the full mixture, so labelled and unlabelled points can be
-    mixed. Class c owns components ``c * Ncompperclass`` to ``(c + 1) * Ncompperclass - 1``.
+    with :math:`\pi_{\cdot \mid c}` the softmax of ``weight`` within the class. Unlabelled
+    points have the density of the full mixture, so one call can combine labelled and unlabelled
+    points. Class c has the components ``c * Ncompperclass`` to ``(c + 1) * Ncompperclass - 1``.
 
     Labels are integers 0 ... Nclass - 1 in a list, array or tensor of shape (n_sample,) or
-    (n_sample, 1); -1 marks a point without a label. 999, the mark of the first implementation,
-    still does where it is no class, with a ``FutureWarning``.
+    (n_sample, 1); -1 marks an unlabelled point. The first implementation used 999, which is
+    still accepted, with a ``FutureWarning``, unless it is a class.
 
     Parameters
     ----------
@@ -82,46 +82,46 @@ class GaussianMixtureSupervised(GaussianMixture):
         self.Ncompperclass = n_per_class
 
     def log_density(self, x: Tensor, label: Any | None = None) -> Tensor:
-        """Log density of each point, given its class where that is known.
+        """Log density of each point, conditional on its class if that is known.
 
         Parameters
         ----------
         x
             Points, shape (n_sample, dim).
         label
-            Class of each point, -1 where unknown; ``None`` if all are.
+            Class of each point, -1 if unknown; ``None`` if all are unknown.
 
         Returns
         -------
-        log p(x | label), or log p(x) without a label; nats, shape (n_sample,), without
+        log p(x | label), or log p(x) for unlabelled points, in nats, shape (n_sample,), without
         parameter priors.
 
         Raises
         ------
         ValueError
-            If ``x`` has another shape, or ``label`` another length, no integers, or values
-            that are no class.
+            If ``x`` has another shape, or ``label`` has another length, is not integer or is out
+            of range.
         """
         if label is None:
             return super().log_density(x)
         x_nl = _checks.points("x", x, self.dim)
         label_n = self._labels(label, n_expected=len(x_nl))
-        unlabeled_n = label_n < 0
-        # Only the components of each point's own class: with thousands of classes (donors) the
-        # full table of points and components would be mostly thrown away.
+        unlabelled_n = label_n < 0
+        # Compute only the components of each point's own class: with thousands of classes (donors)
+        # most of the full table of points and components would be discarded.
         class_n = label_n.clamp(min=0)
-        # Selected by `index_select`, whose derivative is a sum without sorting.
+        # The derivative of `index_select`, unlike that of indexing, needs no sorting.
         mean_nml = self._by_class(self.mean).index_select(0, class_n)
         neglogvar_nml = self._by_class(self.neglogvar).index_select(0, class_n)
         log_density_nm = log_normal(x_nl[:, None, :], mean_nml, neglogvar_nml)
-        if self.Ncompperclass > 1:  # a class's only component has all of its probability
+        if self.Ncompperclass > 1:  # a single component has conditional probability 1
             log_density_nm = log_density_nm + self._log_conditional().index_select(0, class_n)
             log_density_n = log_density_nm.logsumexp(dim=1)
         else:
             log_density_n = log_density_nm.squeeze(1)
-        if not bool(unlabeled_n.any()):
+        if not bool(unlabelled_n.any()):
             return log_density_n
-        return log_density_n.masked_scatter(unlabeled_n, super().log_density(x_nl[unlabeled_n]))
+        return log_density_n.masked_scatter(unlabelled_n, super().log_density(x_nl[unlabelled_n]))
 
     def log_prob(self, x: Tensor, label: Any | None = None) -> Tensor:
         """Log density of each point plus the log prior of the parameters.
@@ -131,12 +131,12 @@ class GaussianMixtureSupervised(GaussianMixture):
         x
             Points, shape (n_sample, dim).
         label
-            Class of each point, -1 where unknown; ``None`` if all are.
+            Class of each point, -1 if unknown; ``None`` if all are unknown.
 
         Returns
         -------
-        ``log_density(x, label) + prior_log_prob()`` in nats, shape (n_sample,). The prior is in
-        every value, so a sum over points counts it n_sample times.
+        ``log_density(x, label) + prior_log_prob()`` in nats, shape (n_sample,). Every value
+        includes the prior, so a sum over points counts it n_sample times.
 
         Raises
         ------
@@ -146,16 +146,17 @@ class GaussianMixtureSupervised(GaussianMixture):
         return self.log_density(x, label) + self.prior_log_prob()
 
     def forward(self, x: Tensor, label: Any | None = None) -> Tensor:
-        """Negative of ``log_prob``, a loss in nats, shape (n_sample,)."""
+        """Negative of ``log_prob``: a loss in nats, shape (n_sample,)."""
         return -self.log_prob(x, label)
 
     @torch.no_grad()
     def add_classes(self, n_new: int) -> None:
-        """Add classes behind the others, each like their average.
+        """Append classes, each initialised at the average of the existing ones.
 
-        Means and weights of the new components are the averages of those there are, scales
-        their geometric mean. All of them are alike, and stay alike within a class until their
-        means are moved apart. The parameters become new ones, which optimisers must be told.
+        Means and weights of the new components are the averages over the existing components,
+        variances their geometric means. All new components are identical; those of one class
+        stay so until their means are set apart. ``mean``, ``neglogvar`` and ``weight`` become new
+        parameters, which must be passed to optimisers again.
 
         Parameters
         ----------
@@ -165,7 +166,7 @@ class GaussianMixtureSupervised(GaussianMixture):
         Raises
         ------
         ValueError
-            If ``n_new`` is no integer of at least 1.
+            If ``n_new`` is not a positive integer.
         """
         n_new = positive_int("n_new", n_new)
         n_rows = n_new * self.Ncompperclass
@@ -189,8 +190,8 @@ class GaussianMixtureSupervised(GaussianMixture):
 
         Returns
         -------
-        Log probabilities in nats, shape (n_sample, Nclass); each row sums to 1 as
-        probabilities.
+        Log probabilities in nats, shape (n_sample, Nclass); the probabilities of each row sum
+        to 1.
 
         Raises
         ------
@@ -202,12 +203,12 @@ class GaussianMixtureSupervised(GaussianMixture):
         return torch.log_softmax(joint_nc, dim=1)
 
     def label_mixture_probs(self, label: Any) -> Tensor:
-        """Probabilities of a class's components within the class.
+        """Probabilities of the components within each given class.
 
         Parameters
         ----------
         label
-            Classes asked about; one integer counts as a list of one.
+            Classes; a single integer is treated as a list of one.
 
         Returns
         -------
@@ -216,29 +217,29 @@ class GaussianMixtureSupervised(GaussianMixture):
         Raises
         ------
         ValueError
-            If ``label`` holds no integers or values that are no class; -1 is none.
+            If ``label`` is not integer or is out of range; -1 is not allowed.
         """
         label_n = self._labels(label)
         if bool((label_n < 0).any()):
             raise ValueError(
-                "`label` must name a class, found -1 (no label); for the probabilities of all "
+                "`label` must name a class, found -1 (unknown); for the probabilities of all "
                 "components call mixture_probs()."
             )
         return self._log_conditional()[label_n].exp()
 
     @torch.no_grad()
     def supervised_sampling(self, label: Any, sample_type: str = "random") -> Tensor:
-        """One point from the class of each label.
+        """Draw one point from the class of each label.
 
         Parameters
         ----------
         label
-            Class of each point to make; -1 takes it from the full mixture. One integer counts
-            as a list of one.
+            Class of each point to draw; -1 draws from the full mixture. A single integer is
+            treated as a list of one.
         sample_type
-            ``'random'`` for a draw from the class's mixture, ``'mean'`` for the mean of its most
-            probable component (not the mean of the class, which can lie between components
-            where there are no points).
+            ``'random'`` for a draw from the mixture of the class, ``'mean'`` for the mean of its
+            most probable component. The mean of the class itself can lie between components,
+            where the density is low.
 
         Returns
         -------
@@ -247,12 +248,13 @@ class GaussianMixtureSupervised(GaussianMixture):
         Raises
         ------
         ValueError
-            If ``sample_type`` is unknown, or ``label`` holds no integers or values that are no
-            class.
+            If ``sample_type`` is unknown, or ``label`` is not integer or is out of range.
         """
         choice("sample_type", sample_type, ("random", "mean"))
         label_n = self._labels(label)
-        class_n = label_n.masked_scatter(label_n < 0, self._any_class(label_n, sample_type))
+        class_n = label_n.masked_scatter(
+            label_n < 0, self._unlabelled_classes(label_n, sample_type)
+        )
         log_conditional_nm = self._log_conditional()[class_n]
         if sample_type == "mean":
             component_n = log_conditional_nm.argmax(1)
@@ -263,15 +265,15 @@ class GaussianMixtureSupervised(GaussianMixture):
             return self.mean[component_n]
         return self._around(self.mean[component_n], self.stddev[component_n])
 
-    def _any_class(self, label_n: Tensor, sample_type: str) -> Tensor:
-        """Classes for the unlabelled among ``label_n``, by the full mixture."""
-        n_unlabeled = int((label_n < 0).sum())
-        if n_unlabeled == 0:
+    def _unlabelled_classes(self, label_n: Tensor, sample_type: str) -> Tensor:
+        """Class of each unlabelled point of ``label_n``, chosen by the full mixture."""
+        n_unlabelled = int((label_n < 0).sum())
+        if n_unlabelled == 0:
             return label_n[:0]
         probs_cm = self._by_class(self.mixture_probs())
         if sample_type == "mean":
-            return probs_cm.amax(1).argmax().expand(n_unlabeled)
-        return torch.multinomial(probs_cm.sum(1), n_unlabeled, replacement=True)
+            return probs_cm.amax(1).argmax().expand(n_unlabelled)
+        return torch.multinomial(probs_cm.sum(1), n_unlabelled, replacement=True)
 
     def _by_class(self, value: Tensor) -> Tensor:
         return value.reshape(self.Nclass, self.Ncompperclass, *value.shape[1:])

@@ -1,4 +1,4 @@
-"""Files of the first implementation."""
+"""File format of the first implementation."""
 
 from ._load import load_legacy
 

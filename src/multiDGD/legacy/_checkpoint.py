@@ -1,4 +1,4 @@
-"""Files of the first implementation of multiDGD, in the names of this one."""
+"""Files of the first implementation of multiDGD, with the parameter names of this package."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _RENAMED = {
     r"decoder\.out_modules\.(\d+)\.fc\.(\d+)\.(weight|bias)": r"decoder.heads.\1.hidden.\2.\3",
     r"decoder\.out_modules\.(\d+)\.distribution\.(log_r)": r"likelihoods.\1.\2",
 }
-# Representations of each part of the cells, in z and in the covariate.
-_ROWS = {
+# Representations of each part of the split, in z and in the covariate.
+_REPRESENTATIONS = {
     "train": ("representation.z", "correction_rep.z"),
     "validation": ("validation_rep.z", "correction_val_rep.z"),
     "test": ("test_rep.z", "correction_test_rep.z"),
@@ -33,24 +33,24 @@ _ROWS = {
 
 @dataclass(frozen=True)
 class LegacyCheckpoint:
-    """What the files say.
+    """Contents of the files of one model.
 
     Attributes
     ----------
     file
-        Where the parameters were read.
+        File of the parameters.
     n_features
         Number of features of each modality, by name, in the order of the heads.
     covariate
-        Column of the one categorical covariate, without the prefix ``covariate_``; `None` without
-        any.
+        Column of the categorical covariate, without the prefix ``covariate_``; `None` without a
+        covariate.
     model_args
         Arguments of :class:`multiDGD.MultiDGD`.
     state
-        Parameters by the names that they have in :class:`multiDGD.module.MultiDGDModule`.
+        Parameters by their names in :class:`multiDGD.module.MultiDGDModule`.
     representations
-        Rows of the cells of each part, ``"train"``, ``"validation"`` and ``"test"``, shape
-        ``(n, n_representation)``; parts without any are left out.
+        Representations of the cells of each part, ``"train"``, ``"validation"`` and ``"test"``,
+        shape ``(n, n_representation)``; parts without representations are omitted.
     """
 
     file: Path
@@ -62,26 +62,26 @@ class LegacyCheckpoint:
 
     @property
     def n_categories(self) -> int:
-        """Number of the covariate's categories, 0 without a covariate."""
+        """Number of categories of the covariate; 0 without a covariate."""
         mean = self.state.get("covariate_mixtures.0.mean")
         return 0 if mean is None else len(mean)
 
     def state_for(self, modalities: list[str], categories: list[int]) -> dict[str, Tensor]:
-        """Parameters for a module whose modalities and categories have another order.
+        """Return the parameters for a module with another order of modalities and categories.
 
         Parameters
         ----------
         modalities
-            Their names, in the module's order.
+            Names of the checkpoint's modalities, in the order of the module.
         categories
-            The checkpoint's code of each category, in the module's order.
+            Code of each category in the checkpoint, in the order of the module.
         """
         names = list(self.n_features)
-        place = {names.index(m): i for i, m in enumerate(modalities)}
+        new_index = {names.index(m): i for i, m in enumerate(modalities)}
 
         def renamed(key: str) -> str:
             pattern = r"\b(heads|likelihoods)\.(\d+)"
-            return re.sub(pattern, lambda found: f"{found[1]}.{place[int(found[2])]}", key)
+            return re.sub(pattern, lambda found: f"{found[1]}.{new_index[int(found[2])]}", key)
 
         found = {renamed(key): value for key, value in self.state.items()}
         for key, value in found.items():
@@ -101,9 +101,9 @@ def read_checkpoint(folder: str | Path, name: str) -> LegacyCheckpoint:
     Raises
     ------
     FileNotFoundError
-        If one of the files is not there.
+        If one of the files does not exist.
     ValueError
-        If one is something else, or a model that cannot be represented here.
+        If a file was not written by the first implementation, or the model is not supported.
     """
     given = _read_hyperparameters(_existing(Path(folder), f"{name}_hyperparameters.json"))
     file = _existing(Path(folder), f"{name}.pt")
@@ -131,29 +131,30 @@ def read_checkpoint(folder: str | Path, name: str) -> LegacyCheckpoint:
         }
     except KeyError as error:
         raise ValueError(
-            f"{name}_hyperparameters.json has no {error}: it is not a file of the first multiDGD."
+            f"{name}_hyperparameters.json has no {error}: it is not a file of the first "
+            "implementation."
         ) from error
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{name}_hyperparameters.json is not a file of the first multiDGD: {error}."
+            f"{name}_hyperparameters.json is not a file of the first implementation: {error}."
         ) from error
-    for key, only in {"decoder_width": 1, "scaling": "sum"}.items():
-        if given.get(key, only) != only:
+    for key, supported in {"decoder_width": 1, "scaling": "sum"}.items():
+        if given.get(key, supported) != supported:
             raise ValueError(
-                f"{name}_hyperparameters.json: models with {key} {given[key]!r} cannot be "
-                f"represented, only {only!r} can."
+                f"{name}_hyperparameters.json: models with {key} {given[key]!r} are not "
+                f"supported, only with {supported!r}."
             )
-    state, rows = _renamed(file, tensors, f"hidden.{2 * (n_layers - 1)}.")
+    state, representations = _renamed(file, tensors, f"hidden.{2 * (n_layers - 1)}.")
     if covariate is not None:
         mean = state.get("covariate_mixtures.0.mean", torch.zeros(0, 2))
         model_args["n_covariate_latent"] = mean.shape[1]
     return LegacyCheckpoint(
-        file, n_features, covariate, model_args, state, _representations(rows, covariate)
+        file, n_features, covariate, model_args, state, _joined(representations, covariate)
     )
 
 
 def read_split(folder: str | Path) -> pd.Series | None:
-    """Part that each cell belongs to, by its name, from ``_obs.csv``; `None` if it is not there.
+    """Read the part of the split of each cell from ``_obs.csv``; `None` without this file.
 
     Parameters
     ----------
@@ -163,7 +164,7 @@ def read_split(folder: str | Path) -> pd.Series | None:
     Raises
     ------
     ValueError
-        If the file is no table or has no such column.
+        If the file is not a table or has no column ``train_val_test``.
     """
     file = Path(folder) / "_obs.csv"
     if not file.is_file():
@@ -173,7 +174,9 @@ def read_split(folder: str | Path) -> pd.Series | None:
     except ValueError as error:
         raise ValueError(f"{file} is not a table: {error}.") from error
     if SPLIT_KEY not in table:
-        raise ValueError(f"{file} has no column {SPLIT_KEY!r}: it is not of the first multiDGD.")
+        raise ValueError(
+            f"{file} has no column {SPLIT_KEY!r}: it is not a file of the first implementation."
+        )
     return table.set_index(table.columns[0])[SPLIT_KEY]
 
 
@@ -182,8 +185,8 @@ def _existing(folder: Path, name: str) -> Path:
         return folder / name
     others = sorted(file.name for file in folder.glob("*") if file.suffix in (".pt", ".json"))
     raise FileNotFoundError(
-        f"There is no file {name!r} in {folder}. A model of the first multiDGD is `<name>.pt` and "
-        f"`<name>_hyperparameters.json`; found there: {others}."
+        f"File {name!r} does not exist in {folder}. A model of the first implementation consists "
+        f"of `<name>.pt` and `<name>_hyperparameters.json`; found {others}."
     )
 
 
@@ -193,7 +196,9 @@ def _read_hyperparameters(file: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{file} is not a JSON file: {error}.") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{file} holds no hyperparameters: found a {type(found).__name__}.")
+        raise ValueError(
+            f"{file} must contain a dictionary of hyperparameters, found {type(found).__name__}."
+        )
     return found
 
 
@@ -202,17 +207,17 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
         found = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError) as error:
         raise ValueError(
-            f"{file} is not a state dict of the first multiDGD: it cannot be read as one "
-            "(`MultiDGD.load` reads models of this package)."
+            f"{file} is not a state dict of the first implementation: it cannot be read "
+            "(`MultiDGD.load` loads models of this package)."
         ) from error
     is_state = isinstance(found, dict) and all(isinstance(v, Tensor) for v in found.values())
     if not is_state or not {"gmm.mean", "representation.z"} <= set(found):
         raise ValueError(
-            f"{file} is not a state dict of the first multiDGD: it has no 'gmm.mean' and "
-            "'representation.z' (`MultiDGD.load` reads models of this package)."
+            f"{file} is not a state dict of the first implementation: it has no 'gmm.mean' and "
+            "'representation.z' (`MultiDGD.load` loads models of this package)."
         )
     if not all(bool(found[key].all()) for key in _STATUS if key in found):
-        raise ValueError(f"{file} was saved before it was trained: there is nothing to load.")
+        raise ValueError(f"{file} contains an untrained model; save it again after training.")
     return found
 
 
@@ -220,8 +225,8 @@ def _covariate(given: list[str] | str | None) -> str | None:
     names = [given] if isinstance(given, str) else list(given or ())
     if len(names) > 1:
         raise ValueError(
-            f"The checkpoint names {len(names)} covariates, {names}; the first multiDGD could "
-            "only learn one."
+            f"The checkpoint has {len(names)} covariates, {names}, but the first implementation "
+            "supports only one."
         )
     return names[0].removeprefix(_COVARIATE_PREFIX) if names else None
 
@@ -229,16 +234,17 @@ def _covariate(given: list[str] | str | None) -> str | None:
 def _renamed(
     file: Path, tensors: dict[str, Tensor], output: str
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Parameters under their new names, and representations under their old ones."""
-    rows = {key: tensors[key] for keys in _ROWS.values() for key in keys if key in tensors}
+    """Separate parameters, under their new names, from representations, under their old ones."""
+    keys = [key for pair in _REPRESENTATIONS.values() for key in pair if key in tensors]
+    representations = {key: tensors[key] for key in keys}
     state = {}
     unknown = []
     for key, value in tensors.items():
-        if key in rows or key in _STATUS:
+        if key in representations or key in _STATUS:
             continue
         for pattern, name in _RENAMED.items():
             if re.fullmatch(pattern, key):
-                # The last layer is apart here.
+                # In this package, the last layer is separate from the hidden layers.
                 new = re.sub(pattern, name, key).replace(output, "output.")
                 state[new] = value.squeeze(0) if key.endswith("log_r") else value
                 break
@@ -246,16 +252,17 @@ def _renamed(
             unknown.append(key)
     if unknown:
         raise ValueError(
-            f"{file} holds {len(unknown)} entries that the first multiDGD does not have: "
-            f"{unknown[:5]}."
+            f"{file} contains {len(unknown)} entries that do not exist in the first "
+            f"implementation: {unknown[:5]}."
         )
-    return state, rows
+    return state, representations
 
 
-def _representations(rows: dict[str, Tensor], covariate: str | None) -> dict[str, Tensor]:
+def _joined(representations: dict[str, Tensor], covariate: str | None) -> dict[str, Tensor]:
+    """Join z and the covariate representation for each part of the split."""
     found = {}
-    for part, keys in _ROWS.items():
-        needed = keys[:1] if covariate is None else keys
-        if all(key in rows for key in needed):
-            found[part] = torch.cat([rows[key] for key in needed], dim=1)
+    for part, keys in _REPRESENTATIONS.items():
+        required = keys[:1] if covariate is None else keys
+        if all(key in representations for key in required):
+            found[part] = torch.cat([representations[key] for key in required], dim=1)
     return found

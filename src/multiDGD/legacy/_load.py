@@ -1,4 +1,4 @@
-"""Build a model from the files of the first implementation."""
+"""Construction of a model from the files of the first implementation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def load_legacy(model_class: type[M], folder: str | Path, name: str, adata: AnnD
     cls: Any = model_class
     if not isinstance(adata, AnnData | MuData):
         raise ValueError(
-            f"`adata` must be the AnnData or MuData of training, found {type(adata).__name__}."
+            "`adata` must be the AnnData or MuData with the training cells, found "
+            f"{type(adata).__name__}."
         )
     checkpoint = read_checkpoint(folder, name)
     manager = cls._get_most_recent_anndata_manager(adata)
@@ -45,7 +46,7 @@ def load_legacy(model_class: type[M], folder: str | Path, name: str, adata: AnnD
         manager = cls._get_most_recent_anndata_manager(adata, required=True)
     summary = manager.summary
     modalities = match_modalities(summary.n_features, checkpoint.n_features)
-    cells = cells_of_parts(checkpoint, adata, read_split(folder))
+    cells = split_positions(checkpoint, adata, read_split(folder))
     codes = category_codes(checkpoint, summary, adata.obs, _present(cells["train"]))
     state = checkpoint.state_for(modalities, codes)
     model = cls(adata, **checkpoint.model_args)
@@ -59,7 +60,7 @@ def _install(
     state: Mapping[str, Tensor],
     cells: Mapping[str, np.ndarray],
 ) -> None:
-    """Install parameters and representations, then learn the rest from the training cells."""
+    """Set parameters and representations, then compute statistics of the training cells."""
     model.train_indices_ = np.sort(_present(cells["train"]))
     model.validation_indices_ = np.sort(_present(cells["validation"]))
     model.test_indices_ = np.sort(_present(cells["test"]))
@@ -68,55 +69,64 @@ def _install(
     model.module.load_state_dict(state, strict=False)
     model.module.eval()
     model._identify_cells()
-    others = np.ones(model.adata.n_obs, dtype=bool)
+    is_missing = np.ones(model.adata.n_obs, dtype=bool)
     table = model.module.representations.z
     for part, w in checkpoint.representations.items():
         if len(w) != len(cells[part]):
-            logger.info("The %s cells of %s are other ones.", part, checkpoint.file)
+            logger.info(
+                "The number of %s cells differs in %s; their representations are ignored.",
+                part,
+                checkpoint.file,
+            )
             continue
         positions = _present(cells[part])
         with torch.no_grad():
             table[torch.from_numpy(positions)] = w[torch.from_numpy(cells[part] >= 0)]
-        others[positions] = False
-    if others.any():
-        logger.info("Placing %d cells that %s does not have.", others.sum(), checkpoint.file)
-        model._store_inferred(np.flatnonzero(others))
+        is_missing[positions] = False
+    if is_missing.any():
+        logger.info(
+            "Embedding %d cells without a representation in %s.",
+            is_missing.sum(),
+            checkpoint.file,
+        )
+        model._store_inferred(np.flatnonzero(is_missing))
     model.history_ = {}
     model.is_initialised_ = model.is_trained_ = True
-    # The first implementation had weight decay, which is no prior.
+    # The weight decay of the first implementation does not correspond to a prior.
     model._learn(weight_precision=0.0)
 
 
 def _present(positions: np.ndarray) -> np.ndarray:
+    """Positions of the cells that exist in the data."""
     return positions[positions >= 0]
 
 
-def cells_of_parts(
+def split_positions(
     checkpoint: LegacyCheckpoint, adata: AnnData | MuData, split: pd.Series | None
 ) -> dict[str, np.ndarray]:
-    """Positions in ``adata`` of the cells of each part, -1 where a cell is not there.
+    """Return the positions in ``adata`` of the cells of each part, -1 for cells not in it.
 
     Parameters
     ----------
     checkpoint
-        With the representations, which are in the same order.
+        Checkpoint with the representations, which have the same order.
     adata
-        The cells.
+        Training cells and possibly others.
     split
-        Part of each cell, by its name; `None` to take it from ``adata.obs``.
+        Part of each cell by its name; `None` to use the column of ``adata.obs``.
 
     Raises
     ------
     ValueError
-        If the number of training or validation cells is not that of the checkpoint, or no
-        training cell is in ``adata``. Test cells may be others: the first implementation keeps
-        those it was last asked about.
+        If the number of training or validation cells differs from the checkpoint, or no training
+        cell is in ``adata``. Test cells may differ, because the first implementation stores the
+        cells of its last prediction.
     """
     if split is None:
         if SPLIT_KEY not in adata.obs:
             raise ValueError(
-                f"Which cells were trained on is not known: there is no '_obs.csv' beside "
-                f"{checkpoint.file} and no column {SPLIT_KEY!r} in `adata.obs`. Give one of them."
+                f"The training cells are unknown: found no '_obs.csv' next to {checkpoint.file} "
+                f"and no column {SPLIT_KEY!r} in `adata.obs`. Provide one of them."
             )
         split = adata.obs[SPLIT_KEY]
     found = {}
@@ -125,47 +135,49 @@ def cells_of_parts(
         w = checkpoint.representations.get(part)
         if w is not None and part != "test" and len(w) != len(names):
             raise ValueError(
-                f"{checkpoint.file} has {len(w)} {part} cells, {SPLIT_KEY!r} names {len(names)}: "
-                "'_obs.csv' (or, without it, `adata`) is not that of this model."
+                f"{checkpoint.file} has {len(w)} {part} cells, but {SPLIT_KEY!r} has "
+                f"{len(names)}: '_obs.csv' (or, without it, `adata`) does not belong to this "
+                "model."
             )
         found[part] = adata.obs_names.get_indexer(names)
     if (found["train"] < 0).all():
         raise ValueError(
-            f"`adata` has none of the {len(found['train'])} cells that {checkpoint.file} was "
-            f"trained on: {list(split.index[:3])} are not among {list(adata.obs_names[:3])}. Load "
-            "it with the training data, then map other cells with `MultiDGD.load_query_data`."
+            f"`adata` contains none of the {len(found['train'])} training cells of "
+            f"{checkpoint.file}: expected names such as {list(split.index[:3])}, found "
+            f"{list(adata.obs_names[:3])}. Load the model with its training data, then map other "
+            "cells with `MultiDGD.load_query_data`."
         )
     return found
 
 
-def check_state(file: Path, found: Mapping[str, Any], needed: Mapping[str, Any]) -> None:
+def check_state(file: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Raise if parameters do not fit a module.
 
     Parameters
     ----------
     file
-        Where they were read.
+        File of the parameters, for the message.
     found
-        The parameters.
-    needed
-        Those that the module has; what is not of a decoder, mixture or likelihood is its own.
+        Parameters of the file.
+    expected
+        Parameters of the module. Only those of decoder, mixtures and likelihoods are compared.
 
     Raises
     ------
     ValueError
-        Naming what is missing, too much or of another shape.
+        If parameters are missing, unexpected or of another shape.
     """
-    of_parts = ("decoder", "mixture", "likelihoods", "covariate_mixtures")
-    needed = {k: v for k, v in needed.items() if k.split(".")[0] in of_parts}
-    wrong = [f"{key} is missing" for key in needed if key not in found]
-    wrong += [f"{key} has no place" for key in found if key not in needed]
+    prefixes = ("decoder", "mixture", "likelihoods", "covariate_mixtures")
+    expected = {k: v for k, v in expected.items() if k.split(".")[0] in prefixes}
+    wrong = [f"{key} is missing" for key in expected if key not in found]
+    wrong += [f"{key} is unexpected" for key in found if key not in expected]
     wrong += [
-        f"{key} has shape {tuple(found[key].shape)} and not {tuple(value.shape)}"
-        for key, value in needed.items()
+        f"{key} has shape {tuple(found[key].shape)}, expected {tuple(value.shape)}"
+        for key, value in expected.items()
         if key in found and found[key].shape != value.shape
     ]
     if wrong:
         raise ValueError(
-            f"{file} does not hold the model that its hyperparameters describe: "
+            f"{file} does not match its hyperparameters: "
             f"{'; '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''}."
         )

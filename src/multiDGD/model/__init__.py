@@ -1,4 +1,4 @@
-"""The model that users hold."""
+"""The model, which is the user interface of the package."""
 
 from ._model import MultiDGD
 

@@ -1,4 +1,4 @@
-"""Which likelihood fits a modality."""
+"""Comparison of likelihoods by held-out counts."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from multiDGD._checks import finite, integer
 from multiDGD.model.core._representations import RepresentationMixin
 from multiDGD.nn import get_likelihood, likelihood_names
 
-# Reads counts above 1 as 1, so that its likelihood is of something else.
+# The likelihood of binarised counts, which is not comparable with that of counts.
 _BINARY = "bernoulli"
 _Data = TypeVar("_Data", AnnData, MuData)
-# As the setup takes them: one of an AnnData, by modality of a MuData.
+# Argument of the setup: one layer of an AnnData, or layers by modality of a MuData.
 _Layers = str | Mapping[str, str | None] | None
 
 
 class ComparisonMixin(RepresentationMixin):
-    """Models that differ in a likelihood, on cells and counts that they have not seen."""
+    """Comparison of models with different likelihoods on held-out cells and counts."""
 
     @classmethod
     def compare_likelihoods(
@@ -39,32 +39,35 @@ class ComparisonMixin(RepresentationMixin):
         model_kwargs: Mapping[str, Any] | None = None,
         **train_kwargs: Any,
     ) -> pd.DataFrame:
-        """Held-out log-likelihood of one modality's counts under several likelihoods.
+        """Compare likelihoods by the log-likelihood of held-out counts.
 
-        The molecules of every cell are split at random in two halves. For each likelihood a
-        model is trained on the first halves of most cells; the cells held out are placed by
-        their first halves, and what counts is how probable their second halves are, given their
-        total. So no cell is scored by the counts that placed it, and all likelihoods have the
-        same cells, halves and seed. After few epochs dispersions are far from where they end,
-        which makes a likelihood without them look better than it is.
+        The molecules of each cell are split at random into two halves (count splitting). For each
+        likelihood, a model is trained on the first halves of most cells. Representations of the
+        held-out cells are inferred from their first halves. The score is the log-likelihood of
+        their second halves, given the library size. No count is thus used for both inference and
+        scoring. All likelihoods have the same cells, halves and seed.
+
+        After few epochs, dispersions are far from convergence, which favours likelihoods without
+        dispersions.
 
         Parameters
         ----------
         adata
-            Registered by :meth:`setup_anndata` or :meth:`setup_mudata`.
+            Data registered by :meth:`setup_anndata` or :meth:`setup_mudata`.
         likelihoods
-            Names to compare, by modality. While one modality's are compared, the others keep the
-            first of theirs, or what ``model_kwargs`` or the default says.
+            Names of the likelihoods to compare, by modality. In the comparison for one modality,
+            every other modality has the first of its likelihoods here, or else the one in
+            ``model_kwargs`` or the default.
         held_out
-            Share of the cells that are held out.
+            Share of the cells to hold out.
         thin
-            Split molecules. If not, models see whole cells, and held-out cells are placed by the
-            counts that they are scored on; where reads come in pairs, as ATAC's often do,
-            splitting would part these.
+            Split the molecules. If false, models are trained on all counts, and held-out cells are
+            scored on the counts from which their representations are inferred. Set it to false for
+            counts of paired reads, as in many ATAC data sets, because splitting separates pairs.
         max_epochs
-            Of each training; by default as for :meth:`train`.
+            Epochs of each training; by default as for :meth:`train`.
         seed
-            Of the split, the halves and the trainings.
+            Random seed of the split into cells and halves, and of each training.
         model_kwargs
             Further arguments of the model.
         **train_kwargs
@@ -72,20 +75,22 @@ class ComparisonMixin(RepresentationMixin):
 
         Returns
         -------
-        One row for each modality and likelihood:
+        Table with a row for each modality and likelihood (columns ``modality`` and
+        ``likelihood``):
 
-        - ``log_likelihood``, mean over held-out cells (nats a cell), and its standard error
-          ``se``; missing for ``"bernoulli"``, which does not tell counts apart;
-        - ``difference`` from the modality's first likelihood, cell by cell, and ``difference_se``;
-        - ``detection``, log-likelihood of which features have counts at all, which all can be
-          compared by, and ``detection_se``;
-        - ``n_cells``, held-out cells with counts in the modality.
+        - ``log_likelihood``, ``se``: mean over held-out cells (nats per cell) and its standard
+          error; missing for ``"bernoulli"``, which does not distinguish non-zero counts;
+        - ``difference``, ``difference_se``: mean difference per cell from the first likelihood of
+          the modality, and its standard error;
+        - ``detection``, ``detection_se``: mean log-likelihood of the detected features (count
+          above 0), which is comparable between all likelihoods, and its standard error;
+        - ``n_cells``: held-out cells with counts in the modality.
 
         Raises
         ------
         ValueError
-            If modality or likelihood are not there, ``held_out`` is no share that leaves cells on
-            both sides, or ``adata`` is backed by a file.
+            If a modality or likelihood does not exist, if ``held_out`` leaves no cells for
+            training or scoring, or if ``adata`` is backed by a file.
 
         Examples
         --------
@@ -96,41 +101,42 @@ class ComparisonMixin(RepresentationMixin):
         """
         if adata.isbacked:
             raise ValueError(
-                f"`adata` is backed by the file {adata.filename}, but halves of its counts are made "
-                "in memory: read it without `backed`."
+                f"`adata` is backed by the file {adata.filename}, but the counts are split in "
+                "memory: read it without `backed`."
             )
         integer("seed", seed)
         manager = cls._get_most_recent_anndata_manager(adata, required=True)
         registry = manager.registry
         modalities = list(manager.summary.features)
         given = dict(model_kwargs or {})
-        base = _base(given.pop("likelihoods", None), likelihoods, modalities)
+        baseline = _baseline(given.pop("likelihoods", None), likelihoods, modalities)
         n_held_out = round(finite("held_out", held_out) * adata.n_obs)
         if not 0 < n_held_out < adata.n_obs:
             raise ValueError(
-                f"`held_out` must leave cells on both sides, found {held_out} of {adata.n_obs}."
+                f"`held_out` must leave cells for training and for scoring, found {held_out} of "
+                f"{adata.n_obs} cells."
             )
         generator = np.random.default_rng(seed)
         order = generator.permutation(adata.n_obs)
         cells = np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
-        train, held = (_without_registration(adata[c].copy()) for c in cells)
+        train, test = (_without_registration(adata[c].copy()) for c in cells)
         layers = registry["setup_args"].get("layers" if isinstance(adata, MuData) else "layer")
-        place, score = held, held
+        query, target = test, test
         if thin:
-            train, _ = _halves(train, layers, modalities, generator)
-            place, score = _halves(held, layers, modalities, generator)
-            kept = [_with_counts(x, layers, modalities) for x in (train, place, score)]
+            train, _ = _split_counts(train, layers, modalities, generator)
+            query, target = _split_counts(test, layers, modalities, generator)
+            kept = [_has_counts(x, layers, modalities) for x in (train, query, target)]
             train = train[kept[0]].copy()
-            place, score = (x[kept[1] & kept[2]].copy() for x in (place, score))
+            query, target = (x[kept[1] & kept[2]].copy() for x in (query, target))
 
-        before = settings.seed
+        previous_seed = settings.seed
         fits: dict[tuple[str, ...], pd.DataFrame] = {}
         rows = []
         try:
             for modality, names in likelihoods.items():
                 for name in names:
-                    chosen = {**base, modality: name}
-                    # The first likelihoods of all modalities together are fitted once.
+                    chosen = {**baseline, modality: name}
+                    # The combination of all first likelihoods occurs once for each modality.
                     key = tuple(chosen.values())
                     if key not in fits:
                         settings.seed = seed
@@ -138,60 +144,67 @@ class ComparisonMixin(RepresentationMixin):
                         setup(train, **registry["setup_args"])
                         model = cls(train, likelihoods=chosen, **given)
                         model.train(max_epochs=max_epochs, **train_kwargs)
-                        fits[key] = model._held_out(place, score)
+                        fits[key] = model._held_out_scores(query, target)
                     rows.append((modality, name, fits[key]))
         finally:
-            settings.seed = before
-        return _table(rows, fits[tuple(base.values())])
+            settings.seed = previous_seed
+        return _table(rows, fits[tuple(baseline.values())])
 
     @torch.inference_mode()
-    def _held_out(self, place: AnnData | MuData, score: AnnData | MuData) -> pd.DataFrame:
-        """Log-likelihood of each cell, by modality, of counts and of detection."""
-        cells, w = self._representation(self._manager_of(place), None, None)
+    def _held_out_scores(self, query: AnnData | MuData, target: AnnData | MuData) -> pd.DataFrame:
+        """Log-likelihoods of counts and of detection for each cell, by modality.
+
+        Representations are inferred from ``query`` and scored on the counts of ``target``.
+        """
+        cells, w = self._representation(self._manager_of(query), None, None)
         module = self.module
-        found: dict[tuple[str, str], list[torch.Tensor]] = {}
-        for batch, rows in self._batches_with(self._manager_of(score), cells, w, 512):
-            for modality, logits in module.generative(rows, batch["continuous"])["logits"].items():
+        scores: dict[tuple[str, str], list[torch.Tensor]] = {}
+        for batch, w_bd in self._batches_with(self._manager_of(target), cells, w, 512):
+            for modality, logits in module.generative(w_bd, batch["continuous"])["logits"].items():
                 counts, likelihood = batch["counts"][modality], module.likelihood(modality)
                 measured = counts.library > 0
-                whole = likelihood.log_prob(logits, counts).where(measured, torch.nan)
+                of_counts = likelihood.log_prob(logits, counts).where(measured, torch.nan)
                 zero = likelihood.log_prob_zero(likelihood.mean(logits, counts.library))
                 at = counts.rows, counts.columns
-                odds = torch.log(-torch.expm1(zero[at].clamp(max=-1e-12))) - zero[at]
-                seen = zero.sum(1).index_add(0, counts.rows, odds).where(measured, torch.nan)
-                found.setdefault((modality, "counts"), []).append(whole.cpu())
-                found.setdefault((modality, "detection"), []).append(seen.cpu())
-        return pd.DataFrame({key: torch.cat(parts).numpy() for key, parts in found.items()})
+                log_odds = torch.log(-torch.expm1(zero[at].clamp(max=-1e-12))) - zero[at]
+                of_detection = (
+                    zero.sum(1).index_add(0, counts.rows, log_odds).where(measured, torch.nan)
+                )
+                scores.setdefault((modality, "counts"), []).append(of_counts.cpu())
+                scores.setdefault((modality, "detection"), []).append(of_detection.cpu())
+        return pd.DataFrame({key: torch.cat(parts).numpy() for key, parts in scores.items()})
 
 
-def _base(
+def _baseline(
     given: str | Mapping[str, str] | None,
     likelihoods: Mapping[str, Sequence[str]],
     modalities: list[str],
 ) -> dict[str, str]:
-    """The likelihood of each modality while another one's are compared."""
-    base = likelihood_names(modalities, given or {})
+    """Likelihood of each modality in the comparisons for the other modalities."""
+    baseline = likelihood_names(modalities, given or {})
     if not isinstance(likelihoods, Mapping) or not likelihoods:
         raise ValueError(
-            "`likelihoods` must name a modality and what to compare, as in "
+            "`likelihoods` must map modalities to lists of names, such as "
             f"{{{modalities[0]!r}: ['nb', 'poisson']}}, found {likelihoods!r}."
         )
     for modality, names in likelihoods.items():
         if modality not in modalities:
-            raise ValueError(f"`likelihoods` names {modality!r}, not one of {modalities}.")
+            raise ValueError(
+                f"`likelihoods`: {modality!r} is not one of the modalities {modalities}."
+            )
         if isinstance(names, str) or not len(names):
             raise ValueError(f"`likelihoods` must list names for {modality!r}, found {names!r}.")
         for name in names:
             get_likelihood(name)
-        base[modality] = names[0]
-    return base
+        baseline[modality] = names[0]
+    return baseline
 
 
 def _table(rows: list[tuple[str, str, pd.DataFrame]], first: pd.DataFrame) -> pd.DataFrame:
-    """Means and standard errors of scores, and of their difference from ``first``.
+    """Means and standard errors of scores and of their differences from ``first``.
 
-    ``rows`` has the scores by modality and likelihood; ``first`` those with the first likelihood
-    of every modality.
+    ``rows`` has the scores by modality and likelihood. ``first`` has the scores with the first
+    likelihood of every modality.
     """
     records = []
     for modality, name, scores in rows:
@@ -215,16 +228,16 @@ def _table(rows: list[tuple[str, str, pd.DataFrame]], first: pd.DataFrame) -> pd
 
 
 def _without_registration(data: _Data) -> _Data:
-    """Forget that a copy was registered, or it would be taken for the original."""
+    """Remove the registration of a copy, which scvi-tools would confuse with the original."""
     for key in [k for k in data.uns if k.startswith("_scvi")]:
         del data.uns[key]
     return data
 
 
-def _parts(
+def _locations(
     data: AnnData | MuData, layers: _Layers, modalities: list[str]
 ) -> list[tuple[AnnData, str | None]]:
-    """Each matrix of counts: the object and the layer that hold it."""
+    """Object and layer of each count matrix."""
     if isinstance(data, MuData):
         by_modality = layers if isinstance(layers, Mapping) else {}
         return [(data.mod[m], by_modality.get(m)) for m in modalities]
@@ -235,17 +248,17 @@ def _counts(part: AnnData, layer: str | None) -> sparse.csr_matrix:
     return sparse.csr_matrix(part.X if layer is None else part.layers[layer])
 
 
-def _halves(
+def _split_counts(
     data: _Data, layers: _Layers, modalities: list[str], generator: np.random.Generator
 ) -> tuple[_Data, _Data]:
-    """Two copies that share the molecules of every cell at random."""
+    """Two copies with random halves of the molecules of each cell (binomial thinning)."""
     halves = data.copy(), data.copy()
-    pairs = zip(*(_parts(x, layers, modalities) for x in halves), strict=True)
-    for (one, layer), (other, _) in pairs:
-        whole = _counts(one, layer)
-        x = whole.copy()
-        x.data = generator.binomial(whole.data.astype(np.int64), 0.5).astype(np.float32)
-        for part, half in ((one, x), (other, sparse.csr_matrix(whole - x))):
+    pairs = zip(*(_locations(x, layers, modalities) for x in halves), strict=True)
+    for (first, layer), (second, _) in pairs:
+        x = _counts(first, layer)
+        half1 = x.copy()
+        half1.data = generator.binomial(x.data.astype(np.int64), 0.5).astype(np.float32)
+        for part, half in ((first, half1), (second, sparse.csr_matrix(x - half1))):
             half.eliminate_zeros()
             if layer is None:
                 part.X = half
@@ -254,10 +267,10 @@ def _halves(
     return halves
 
 
-def _with_counts(data: AnnData | MuData, layers: _Layers, modalities: list[str]) -> np.ndarray:
+def _has_counts(data: AnnData | MuData, layers: _Layers, modalities: list[str]) -> np.ndarray:
     """Mask of the cells that have counts in any modality."""
     total = pd.Series(0.0, index=data.obs_names)
-    for part, layer in _parts(data, layers, modalities):
-        here = np.asarray(_counts(part, layer).sum(1)).ravel()
-        total.loc[part.obs_names] += here
+    for part, layer in _locations(data, layers, modalities):
+        library_n = np.asarray(_counts(part, layer).sum(1)).ravel()
+        total.loc[part.obs_names] += library_n
     return (total > 0).to_numpy()

@@ -1,4 +1,4 @@
-"""Models of the first implementation."""
+"""Loading of models from the first implementation."""
 
 from __future__ import annotations
 
@@ -13,48 +13,51 @@ from multiDGD.model.core._representations import RepresentationMixin
 
 
 class LegacyMixin(RepresentationMixin):
-    """Models that the first implementation saved."""
+    """Models from the first implementation."""
 
     @classmethod
     def load_legacy(
         cls, folder: str | Path, name: str = "dgd", *, adata: AnnData | MuData
     ) -> Self:
-        """Open a model that was saved by the first implementation of multiDGD.
+        """Load a model that was saved by the first implementation of multiDGD.
 
-        Decoder, mixtures and the representations of all cells are those of the file. Cells of
-        ``adata`` that it has none for are placed as any new cells. The result is like any other
-        model: new cells can be mapped to it, and :meth:`save` writes it in the format of this
-        package. Its mixture knows no labels, so :meth:`predict` is not for it;
-        :meth:`get_component_summary` says which labels its components hold.
+        Decoder, mixtures and representations are read from the file. Cells of ``adata`` without a
+        representation in the file are embedded like query cells. Queries can be mapped to the
+        result, and :meth:`save` writes it in the format of this package. Its mixture is
+        unsupervised, so :meth:`predict` is not available; :meth:`get_component_summary` returns
+        the labels in each component.
 
         Parameters
         ----------
         folder
-            Folder with ``<name>.pt``, ``<name>_hyperparameters.json`` and ``_obs.csv``, which says
-            what cells the model was trained on; without the last one ``adata.obs`` needs the
-            column ``train_val_test``.
+            Folder with ``<name>.pt``, ``<name>_hyperparameters.json`` and ``_obs.csv``. The last
+            file contains the column ``train_val_test``, which assigns cells to training,
+            validation and test. Without this file, the column is required in ``adata.obs``.
         name
-            The model's name.
+            Name of the model.
         adata
-            The cells that the model was trained on, in any order; others may be among them. The
-            files do not hold names of features, so these must come in the order of training. An
-            object that is set up (:meth:`setup_anndata`, :meth:`setup_mudata`) is used as it is.
-            Any other one is set up as the first implementation would: counts in ``X``, modalities
-            by their names (``GEX`` and ``rna`` are the same, and so are ``ATAC`` and ``Peaks``;
-            in an AnnData by the column ``modality`` or ``feature_types`` of ``var``), and the
-            covariate in its column of ``obs``, with or without the prefix ``covariate_``.
+            Training cells of the model, in any order; other cells are allowed. The files contain
+            no feature names, so features must be in the order of training. If the object has been
+            set up (:meth:`setup_anndata`, :meth:`setup_mudata`), this setup is used. Otherwise it
+            is set up as in the first implementation:
+
+            - Counts are in ``X``.
+            - Modalities are matched by name; ``GEX`` is equivalent to ``rna``, and ``Peaks`` to
+              ``ATAC``. In an AnnData, the column ``modality`` or ``feature_types`` of ``var``
+              contains the names.
+            - The covariate is a column of ``obs``, with or without the prefix ``covariate_``.
 
         Returns
         -------
-        The model, trained.
+        The trained model.
 
         Raises
         ------
         FileNotFoundError
             If a file is missing.
         ValueError
-            If a file is not of the first implementation, or the model does not fit the data,
-            saying how.
+            If a file was not written by the first implementation, or the model does not fit the
+            data. The message contains the reason.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""MultiDGD: the capabilities of the model, one mixin each."""
+"""MultiDGD, composed of one mixin for each capability."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from anndata import AnnData
 from mudata import MuData
 
-from multiDGD.data import logger
+from multiDGD.model.core._build import build_module, describe_model
 from multiDGD.model.core._n_components import resolve_n_components
 from multiDGD.model.core._presets import published_defaults
 from multiDGD.model.core._saving import SaveMixin
@@ -31,7 +31,6 @@ from multiDGD.model.labels._predict import LabelMixin
 from multiDGD.model.links._links import LinkMixin
 from multiDGD.model.perturbation._perturb import PerturbationMixin
 from multiDGD.model.queries._query import QueryMixin
-from multiDGD.module import MultiDGDModule, add_categories
 
 from ._compare_likelihoods import ComparisonMixin
 from ._load_legacy import LegacyMixin
@@ -62,60 +61,59 @@ class MultiDGD(
 ):
     """Multi-omics Deep Generative Decoder (Schuster et al., Nature Communications 2024).
 
-    Every cell owns a representation that is learned together with a decoder, which turns it into
-    the expected counts of every modality, and with a Gaussian mixture over representations.
-    There is no encoder: a new cell is embedded by optimising its own representation.
+    Each cell has a representation in latent space. Training optimises all representations together
+    with a decoder and a Gaussian mixture. The decoder maps a representation to the expected counts
+    of every modality, and the mixture is the prior over representations. There is no encoder:
+    the representation of a new cell is inferred by optimisation, with all other parameters frozen.
 
     Parameters
     ----------
     adata
-        AnnData or MuData that has been registered by :meth:`setup_anndata` or
-        :meth:`setup_mudata`.
+        AnnData or MuData, registered by :meth:`setup_anndata` or :meth:`setup_mudata`.
     n_latent
         Dimensions of the basal representation.
     n_components
-        Components of the mixture. By default the number of labels times
-        ``n_components_per_class`` where labels are registered; without labels one for each 25
-        cells, at least 2 and at most 30: more than there are cell types costs little, since
-        components that are not needed stay close to others. ``"auto"`` takes the number that the
-        spectral start of training asks for (:func:`multiDGD.init.choose_n_components`); only
-        where labels do not supervise the mixture.
+        Number of mixture components. The default with registered labels is
+        ``n_components_per_class`` for each label. Without labels, it is one for every 25 cells,
+        with a minimum of 2 and a maximum of 30. Superfluous components stay close to others.
+        ``"auto"`` estimates the number from the spectral initialisation
+        (:func:`multiDGD.init.choose_n_components`) and requires an unsupervised mixture.
     n_components_per_class
-        Components for each label.
+        Number of components of each label.
     supervised
-        Whether registered labels supervise the mixture. If not, they only give the number of
-        components, as published.
+        Whether registered labels supervise the mixture. With `False`, labels only determine the
+        number of components, as published.
     likelihoods
-        Likelihood of each modality by name, or one name for all: ``"nb"``, ``"poisson"``,
-        ``"bernoulli"`` or ``"protein"``. Where none is given, ``"protein"`` for modalities that are
-        called ``prot``, ``protein``, ``proteins``, ``protein_expression``, ``adt`` or
+        Likelihood of each modality, by name, or one for all modalities: ``"nb"``, ``"poisson"``,
+        ``"bernoulli"`` or ``"protein"``. The default is ``"protein"`` for modalities with the name
+        ``prot``, ``protein``, ``proteins``, ``protein_expression``, ``adt`` or
         ``Antibody Capture``, in upper or lower case, and ``"nb"`` for all others.
-        :meth:`compare_likelihoods` says which one fits.
+        :meth:`compare_likelihoods` compares likelihoods on held-out cells.
     n_covariate_latent
-        Dimensions of each categorical covariate's representation.
+        Dimensions of the representation of each categorical covariate.
     covariance_type
-        ``"diagonal"``, ``"isotropic"`` or ``"fixed"``.
+        Covariance of the components: ``"diagonal"``, ``"isotropic"`` or ``"fixed"``.
     softball
-        Radius and hardness of the region in which the mixture's means lie.
+        Radius and hardness of the prior on the means of the mixtures.
     sd_mean
         Typical standard deviation of a component; ``0.2 * radius / components`` if `None`, as
         published.
     sd_sd
-        Standard deviation of the prior on the components' log variances.
+        Standard deviation of the prior on the log variances of the components.
     dirichlet_alpha
-        Concentration of the prior on the mixture's weights.
+        Concentration of the prior on the weights of the mixture.
     dirichlet_alpha_covariates
-        The same for the covariates' mixtures.
+        Concentration of the prior on the weights of the covariates' mixtures.
     decoder_kwargs
-        Arguments of :class:`multiDGD.nn.Decoder`: ``n_units`` (100), ``n_hidden`` (1) and
-        ``n_hidden_modality`` (1).
+        Arguments of :class:`multiDGD.nn.Decoder`: ``n_units`` (100 by default), ``n_hidden`` (1)
+        and ``n_hidden_modality`` (1).
     registry
-        Used by :meth:`load` in place of data.
+        Registry of a saved model. :meth:`load` passes it if the model is loaded without data.
 
     Raises
     ------
     ValueError
-        If an argument does not fit the data.
+        If an argument is invalid or does not fit the data.
 
     Examples
     --------
@@ -147,52 +145,39 @@ class MultiDGD(
         registry: dict | None = None,
     ) -> None:
         super().__init__(adata, registry)
-        summary = self.summary
-        n_labels, n_cells = len(summary.labels), 1 if adata is None else adata.n_obs
+        n_cells = 1 if adata is None else adata.n_obs
+        n_labels = len(self.summary.labels)
         supervised = bool(supervised and n_labels)
-        n_components = resolve_n_components(
+        n_components, n_components_per_class = resolve_n_components(
             n_components,
             n_components_per_class,
             n_labels,
             supervised=supervised,
             n_latent=n_latent,
             n_cells=n_cells,
-            manager=None if adata is None else self.adata_manager,
+            manager=self.adata_manager,
         )
-        if supervised:
-            n_components_per_class = n_components // n_labels
         self.init_params_ = self._get_init_params(locals())
-        self.module = MultiDGDModule(
+        self.module = build_module(
+            self.summary,
             n_cells,
-            summary.n_features,
             n_latent=n_latent,
             n_components=n_components,
-            n_labels=n_labels if supervised else 0,
             n_components_per_class=n_components_per_class,
-            covariates={n: len(c) - summary.n_added[n] for n, c in summary.covariates.items()},
-            n_covariate_latent=n_covariate_latent,
-            n_continuous=len(summary.continuous),
+            supervised=supervised,
             likelihoods=likelihoods,
+            n_covariate_latent=n_covariate_latent,
             covariance_type=covariance_type,
             softball=softball,
             sd_mean=sd_mean,
             sd_sd=sd_sd,
             dirichlet_alpha=dirichlet_alpha,
             dirichlet_alpha_covariates=dirichlet_alpha_covariates,
-            decoder_kwargs={"n_hidden": 1, "n_hidden_modality": 1, **(decoder_kwargs or {})},
+            decoder_kwargs=decoder_kwargs,
         )
-        for name in summary.covariates:
-            if name not in self.module.covariates:
-                logger.info("Covariate %r has one category and is not modelled.", name)
-        add_categories(self.module, summary.n_added)
         self.n_representations_ = n_cells
         self._inferred_cache = WeakKeyDictionary()
-        kind = "supervised" if supervised else "unsupervised"
-        features = ", ".join(f"{m} {n}" for m, n in summary.n_features.items())
-        self._model_summary_string = (
-            f"MultiDGD with: features {features}; n_latent {n_latent}; {n_components} components, "
-            f"{kind}; covariates {self.module.covariates + list(summary.continuous)}"
-        )
+        self._model_summary_string = describe_model(self.summary, self.module)
 
     published_defaults = staticmethod(published_defaults)
 

@@ -1,4 +1,4 @@
-"""Statistics: arrays or tensors in, results out. Nothing here uses a model or an AnnData."""
+"""Statistics of arrays and tensors, independent of models and AnnData objects."""
 
 from ._association import Association
 from ._calibration import LabelCalibration, calibrate, fit_calibration

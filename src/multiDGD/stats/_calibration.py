@@ -17,12 +17,12 @@ _MAX_WEIGHT = 2.0
 
 @dataclass(frozen=True)
 class LabelCalibration(Record):
-    """Shape of the classes and parameters of :func:`calibrate`.
+    """Correlation within classes and parameters of :func:`calibrate`.
 
     Attributes
     ----------
     temperature, weight, noise
-        Arguments of :func:`calibrate`; the defaults leave probabilities as they are.
+        Arguments of :func:`calibrate`; the defaults leave probabilities unchanged.
     correlation
         Correlation of the latent dimensions within classes, shape ``(L, L)``; `None` for no
         correlation.
@@ -37,26 +37,33 @@ class LabelCalibration(Record):
 def calibrate(
     log_prob_nc: Tensor, log_share_nc: Tensor, temperature: float, weight: float, noise: float
 ) -> Tensor:
-    r"""Log of :math:`(1 - \epsilon)\,\mathrm{softmax}(\log p / T + b \log s) + \epsilon / C`.
+    r"""Calibrated log probabilities of classes.
 
-    A temperature T makes all probabilities p less sure alike (Guo et al., 2017). Shares s of the
-    labels among a cell's neighbours know shapes of classes that p, of one density each, does not;
-    their weight b says how much they count beside it (a logarithmic pool). A share
-    :math:`\epsilon` of labels that say nothing, as those of damaged cells or of annotators' slips,
-    bounds the surest probabilities, which no temperature does without spoiling the others.
+    They are the logarithm of
+    :math:`(1 - \epsilon)\,\mathrm{softmax}(\log p / T + b \log s) + \epsilon / C`.
+
+    The temperature T scales the confidence of all probabilities p (Guo et al., 2017). The shares s
+    of the labels among a cell's nearest neighbours represent shapes of classes that a single
+    density cannot. Their weight relative to p is b (a logarithmic pool). A share :math:`\epsilon`
+    of the labels is uninformative, such as those of damaged cells and annotation errors. It bounds
+    the highest probabilities; a temperature alone cannot do so without distorting the others.
 
     Parameters
     ----------
     log_prob_nc
         Log probabilities of C classes, shape ``(n, C)``.
     log_share_nc
-        Log shares, shape ``(n, C)``.
+        Log shares of the labels among neighbours, shape ``(n, C)``.
     temperature
         T, above 0.
     weight
         b, at least 0.
     noise
-        :math:`\epsilon`, from 0 to below 1.
+        :math:`\epsilon`, at least 0 and below 1.
+
+    Returns
+    -------
+    Shape ``(n, C)``.
     """
     pooled = log_prob_nc.double() / temperature + weight * log_share_nc.double()
     tempered = pooled.log_softmax(-1)
@@ -69,10 +76,10 @@ def calibrate(
 def fit_calibration(
     log_prob_nc: Tensor, log_share_nc: Tensor, labels_n: Tensor
 ) -> tuple[float, float, float]:
-    r"""Temperature, weight and noise with which :func:`calibrate` explains labels best.
+    r"""MAP estimate of the temperature, weight and noise of :func:`calibrate`.
 
-    The same for all cells and classes, under the priors :math:`\log T \sim N(0, 1)`,
-    :math:`b \sim \mathrm{Exp}(1)` and :math:`\epsilon \sim U(0, 0.3)`.
+    They are shared by all cells and classes. The priors are :math:`\log T \sim N(0, 1)`,
+    :math:`b \sim \mathrm{Exp}(1)` and :math:`\epsilon \sim U(0, 0.3)`; the search is over a grid.
 
     Parameters
     ----------
@@ -80,19 +87,23 @@ def fit_calibration(
         As for :func:`calibrate`.
     labels_n
         Codes of the true classes, shape ``(n,)``.
+
+    Returns
+    -------
+    Temperature, weight and noise.
     """
     log_prob_nc, log_share_nc = log_prob_nc.double(), log_share_nc.double()
-    every = torch.arange(len(labels_n)), labels_n.long()
+    true_class = torch.arange(len(labels_n)), labels_n.long()
     noise_e1 = torch.linspace(0, _MAX_NOISE, 16, dtype=torch.float64)[:, None]
     n_classes = log_prob_nc.shape[1]
     found = []
     for weight in torch.linspace(0, _MAX_WEIGHT, 17, dtype=torch.float64):
         for log_t in torch.linspace(-2, 4, 61, dtype=torch.float64):
             pooled_nc = log_prob_nc / log_t.exp() + weight * log_share_nc
-            true_n = pooled_nc.softmax(1)[every]
+            true_n = pooled_nc.softmax(1)[true_class]
             noisy_en = (1 - noise_e1) * true_n + noise_e1 / n_classes
-            explained_e = noisy_en.clamp(min=1e-300).log().sum(1) - log_t**2 / 2 - weight
-            best = int(explained_e.argmax())
+            log_posterior_e = noisy_en.clamp(min=1e-300).log().sum(1) - log_t**2 / 2 - weight
+            best = int(log_posterior_e.argmax())
             parameters = float(log_t.exp()), float(weight), float(noise_e1[best])
-            found.append((float(explained_e[best]), *parameters))
+            found.append((float(log_posterior_e[best]), *parameters))
     return max(found)[1:]

@@ -1,4 +1,4 @@
-"""Features to compare a chosen one with, and how extreme it is beside them."""
+"""Control features, and empirical p-values relative to them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ import numpy as np
 def matched_controls(
     mean_f: np.ndarray, features: np.ndarray, n_controls: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Other features of about the same mean, for each of the chosen ones.
+    """Draw control features with about the same mean as each selected feature.
 
     Parameters
     ----------
     mean_f
         Mean of every feature, shape ``(f,)``.
     features
-        Positions of q chosen features.
+        Positions of q selected features.
     n_controls
-        Sets of controls wanted; fewer where there are not that many features.
+        Number of sets of controls. The result has fewer sets if there are fewer other features.
     rng
-        Draws them from the nearest three times as many.
+        Random generator. The n controls of a feature are a sample of the 3 n features with the
+        nearest means.
 
     Returns
     -------
-    Positions, shape ``(n, q)``: each row a set of controls, in the order of ``features``.
+    Positions, shape ``(n, q)``. Each row is a set of controls in the order of ``features``.
     """
     others = np.setdiff1d(np.arange(len(mean_f)), features)
     n = min(n_controls, len(others))
@@ -36,16 +37,17 @@ def matched_controls(
 
 
 def empirical_p_values(value_f: np.ndarray, control_nf: np.ndarray) -> np.ndarray:
-    """How often a control is at least as far from 0, both sides together.
+    """Two-sided empirical p-values relative to controls.
 
-    ``(1 + controls as extreme) / (1 + controls)``, so never 0 (Phipson & Smyth, 2010).
+    The p-value is ``(1 + n_extreme) / (1 + n)``, where ``n_extreme`` of n controls have at least
+    the same absolute value. It is never 0 (Phipson & Smyth, 2010).
 
     Parameters
     ----------
     value_f
-        Shape ``(f,)``.
+        Values, shape ``(f,)``.
     control_nf
-        The same of each control, shape ``(n, f)``.
+        Values for each control, shape ``(n, f)``.
     """
-    as_extreme = (np.abs(control_nf) >= np.abs(value_f)).sum(0)
-    return (1 + as_extreme) / (1 + len(control_nf))
+    n_extreme = (np.abs(control_nf) >= np.abs(value_f)).sum(0)
+    return (1 + n_extreme) / (1 + len(control_nf))

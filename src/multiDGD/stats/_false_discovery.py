@@ -6,14 +6,14 @@ import numpy as np
 
 
 def is_discovery(lfdr: np.ndarray, fdr_target: float) -> np.ndarray:
-    """Mark as many features as keep the mean of their local false discovery rates low.
+    """Mark as many features as possible at a mean local false discovery rate within the target.
 
     Parameters
     ----------
     lfdr
-        Of each feature, shape ``(f,)``.
+        Local false discovery rate of each feature, shape ``(f,)``.
     fdr_target
-        What the mean over the marked features may be.
+        Largest mean over the marked features.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Record of the learned parts of imputation for one modality."""
+"""Learned regressions that impute one modality."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ._residual_regression import ResidualRegression
 
 @dataclass(frozen=True)
 class Imputer(Record):
-    """Regressions for cells whose representations were inferred without the modality.
+    """Regressions for cells whose representations are inferred without the modality.
 
     Attributes
     ----------
     depth
         Regression of the modality's library size.
     regression
-        Correction of the decoded log means; `None` if it does not help on held-out cells.
+        Correction of the decoded log means; `None` if it does not improve held-out cells.
     """
 
     depth: LibraryRegression

@@ -1,4 +1,4 @@
-"""How deeply a cell would have been sequenced in a modality that it lacks."""
+"""Prediction of the library size of a missing modality."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ import numpy as np
 
 from multiDGD._record import Record
 
-# Cells' worth of prior belief that nothing depends on anything. Predictions of held-out cells
+# Number of cells that is equivalent to the prior of no correlation. Predictions for held-out cells
 # change little between 10 and 100.
 _RIDGE = 30.0
 
 
 @dataclass(frozen=True)
 class LibraryRegression(Record):
-    """A ridge regression of log library sizes on representations and on each other.
+    """Ridge regression of log library sizes on representations and on each other.
 
-    Types of cells differ in their total count, so a modality's library can be told in part from
-    where a cell lies and from how deeply its other modalities were sequenced. Kept as one matrix
-    of correlations, from which the regression on whatever was measured in a cell follows.
+    Cell types differ in their total counts. The representation of a cell and the library sizes of
+    its other modalities therefore partly predict the library size of a modality. The record is a
+    correlation matrix, which yields the regression on any subset of measured modalities.
 
     Attributes
     ----------
     modalities
-        Their names, M of them.
+        Names of the M modalities.
     mean, scale
-        Of the features ``[z, z squared, log library of each modality]``, shape ``(2 L + M,)``.
+        Mean and standard deviation of the regressors ``[z, z squared, log library size of each
+        modality]``, shape ``(2 L + M,)``.
     correlation
-        Of the same, shape ``(2 L + M, 2 L + M)``; 0 for modalities never measured together.
+        Correlation of the regressors, shape ``(2 L + M, 2 L + M)``; 0 for modalities that are
+        never measured together.
     n_cells
-        Number of cells it was made from.
+        Number of cells behind the estimates.
     """
 
     modalities: list[str]
@@ -44,18 +46,18 @@ class LibraryRegression(Record):
     def fit(
         cls, z_nl: np.ndarray, library_nm: np.ndarray, modalities: list[str]
     ) -> LibraryRegression:
-        """Learn from cells with known libraries.
+        """Fit the regression to cells with measured library sizes.
 
         Parameters
         ----------
         z_nl
             Representations, shape ``(n, L)``.
         library_nm
-            Total counts, shape ``(n, M)``; 0 where a modality was not measured.
+            Library sizes, shape ``(n, M)``; 0 for modalities that were not measured.
         modalities
             Names of the M modalities.
         """
-        x = _features(z_nl, library_nm)
+        x = _regressors(z_nl, library_nm)
         known = np.isfinite(x)
         mean = np.nanmean(x, axis=0)
         scale = np.nanstd(x, axis=0)
@@ -67,44 +69,44 @@ class LibraryRegression(Record):
     def predict(
         self, z_nl: np.ndarray, library_nm: np.ndarray, modality: str
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Libraries of one modality: measured ones as they are, the others predicted.
+        """Library sizes of one modality, predicted where it was not measured.
 
         Parameters
         ----------
         z_nl, library_nm
             As for :meth:`fit`.
         modality
-            Its name.
+            Name of the modality.
 
         Returns
         -------
-        Total counts, and the standard deviation of the logarithm of what was predicted, 0 where
-        it was measured; shape ``(n,)`` each.
+        Library sizes and standard deviations of their logarithms, shape ``(n,)`` each. Measured
+        library sizes are unchanged, with a standard deviation of 0.
         """
-        x = (_features(z_nl, library_nm) - self.mean) / self.scale
-        number = self.modalities.index(modality)
-        target = len(self.mean) - len(self.modalities) + number
-        found, spread = np.array(library_nm[:, number], dtype=float), np.zeros(len(x))
-        for cells, given in _lacking(x, target):
-            among = self.correlation[np.ix_(given, given)]
-            with_target = self.correlation[given, target]
-            ridge = _RIDGE / self.n_cells * np.eye(len(given))
+        x = (_regressors(z_nl, library_nm) - self.mean) / self.scale
+        column = self.modalities.index(modality)
+        target = len(self.mean) - len(self.modalities) + column
+        library_n, sd_n = np.array(library_nm[:, column], dtype=float), np.zeros(len(x))
+        for cells, known in _missing_target(x, target):
+            among = self.correlation[np.ix_(known, known)]
+            with_target = self.correlation[known, target]
+            ridge = _RIDGE / self.n_cells * np.eye(len(known))
             weights = np.linalg.solve(among + ridge, with_target)
-            log_library = self.mean[target] + self.scale[target] * (x[cells][:, given] @ weights)
-            found[cells] = np.exp(log_library)
-            told = (2 * with_target - among @ weights) @ weights
-            spread[cells] = self.scale[target] * np.sqrt(max(1 - told, 0))
-        return found, spread
+            log_library = self.mean[target] + self.scale[target] * (x[cells][:, known] @ weights)
+            library_n[cells] = np.exp(log_library)
+            explained = (2 * with_target - among @ weights) @ weights
+            sd_n[cells] = self.scale[target] * np.sqrt(max(1 - explained, 0))
+        return library_n, sd_n
 
 
-def _lacking(x: np.ndarray, target: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Cells that lack the target, and what is known of them, by what that is."""
-    lacking = np.isnan(x[:, target])
-    for pattern in np.unique(np.isfinite(x[lacking]), axis=0):
-        yield lacking & (np.isfinite(x) == pattern).all(1), np.flatnonzero(pattern)
+def _missing_target(x: np.ndarray, target: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Masks of cells without the target, each with the regressors that are known for them."""
+    is_missing = np.isnan(x[:, target])
+    for pattern in np.unique(np.isfinite(x[is_missing]), axis=0):
+        yield is_missing & (np.isfinite(x) == pattern).all(1), np.flatnonzero(pattern)
 
 
-def _features(z_nl: np.ndarray, library_nm: np.ndarray) -> np.ndarray:
+def _regressors(z_nl: np.ndarray, library_nm: np.ndarray) -> np.ndarray:
     measured = library_nm > 0
     log_library = np.where(measured, np.log(np.where(measured, library_nm, 1)), np.nan)
     return np.concatenate([z_nl, z_nl**2, log_library], axis=1)

@@ -1,4 +1,4 @@
-"""Objects that are changed in place after the model has seen them."""
+"""Objects changed in place after the model has used them."""
 
 import anndata as ad
 import mudata as md
@@ -27,12 +27,12 @@ def model():
 
 
 @pytest.fixture
-def of_rna():
+def rna_model():
     return fitted(toy_adata(80, rate=4))
 
 
 def keep(data, cells):
-    """Take cells out of an object itself, as scanpy's and muon's filters do."""
+    """Select cells of an object in place, as the filters of scanpy and muon do."""
     if isinstance(data, ad.AnnData):
         data._inplace_subset_obs(cells)
         return
@@ -41,57 +41,57 @@ def keep(data, cells):
     data.update()
 
 
-def query():
-    found = toy_mudata(60, rate=4)
-    for part in found.mod.values():
+def query_mudata():
+    mdata = toy_mudata(60, rate=4)
+    for part in mdata.mod.values():
         part.X = part.X[::-1].copy()
         part.obs_names = [f"new{i}" for i in range(60)]
-    return md.MuData(dict(found.mod))
+    return md.MuData(dict(mdata.mod))
 
 
 @pytest.mark.filterwarnings("ignore:From 0.4 .update")
 @pytest.mark.parametrize("cells", [np.arange(20, 60), np.arange(60)[::-1]])
-def test_new_cells_stay_with_their_places(model, cells):
-    asked = query()
-    asked.obs["batch"] = np.repeat(["b0", "b1"], 30)
-    before = model.get_latent_representation(asked)
-    shares = model.get_normalized_expression(asked, modality="rna", return_numpy=True)
-    keep(asked, cells)
-    np.testing.assert_allclose(model.get_latent_representation(asked), before[cells], atol=1e-4)
+def test_query_cells_keep_their_representations(model, cells):
+    query = query_mudata()
+    query.obs["batch"] = np.repeat(["b0", "b1"], 30)
+    before = model.get_latent_representation(query)
+    shares = model.get_normalized_expression(query, modality="rna", return_numpy=True)
+    keep(query, cells)
+    np.testing.assert_allclose(model.get_latent_representation(query), before[cells], atol=1e-4)
     np.testing.assert_allclose(
-        model.get_normalized_expression(asked, modality="rna", return_numpy=True),
+        model.get_normalized_expression(query, modality="rna", return_numpy=True),
         shares[cells],
         rtol=1e-3,
     )
 
 
 @pytest.mark.filterwarnings("ignore:From 0.4 .update")
-def test_one_modality_in_another_order(model):
-    asked = query()
-    asked.obs["batch"] = "b0"
-    before = dict(zip(asked.obs_names, model.get_latent_representation(asked), strict=True))
-    asked["rna"]._inplace_subset_obs(np.arange(60)[::-1])
-    asked.update()
-    fresh = md.MuData({name: part.copy() for name, part in asked.mod.items()})
+def test_reordered_cells_of_one_modality(model):
+    query = query_mudata()
+    query.obs["batch"] = "b0"
+    before = dict(zip(query.obs_names, model.get_latent_representation(query), strict=True))
+    query["rna"]._inplace_subset_obs(np.arange(60)[::-1])
+    query.update()
+    fresh = md.MuData({name: part.copy() for name, part in query.mod.items()})
     fresh.obs["batch"] = "b0"
-    again = model.get_latent_representation(asked)
-    np.testing.assert_allclose(again, [before[name] for name in asked.obs_names], atol=1e-4)
-    manager = model.get_anndata_manager(asked)
+    again = model.get_latent_representation(query)
+    np.testing.assert_allclose(again, [before[name] for name in query.obs_names], atol=1e-4)
+    manager = model.get_anndata_manager(query)
     truth = model._manager_of(fresh)
     np.testing.assert_array_equal(manager.libraries, truth.libraries)
 
 
-def test_training_cells_stay_themselves(of_rna):
-    adata, model = of_rna.adata, of_rna
+def test_training_cells_keep_their_representations(rna_model):
+    adata, model = rna_model.adata, rna_model
     before = model.get_latent_representation()
     cells = np.arange(80) % 3 > 0
-    adata.X = adata.X * 2  # names, and not counts, say now which cells are left
+    adata.X = adata.X * 2  # cells can then be recognised by name only
     keep(adata, cells)
     np.testing.assert_array_equal(model.get_latent_representation(), before[cells])
 
 
-def test_training_goes_on_with_the_cells_that_are_left(of_rna, tmp_path):
-    adata, model = of_rna.adata, of_rna
+def test_training_continues_with_the_remaining_cells(rna_model, tmp_path):
+    adata, model = rna_model.adata, rna_model
     keep(adata, np.arange(80) % 3 > 0)
     model.train(**TRAIN)
     z = model.get_latent_representation()
@@ -101,8 +101,8 @@ def test_training_goes_on_with_the_cells_that_are_left(of_rna, tmp_path):
     np.testing.assert_array_equal(loaded.get_latent_representation(), z)
 
 
-def test_other_names_for_other_counts(of_rna):
-    adata, model = of_rna.adata, of_rna
+def test_replaced_counts_and_names(rna_model):
+    adata, model = rna_model.adata, rna_model
     other = toy_adata(80, rate=4, seed=5)
     truth = model.get_latent_representation(other)
     adata.X = other.X
@@ -110,8 +110,8 @@ def test_other_names_for_other_counts(of_rna):
     np.testing.assert_allclose(model.get_latent_representation(), truth, atol=1e-4)
 
 
-def test_a_model_without_data_takes_none_for_its_own(of_rna, tmp_path):
-    adata, model = of_rna.adata, of_rna
+def test_model_without_data_keeps_its_training_cells(rna_model, tmp_path):
+    adata, model = rna_model.adata, rna_model
     model.save(tmp_path / "model")
     loaded = MultiDGD.load(tmp_path / "model", adata=False)
     loaded.get_latent_representation(toy_adata(30, rate=4, seed=3))
@@ -130,8 +130,8 @@ def test_a_model_without_data_takes_none_for_its_own(of_rna, tmp_path):
     )
 
 
-def test_what_was_interrupted_is_not_trained(of_rna):
-    model = of_rna
+def test_model_is_untrained_after_an_interruption(rna_model):
+    model = rna_model
 
     def fail(*args, **kwargs):
         raise RuntimeError("stop")

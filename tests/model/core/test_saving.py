@@ -1,4 +1,4 @@
-"""Models that are saved and loaded."""
+"""Saving, loading and copying of models."""
 
 import copy
 import pickle
@@ -41,14 +41,14 @@ def test_save_and_load(tmp_path, with_data):
 @pytest.mark.parametrize(
     "copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
 )
-def test_copies(copied):
+def test_deep_copies_and_pickles(copied):
     adata, new = toy_adata(), toy_adata(seed=1)
     new.obs_names = "new_" + new.obs_names
     model = fitted(adata, batch_key="batch")
     expected = model.get_latent_representation(), model.get_latent_representation(new)
     other = copied(model)
-    for data, found in zip((None, new), expected, strict=True):
-        np.testing.assert_allclose(other.get_latent_representation(data), found, atol=1e-5)
+    for data, z in zip((None, new), expected, strict=True):
+        np.testing.assert_allclose(other.get_latent_representation(data), z, atol=1e-5)
     pd.testing.assert_frame_equal(
         other.get_normalized_expression(), model.get_normalized_expression()
     )
@@ -57,7 +57,7 @@ def test_copies(copied):
     np.testing.assert_array_equal(model.get_latent_representation(), expected[0])
 
 
-def test_load_with_other_cells(tmp_path):
+def test_load_with_a_subset_of_the_cells(tmp_path):
     mdata = toy_mudata()
     model = fitted(mdata, batch_key="batch")
     model.save(tmp_path / "model", save_anndata=True)
@@ -70,7 +70,7 @@ def test_load_with_other_cells(tmp_path):
     assert again.adata.n_obs == 40
 
 
-def test_training_goes_on_with_other_cells(tmp_path):
+def test_training_continues_with_reordered_and_fewer_cells(tmp_path):
     mdata = toy_mudata()
     model = fitted(mdata, batch_key="batch")
     model.save(tmp_path / "model")
@@ -84,11 +84,11 @@ def test_training_goes_on_with_other_cells(tmp_path):
         )
 
 
-def test_loading_without_data_still_needs_it_to_decode(tmp_path):
+def test_decoding_and_training_require_data(tmp_path):
     model = fitted(toy_mudata())
     model.save(tmp_path / "model")
     loaded = MultiDGD.load(tmp_path / "model", adata=False)
-    with pytest.raises(ValueError, match="`adata` is needed"):
+    with pytest.raises(ValueError, match="`adata` is required"):
         loaded.get_normalized_expression()
     with pytest.raises(ValueError, match="load it with `adata`"):
         loaded.train()
@@ -100,7 +100,7 @@ def test_loading_without_data_still_needs_it_to_decode(tmp_path):
 
 
 @pytest.mark.parametrize("with_data", [True, False])
-def test_untrained_model_is_saved_and_trained_later(tmp_path, with_data):
+def test_untrained_model_is_saved_and_trained_after_loading(tmp_path, with_data):
     mdata = toy_mudata()
     MultiDGD.setup_mudata(mdata)
     MultiDGD(mdata, n_latent=3).save(tmp_path / "model")
@@ -113,7 +113,7 @@ def test_untrained_model_is_saved_and_trained_later(tmp_path, with_data):
         assert model.get_latent_representation().shape == (40, 3)
 
 
-def test_checkpoints_can_be_loaded(tmp_path):
+def test_checkpoint_is_loaded(tmp_path):
     mdata = toy_mudata()
     callback = SaveCheckpoint(dirpath=str(tmp_path), monitor="validation_loss")
     model = fitted(mdata, train={"callbacks": [callback], "check_val_every_n_epoch": 1})
@@ -122,7 +122,7 @@ def test_checkpoints_can_be_loaded(tmp_path):
     assert model.is_trained
 
 
-def test_a_modality_that_no_file_can_hold(tmp_path):
+def test_data_with_a_slash_in_a_modality_name_are_not_saved(tmp_path):
     mdata = toy_mudata(names=("rna/spliced", "atac"))
     model = fitted(mdata)
     with pytest.raises(ValueError, match="`save_anndata`: .*modality 'rna/spliced'"):

@@ -1,4 +1,4 @@
-"""What a model expects to measure."""
+"""Decoded values and reconstruction errors."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ def test_feature_lists():
     whole = model.get_normalized_expression(modality="atac")
     pd.testing.assert_frame_equal(table, whole[["atac4", "atac1"]])
     with pytest.raises(
-        ValueError, match=r"`gene_list`: 1 features .*'atac99'.*Nearest names: \['atac9'"
+        ValueError, match=r"`gene_list`: 1 of 2 features .*'atac99'.*Nearest names: \['atac9'"
     ):
         model.get_normalized_expression(modality="atac", gene_list=["atac1", "atac99"])
     with pytest.raises(ValueError, match="`modality`.*'prot'"):
@@ -38,7 +38,7 @@ def test_library_sizes():
     )
 
 
-def test_accessibility_is_the_chance_of_a_count():
+def test_accessibility_is_the_probability_of_a_count():
     mdata = toy_mudata()
     model = fitted(mdata, model={"likelihoods": {"atac": "poisson"}})
     share = model.get_normalized_expression(modality="atac", return_numpy=True)
@@ -52,7 +52,7 @@ def test_accessibility_is_the_chance_of_a_count():
     )
 
 
-def test_values_in_a_file(tmp_path, monkeypatch):
+def test_values_written_to_a_file(tmp_path, monkeypatch):
     model = fitted(toy_mudata(), train={"max_epochs": 2})
     given = {"n_samples": 3, "return_numpy": True}
     for more in ({}, {"return_mean": False}):
@@ -61,7 +61,7 @@ def test_values_in_a_file(tmp_path, monkeypatch):
         np.testing.assert_array_equal(found, expected)
         in_file = np.load(tmp_path / "values.npy", mmap_mode="r")
         np.testing.assert_array_equal(in_file.reshape(expected.shape), expected)
-    # A machine of 100 kB, which 3 draws of 40 cells and 12 features fit and 100 do not.
+    # 3 draws of 40 cells and 12 features fit into 100 kB; 100 draws do not.
     monkeypatch.setattr("multiDGD.model.decoding._output_array._physical_memory", lambda: 100_000)
     model.get_normalized_expression(n_samples=3, return_mean=False)
     model.get_normalized_expression(n_samples=100)
@@ -71,7 +71,7 @@ def test_values_in_a_file(tmp_path, monkeypatch):
         model.get_accessibility_estimates(out="values.h5")
 
 
-def test_transform_batch_moves_only_the_batch():
+def test_transform_batch_changes_and_averages_values():
     model = fitted(toy_mudata(), batch_key="batch", train={"max_epochs": 10})
     one, two = (
         model.get_normalized_expression(transform_batch=b, return_numpy=True) for b in ("b0", "b1")
@@ -91,7 +91,7 @@ def test_transform_batch_moves_only_the_batch():
         model.get_normalized_expression(transform_batch="b7")
 
 
-def test_reconstruction_error_is_the_mean_of_the_likelihood():
+def test_reconstruction_error_is_a_sum_over_modalities():
     model = fitted(toy_mudata(), train={"train_size": 1.0})
     error = model.get_reconstruction_error()
     assert error["reconstruction_loss"] == pytest.approx(

@@ -1,4 +1,4 @@
-"""Background and foreground of proteins."""
+"""Foreground probabilities of proteins."""
 
 import anndata as ad
 import mudata as md
@@ -17,7 +17,7 @@ BACKGROUND, FOREGROUND = 6.0, 150.0
 
 
 def simulated(n_cells=240, n_proteins=6, seed=0):
-    """Three types, each with two proteins of its own; which counts are foreground is a layer."""
+    """Three cell types with two markers each; a layer contains which counts are foreground."""
     rng = np.random.default_rng(seed)
     kind = np.arange(n_cells) % 3
     genes = np.ones((3, 30))
@@ -58,8 +58,8 @@ def table(model):
     return model.get_protein_foreground_probability()
 
 
-def parts(model, mean):
-    """Shares, means and dispersions by the formula, of background and foreground."""
+def mixture_terms(model, mean):
+    """Share, mean and dispersion of background and foreground by the formula."""
     likelihood = model.module.likelihood("prot")
     logs = likelihood.log_level, likelihood.log_r_background, likelihood.log_r_foreground
     b, *r = (p.detach().exp().numpy() for p in logs)
@@ -78,8 +78,8 @@ def decoded(model, **where):
     ).astype(float)
 
 
-def test_known_foreground_is_found(model, table):
-    """Always background would be right for 0.67 of the counts, always foreground for 0.33."""
+def test_true_foreground_is_detected(model, table):
+    """The accuracy would be 0.67 for background only and 0.33 for foreground only."""
     held_out = simulated(120, seed=1)
     held_out.obs_names = [f"new_{i}" for i in range(120)]
     for part in held_out.mod.values():
@@ -94,42 +94,42 @@ def test_known_foreground_is_found(model, table):
             assert roc_auc_score(has[:, j], found[name]) > 0.98
 
 
-def test_is_bayes_rule_at_the_decoded_mean(model, table):
+def test_bayes_rule_at_the_decoded_mean(model, table):
     x = model.adata["prot"].X.toarray()
     one, other = (
         share * scipy.stats.nbinom.pmf(x, r, r / (r + m))
-        for share, m, r in parts(model, decoded(model))
+        for share, m, r in mixture_terms(model, decoded(model))
     )
     np.testing.assert_allclose(table, other / (one + other), rtol=1e-2, atol=1e-4)
 
 
-def test_cells_proteins_and_minibatches(model, table):
-    ask = model.get_protein_foreground_probability
-    np.testing.assert_allclose(ask(batch_size=7), table, atol=1e-5)
-    some = ask(indices=[5, 2], protein_list=["prot_3", "prot_0"])
+def test_subsets_and_minibatches(model, table):
+    probability = model.get_protein_foreground_probability
+    np.testing.assert_allclose(probability(batch_size=7), table, atol=1e-5)
+    some = probability(indices=[5, 2], protein_list=["prot_3", "prot_0"])
     expected = table.iloc[[5, 2]][["prot_3", "prot_0"]]
     assert list(some.columns) == ["prot_3", "prot_0"]
     assert list(some.index) == list(expected.index)
     np.testing.assert_allclose(some, expected, atol=1e-5)
     subset = model.adata[[5, 2]].copy()
-    np.testing.assert_allclose(ask(subset), table.iloc[[5, 2]], atol=1e-5)
+    np.testing.assert_allclose(probability(subset), table.iloc[[5, 2]], atol=1e-5)
 
 
 def test_draws(model, table):
-    ask = model.get_protein_foreground_probability
-    draws = ask(n_samples=20, return_mean=False, indices=range(40))
+    probability = model.get_protein_foreground_probability
+    draws = probability(n_samples=20, return_mean=False, indices=range(40))
     assert draws.shape == (20, 40, 6)
-    # Counts tell background from foreground so well here that only what is expected of one varies.
-    assert ask(n_samples=20, return_mean=False, transform_batch="b").std(0).max() > 0
-    mean = ask(n_samples=20, indices=range(40), return_numpy=True, batch_size=9)
+    # Observed counts separate both components so well that only prior probabilities vary.
+    assert probability(n_samples=20, return_mean=False, transform_batch="b").std(0).max() > 0
+    mean = probability(n_samples=20, indices=range(40), return_numpy=True, batch_size=9)
     np.testing.assert_allclose(draws.mean(0), mean, atol=1e-4)
     assert np.abs(mean - table.iloc[:40]).to_numpy().mean() < 0.1
 
 
-def test_without_a_count_what_is_expected_of_one(model):
-    ask = model.get_protein_foreground_probability
-    (_, _, _), (share, _, _) = parts(model, decoded(model, transform_batch="b"))
-    np.testing.assert_allclose(ask(transform_batch="b"), share, rtol=1e-3, atol=1e-5)
+def test_prior_probability_without_a_count(model):
+    probability = model.get_protein_foreground_probability
+    (_, _, _), (share, _, _) = mixture_terms(model, decoded(model, transform_batch="b"))
+    np.testing.assert_allclose(probability(transform_batch="b"), share, rtol=1e-3, atol=1e-5)
 
     paired = simulated(60, seed=2)
     alone = md.MuData({"rna": paired["rna"].copy()})
@@ -137,15 +137,15 @@ def test_without_a_count_what_is_expected_of_one(model):
     alone.obs_names = [f"new_{i}" for i in range(60)]
     alone["rna"].obs_names = alone.obs_names
     alone.update()
-    found = ask(alone)
+    found = probability(alone)
     median = model.library_medians_["prot"]
     mean = model.get_normalized_expression(alone, modality="prot", library_size=median)
-    (_, _, _), (share, _, _) = parts(model, mean.to_numpy().astype(float))
+    (_, _, _), (share, _, _) = mixture_terms(model, mean.to_numpy().astype(float))
     np.testing.assert_allclose(found, share, rtol=1e-3, atol=1e-5)
     assert ((found > 0.5) == paired["prot"].layers["foreground"]).to_numpy().mean() > 0.85
 
 
-def test_proteins_that_a_query_lacks(model, table):
+def test_proteins_missing_in_a_query(model, table):
     query = model.adata[:50].copy()
     query = md.MuData({"rna": query["rna"].copy(), "prot": query["prot"][:, 2:].copy()})
     query.obs["batch"] = model.adata.obs["batch"][:50]
@@ -156,19 +156,19 @@ def test_proteins_that_a_query_lacks(model, table):
     found = model.get_protein_foreground_probability(query)
     has = model.adata["prot"].layers["foreground"][:50]
     assert ((found > 0.5) == has).to_numpy()[:, 2:].mean() > 0.85
-    # Type by RNA and the other proteins says what their counts would have been.
+    # RNA and the other proteins determine the cell type, and thereby the expected counts.
     assert ((found > 0.5) == has).to_numpy()[:, :2].mean() > 0.8
 
 
 def test_expression_without_background(model):
     mean = decoded(model)
-    ((share, background, _), _) = parts(model, mean)
+    ((share, background, _), _) = mixture_terms(model, mean)
     found = decoded(model, include_protein_background=False)
     np.testing.assert_allclose(found, mean - share * background, rtol=1e-2, atol=1e-3)
     has = model.adata["prot"].layers["foreground"]
     assert found[~has].mean() < 0.6 * mean[~has].mean()
     assert found[has].mean() > 0.95 * mean[has].mean()
-    # At whatever total values are asked for, the same part of them is background.
+    # The share of the background does not depend on the requested total.
     part = model.get_normalized_expression(
         modality="prot", library_size=7, include_protein_background=False, return_numpy=True
     )
@@ -176,25 +176,25 @@ def test_expression_without_background(model):
     np.testing.assert_allclose(part / whole, found / mean, rtol=1e-3)
 
 
-def test_errors_name_modality_likelihood_and_what_to_do(model, monkeypatch):
+def test_errors_contain_modality_likelihood_and_remedy(model, monkeypatch):
     plain = toy_mudata(30, names=("rna", "prot"))
     MultiDGD.setup_mudata(plain)
     other = MultiDGD(plain, n_latent=2, likelihoods="nb")
     other.train(max_epochs=1, **QUIET)
 
-    def work(*args, **kwargs):
-        raise AssertionError("work was done")
+    def fail(*args, **kwargs):
+        raise AssertionError("representations were computed before the checks")
 
     for m in (model, other):
-        monkeypatch.setattr(m, "_representation", work)
+        monkeypatch.setattr(m, "_representation", fail)
     advice = "likelihoods={'prot': 'protein'}"
-    for ask in (
+    for call in (
         lambda: other.get_protein_foreground_probability(),
         lambda: other.get_protein_foreground_probability(modality="prot"),
         lambda: other.get_normalized_expression(modality="prot", include_protein_background=False),
     ):
         with pytest.raises(ValueError, match="'prot' has .*'nb'") as error:
-            ask()
+            call()
         assert advice in str(error.value)
     with pytest.raises(ValueError, match="'rna' has the likelihood 'nb'"):
         model.get_protein_foreground_probability(modality="rna")
@@ -206,9 +206,9 @@ def test_errors_name_modality_likelihood_and_what_to_do(model, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_types_by_the_foreground_of_their_markers(pbmc10k_cite, seed):
-    """In held-out cells. A background that is a fraction of the cell's own mean reaches 0.82 for
-    CD3, and calls it foreground in B cells with 0.97."""
+def test_markers_are_foreground_in_their_cell_types(pbmc10k_cite, seed):
+    """Evaluated on held-out cells. With a background proportional to the cell's mean, the AUC of
+    CD3 is 0.82 and its foreground probability in B cells 0.97."""
     rna, prot = pbmc10k_cite["rna"], pbmc10k_cite["prot"]
     frequent = np.argsort(-np.asarray(rna.X.mean(0)).ravel())[:400]
     order = np.random.default_rng(seed).permutation(pbmc10k_cite.n_obs)

@@ -1,4 +1,4 @@
-"""What the model says it does not know, against the truth of simulations and thinned real cells."""
+"""Uncertainty of representations and decoded values, for simulated and thinned real cells."""
 
 import mudata as md
 import numpy as np
@@ -23,7 +23,7 @@ def fitted(mdata, *, model=None, train=None, **setup):
 
 
 def thinned(mdata, share, seed=0):
-    """Every count of a cell kept with this probability."""
+    """Data in which every molecule is kept with the probability ``share``."""
     rng = np.random.default_rng(seed)
     found = mdata.copy()
     for part in found.mod.values():
@@ -43,17 +43,17 @@ def without(mdata, modality):
     return found
 
 
-def truth_of(mdata, modality):
+def true_share(mdata, modality):
     mean = mdata[modality].layers["true_mean"]
     return mean / mean.sum(1, keepdims=True)
 
 
-def held(ends, truth):
-    return ((ends[0] < truth) & (truth < ends[1])).mean()
+def coverage(bounds, truth):
+    return ((bounds[0] < truth) & (truth < bounds[1])).mean()
 
 
 def share_of_wider(model, cells, few):
-    """Share of the cells whose variance is larger in the second object."""
+    """Share of cells whose posterior variance is larger in the second object."""
     _, before = model.get_latent_representation(cells, return_dist=True)
     _, after = model.get_latent_representation(few, return_dist=True)
     return (after.sum(1) > before.sum(1)).mean()
@@ -61,7 +61,7 @@ def share_of_wider(model, cells, few):
 
 @pytest.fixture(scope="module")
 def simulated():
-    """600 cells to train on and 200 others of the same kind."""
+    """Model of 600 training cells, and 200 held-out cells from the same simulation."""
     scvi.settings.seed = 0
     whole = simulate_multiome(800, 150, 200, true_means=True)
     train, new = whole[:600].copy(), whole[600:].copy()
@@ -82,54 +82,54 @@ def small():
 
 class TestCalibration:
     @pytest.mark.parametrize("modality", ["rna", "atac"])
-    def test_intervals_hold_the_truth_as_often_as_they_say(self, simulated, modality):
+    def test_intervals_are_calibrated(self, simulated, modality):
         model, new = simulated
         for cells in (model.adata, new):
-            truth = truth_of(cells, modality)
+            truth = true_share(cells, modality)
             for level, low, high in ((0.5, 0.42, 0.62), (0.9, 0.85, 0.96)):
-                ends = model.get_expression_interval(
+                bounds = model.get_expression_interval(
                     cells, modality=modality, level=level, return_numpy=True
                 )
-                assert low < held(ends, truth) < high
+                assert low < coverage(bounds, truth) < high
 
-    def test_features_that_are_seldom_counted_too(self, simulated):
+    def test_rare_features(self, simulated):
         model, new = simulated
-        truth = truth_of(new, "rna")
+        truth = true_share(new, "rna")
         rare = truth.mean(0) < np.quantile(truth.mean(0), 0.25)
         lower, upper = model.get_expression_interval(new, modality="rna", return_numpy=True)
-        assert 0.82 < held((lower[:, rare], upper[:, rare]), truth[:, rare]) < 0.97
+        assert 0.82 < coverage((lower[:, rare], upper[:, rare]), truth[:, rare]) < 0.97
         width = np.log(upper / lower).mean(0)
         assert width[rare].mean() > width[~rare].mean()
 
-    def test_a_modality_that_was_not_measured(self, simulated):
+    def test_missing_modality(self, simulated):
         model, new = simulated
         lower, upper = model.get_expression_interval(new, modality="atac", return_numpy=True)
         query = without(new, "atac")
         few = model.get_expression_interval(query, modality="atac", return_numpy=True)
-        assert 0.83 < held(few, truth_of(new, "atac")) < 0.97
+        assert 0.83 < coverage(few, true_share(new, "atac")) < 0.97
         assert (np.log(few[1] / few[0]) > np.log(upper / lower)).mean() > 0.9
 
-    def test_draws_scatter_as_intervals_say(self, simulated):
+    def test_draws_agree_with_intervals(self, simulated):
         model, new = simulated
-        ends = model.get_expression_interval(new, modality="rna", return_numpy=True)
+        bounds = model.get_expression_interval(new, modality="rna", return_numpy=True)
         draws = model.get_normalized_expression(
             new, modality="rna", n_samples=100, return_mean=False
         )
         assert draws.shape == (100, 200, 150)
         np.testing.assert_allclose(draws.sum(2), 1, rtol=1e-4)
         quantiles = np.quantile(draws, [0.05, 0.95], axis=0)
-        ratio = np.log(quantiles[1] / quantiles[0]) / np.log(ends[1] / ends[0])
+        ratio = np.log(quantiles[1] / quantiles[0]) / np.log(bounds[1] / bounds[0])
         assert 0.95 < np.median(ratio) < 1.1
-        assert 0.85 < held(quantiles, truth_of(new, "rna")) < 0.96
+        assert 0.85 < coverage(quantiles, true_share(new, "rna")) < 0.96
 
-    def test_places_are_within_reach_of_where_many_counts_would_put_them(self, simulated):
+    def test_posterior_contains_representation_from_many_counts(self, simulated):
         model, new = simulated
         deep = new.copy()
         for part in deep.mod.values():
             part.X = np.round(100 * part.layers["true_mean"]).astype(np.float32)
         mean, variance = model.get_latent_representation(new, return_dist=True)
-        place = model.get_latent_representation(deep)
-        inside = np.abs(place - mean) < 1.645 * np.sqrt(variance)
+        truth = model.get_latent_representation(deep)
+        inside = np.abs(truth - mean) < 1.645 * np.sqrt(variance)
         assert 0.8 < inside.mean() < 0.96
 
 
@@ -140,9 +140,9 @@ class TestFewCounts:
         assert share_of_wider(model, new, few) > 0.95
         width = []
         for query in (new, few):
-            ends = model.get_expression_interval(query, modality="rna", return_numpy=True)
-            assert 0.85 < held(ends, truth_of(new, "rna")) < 0.96
-            width.append(np.log(ends[1] / ends[0]).mean(1))
+            bounds = model.get_expression_interval(query, modality="rna", return_numpy=True)
+            assert 0.85 < coverage(bounds, true_share(new, "rna")) < 0.96
+            width.append(np.log(bounds[1] / bounds[0]).mean(1))
         assert (width[1] > width[0]).mean() > 0.9
 
     def test_thinned_real_cells(self, bmmc_multiome):
@@ -158,14 +158,14 @@ class TestDistribution:
         assert variance.shape == (60, 3)
         assert (variance > 0).all()
 
-    def test_neither_minibatch_nor_order_matter(self, small):
+    def test_minibatches_and_order_have_no_effect(self, small):
         _, whole = small.get_latent_representation(return_dist=True)
         _, part = small.get_latent_representation(
             indices=[7, 3, 50], batch_size=2, return_dist=True
         )
         np.testing.assert_allclose(part, whole[[7, 3, 50]], rtol=1e-3)
 
-    def test_labels_of_new_cells_are_not_looked_at(self, small):
+    def test_labels_of_new_cells_are_not_used(self, small):
         mdata = small.adata
         again = mdata.copy()
         again.obs["label"] = np.roll(mdata.obs["label"].to_numpy(), 1)
@@ -214,7 +214,7 @@ class TestDraws:
         assert draws.shape == (5, 60, 15)
         assert ((draws > 0) & (draws < 1)).all()
 
-    def test_the_estimate_is_as_it_was(self, small):
+    def test_parameters_are_unchanged(self, small):
         before = {k: v.clone() for k, v in small.module.state_dict().items()}
         small.get_normalized_expression(n_samples=2)
         for key, value in small.module.state_dict().items():
@@ -233,29 +233,29 @@ class TestInterval:
             value = small.get_normalized_expression(**options)
             assert (lower < value).to_numpy().all()
             assert (value < upper).to_numpy().all()
-            for end in (lower, upper):
-                pd.testing.assert_index_equal(end.index, value.index)
-                pd.testing.assert_index_equal(end.columns, value.columns)
+            for bound in (lower, upper):
+                pd.testing.assert_index_equal(bound.index, value.index)
+                pd.testing.assert_index_equal(bound.columns, value.columns)
             wide = small.get_expression_interval(level=0.99, **options)
             assert (wide[0] < lower).to_numpy().all()
             assert (wide[1] > upper).to_numpy().all()
 
-    def test_how_sure_a_batch_is_does_not_matter_in_another(self, small, monkeypatch):
-        ends = {}
-        for of_batch in (1.0, 10.0):
+    def test_variance_of_own_batch_has_no_effect_in_another(self, small, monkeypatch):
+        bounds = {}
+        for precision in (1.0, 10.0):
 
-            def posteriors(manager, *_, precision=of_batch):
+            def posteriors(manager, *_, precision=precision):
                 w = small.module.representations.z.detach()
                 factor = torch.diag(torch.tensor([5.0] * 3 + [precision] * 2)).expand(60, 5, 5)
                 yield next(iter(manager.batches(np.arange(60), 60))), Laplace(w, factor)
 
             monkeypatch.setattr(small, "_posteriors", posteriors)
             for batch in (None, "b0"):
-                ends[of_batch, batch] = small.get_expression_interval(
+                bounds[precision, batch] = small.get_expression_interval(
                     transform_batch=batch, return_numpy=True
                 )
-        np.testing.assert_array_equal(ends[1.0, "b0"], ends[10.0, "b0"])
-        width = [np.log(upper / lower) for lower, upper in (ends[1.0, None], ends[10.0, None])]
+        np.testing.assert_array_equal(bounds[1.0, "b0"], bounds[10.0, "b0"])
+        width = [np.log(upper / lower) for lower, upper in (bounds[1.0, None], bounds[10.0, None])]
         assert (width[0] > width[1]).mean() > 0.99
 
     def test_within_inference_mode(self, small):
@@ -267,7 +267,7 @@ class TestInterval:
             small.predict()
         np.testing.assert_array_equal(found, expected)
 
-    def test_saved_and_handed_on(self, small, tmp_path):
+    def test_saved_model_and_query_model(self, small, tmp_path):
         small.save(tmp_path / "model")
         loaded = MultiDGD.load(tmp_path / "model", adata=small.adata)
         expected = small.get_expression_interval(return_numpy=True)
@@ -293,8 +293,8 @@ class TestInterval:
             small.get_expression_interval()
 
 
-def test_labels_by_all_places_where_a_cell_may_lie(bmmc_multiome):
-    """Better than by the place that is most probable, and less sure of what is wrong."""
+def test_labels_integrated_over_the_posterior(bmmc_multiome):
+    """Their log probability is higher than at the MAP estimate, and they are calibrated."""
     truth = bmmc_multiome.obs["cell_type"].astype(str).to_numpy()
     hidden = np.random.default_rng(0).random(len(truth)) < 0.3
     bmmc_multiome.obs["label"] = np.where(hidden, "unknown", truth)
@@ -304,7 +304,7 @@ def test_labels_by_all_places_where_a_cell_may_lie(bmmc_multiome):
     codes = torch.tensor([labels.index(x) for x in truth[cells]])
     w = model.module.representations.z.detach()[torch.from_numpy(cells)]
     with torch.no_grad():
-        at_a_point = model.module.mixture.class_log_prob(w[:, : model.module.n_latent])
+        at_map = model.module.mixture.class_log_prob(w[:, : model.module.n_latent])
     found = model._label_log_prob(model.adata_manager, cells, w, model.label_correlation_)
 
     def mean_log_prob(log_prob):
@@ -313,7 +313,7 @@ def test_labels_by_all_places_where_a_cell_may_lie(bmmc_multiome):
     def accuracy(log_prob):
         return float((log_prob.argmax(1) == codes).float().mean())
 
-    assert mean_log_prob(found) > mean_log_prob(at_a_point) + 0.2
-    assert accuracy(found) >= accuracy(at_a_point) - 0.01
+    assert mean_log_prob(found) > mean_log_prob(at_map) + 0.2
+    assert accuracy(found) >= accuracy(at_map) - 0.01
     soft = model.predict(indices=cells, soft=True)
     assert abs(soft.max(axis=1).mean() - accuracy(found)) < 0.15

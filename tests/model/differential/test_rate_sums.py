@@ -1,4 +1,4 @@
-"""Rates of groups: against plain ratios, resampling and known scatter between samples."""
+"""Rates of groups against ratios of counts, the bootstrap and known variance between samples."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ N_CELLS = 400
 def model():
     mdata = toy_mudata(N_CELLS, (12, 15))
     rng = np.random.default_rng(0)
-    # Cells differ in more than counts scatter.
+    # Cells differ by more than the variance of the counts.
     level = rng.gamma(2.0, 0.5, (N_CELLS, 12)) * rng.lognormal(0, 0.5, N_CELLS)[:, None]
     x = rng.poisson(level * np.linspace(0.5, 8, 12)).astype(np.float32)
     x[:, 0] += 1
@@ -27,7 +27,7 @@ def model():
     return found
 
 
-def sums(model, strata, cells=None, batch_size=64, likelihood=None, **kwargs):
+def sums(model, strata, cells=None, batch_size=64, **kwargs):
     cells = np.arange(N_CELLS) if cells is None else cells
     strata = torch.as_tensor(strata)
     with torch.no_grad():
@@ -40,10 +40,10 @@ def counts_of(model):
     return model.adata["rna"].X.toarray().astype(float)
 
 
-def test_poisson_rates_are_ratios_whatever_the_decoder_says():
+def test_poisson_rates_are_ratios_for_any_decoder():
     mdata = toy_mudata(N_CELLS, (12, 15))
     rng = np.random.default_rng(3)
-    # The same depth everywhere, or the decoder has a say in what is not counted evenly.
+    # With unequal library sizes, the rate would depend on the decoder.
     x = rng.multinomial(60, rng.dirichlet(np.ones(12)), N_CELLS)
     mdata["rna"].X = sparse.csr_matrix(x.astype(np.float32))
     MultiDGD.setup_mudata(mdata)
@@ -57,7 +57,7 @@ def test_poisson_rates_are_ratios_whatever_the_decoder_says():
         np.testing.assert_allclose(found.rates(group).rate, expected, rtol=1e-4)
 
 
-def test_raw_sums_are_those_of_the_counts(model):
+def test_raw_sums_match_the_counts(model):
     x = counts_of(model)
     strata = np.arange(N_CELLS) % 3
     found = sums(model, strata)
@@ -70,7 +70,7 @@ def test_raw_sums_are_those_of_the_counts(model):
         assert found.n[group] == len(here)
 
 
-def test_minibatches_order_and_merging_change_nothing(model):
+def test_minibatches_order_and_merging_do_not_matter(model):
     strata = np.arange(N_CELLS) % 4
     whole = sums(model, strata)
     order = np.random.default_rng(0).permutation(N_CELLS)
@@ -82,7 +82,7 @@ def test_minibatches_order_and_merging_change_nothing(model):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
-def test_variance_is_that_of_resampled_cells(model):
+def test_variance_matches_the_bootstrap(model):
     found = sums(model, np.zeros(N_CELLS, int)).rates(0)
     rng = np.random.default_rng(0)
     each = sums(model, np.arange(N_CELLS))
@@ -96,7 +96,7 @@ def test_variance_is_that_of_resampled_cells(model):
     assert 0.85 < ratio < 1.15
 
 
-def test_weights_of_zero_and_one_choose_cells(model):
+def test_weights_of_zero_and_one_select_cells(model):
     chosen = np.arange(N_CELLS) < 250
     weights = torch.from_numpy(chosen.astype(np.float32))
     weighted = sums(model, np.zeros(N_CELLS, int), weights=weights).rates(0)
@@ -106,15 +106,15 @@ def test_weights_of_zero_and_one_choose_cells(model):
     assert weighted.df == pytest.approx(249)
 
 
-def test_cells_without_a_stratum_are_left_out(model):
+def test_cells_without_a_stratum_are_ignored(model):
     strata = np.where(np.arange(N_CELLS) < 100, 0, -1)
     found = sums(model, strata)
     alone = sums(model, np.zeros(100, int), cells=np.arange(100))
     np.testing.assert_allclose(found.first, alone.first, rtol=1e-4, atol=1e-5)
 
 
-def test_scatter_between_samples_widens(model):
-    """Where samples are random cells the exposure is that of cells, where they differ far less."""
+def test_variance_between_samples_reduces_exposure(model):
+    """The exposure of random samples equals that of cells; samples that differ have less."""
     rng = np.random.default_rng(0)
     at_random = sums(model, rng.integers(0, 20, N_CELLS))
     cells = at_random.merged([list(range(20))]).rates(0)

@@ -1,4 +1,4 @@
-"""Results written where scanpy and muon look for them."""
+"""Results in the slots of AnnData and MuData that scanpy and muon use."""
 
 import anndata as ad
 import mudata as md
@@ -22,7 +22,7 @@ def fitted(data, **setup):
 
 
 def like_muon(n_cells=40):
-    """A MuData with the columns that muon's reader of 10x files leaves."""
+    """MuData with the columns of `.var` that muon adds to 10x files."""
     mdata = toy_mudata(n_cells)
     for kind, part in zip(("Gene Expression", "Peaks"), mdata.mod.values(), strict=True):
         part.var["gene_ids"] = part.var_names
@@ -33,20 +33,20 @@ def like_muon(n_cells=40):
     return mdata
 
 
-def assert_annotated(data, model, asked=None, prefix="multidgd"):
-    z = model.get_latent_representation(asked)
+def assert_annotated(data, model, query=None, prefix="multidgd"):
+    z = model.get_latent_representation(query)
     np.testing.assert_array_equal(data.obsm[f"X_{prefix}"], z)
     for key in model.module.covariates:
-        u = model.get_covariate_representation(key, asked)
+        u = model.get_covariate_representation(key, query)
         np.testing.assert_array_equal(data.obsm[f"X_{prefix}_{key}"], u)
     component = data.obs[f"{prefix}_component"]
-    assert (component.astype(int) == model.get_cluster_assignments(asked)).all()
+    assert (component.astype(int) == model.get_cluster_assignments(query)).all()
     numbers = [int(name) for name in component.cat.categories]
     assert numbers == sorted(set(numbers))
 
 
 @pytest.mark.parametrize("make", [toy_adata, like_muon])
-def test_every_result_is_there(make, tmp_path):
+def test_all_results_are_written_and_saved(make, tmp_path):
     data = make()
     model = fitted(
         data, batch_key="batch", categorical_covariate_keys=["site"], labels_key="label"
@@ -56,7 +56,6 @@ def test_every_result_is_there(make, tmp_path):
     assert {"X_multidgd", "X_multidgd_batch", "X_multidgd_site"} <= set(data.obsm)
     assert list(data.obs["multidgd_label"]) == list(model.predict())
     assert list(data.obs["multidgd_label"].cat.categories) == ["A", "B", "C"]
-    # Files of it can be read again.
     if isinstance(data, ad.AnnData):
         data.write_h5ad(tmp_path / "cells.h5ad")
         again = ad.read_h5ad(tmp_path / "cells.h5ad")
@@ -69,11 +68,11 @@ def test_every_result_is_there(make, tmp_path):
 def test_without_labels_and_covariates():
     data = toy_adata()
     fitted(data).annotate()
-    found = {key for key in (*data.obs, *data.obsm) if "multidgd" in key}
-    assert found == {"multidgd_component", "X_multidgd"}
+    keys = {key for key in (*data.obs, *data.obsm) if "multidgd" in key}
+    assert keys == {"multidgd_component", "X_multidgd"}
 
 
-def test_other_cells_and_another_name():
+def test_query_cells_and_another_prefix():
     data, query = toy_adata(), toy_adata(15, seed=3)
     query.obs_names = [f"new{i}" for i in range(15)]
     model = fitted(data, batch_key="batch")
@@ -82,14 +81,14 @@ def test_other_cells_and_another_name():
     assert not any("dgd" in key for key in (*data.obs, *data.obsm))
 
 
-def test_scanpy_takes_it():
+def test_scanpy_computes_neighbours():
     data = like_muon()
     fitted(data, batch_key="batch").annotate()
     sc.pp.neighbors(data, n_neighbors=5, use_rep="X_multidgd")
     assert data.obsp["distances"].shape == (40, 40)
 
 
-def test_again_replaces():
+def test_existing_results_are_replaced():
     data = toy_adata()
     model = fitted(data)
     data.obsm["X_multidgd"] = np.zeros((40, 7))
@@ -97,18 +96,18 @@ def test_again_replaces():
     assert_annotated(data, model)
 
 
-def test_a_model_without_data(tmp_path):
+def test_model_without_data(tmp_path):
     data = like_muon()
     fitted(data, batch_key="batch").save(tmp_path / "model")
     model = MultiDGD.load(tmp_path / "model", adata=False)
-    with pytest.raises(ValueError, match="`adata` is needed"):
+    with pytest.raises(ValueError, match="`adata` is required"):
         model.annotate()
     again = like_muon()
     model.annotate(again)
     assert_annotated(again, model, again)
 
 
-def test_views_are_refused():
+def test_views_raise():
     data = toy_adata()
     model = fitted(data)
     with pytest.raises(ValueError, match="`adata` is a view"):
@@ -119,7 +118,7 @@ def test_views_are_refused():
         model.annotate(mdata[:10])
 
 
-def test_before_training():
+def test_untrained_model_raises():
     data = toy_adata()
     MultiDGD.setup_anndata(data)
     with pytest.raises(RuntimeError, match="not trained"):
@@ -127,7 +126,7 @@ def test_before_training():
 
 
 @pytest.mark.filterwarnings("ignore:.*names are not unique")  # two genes share a symbol
-def test_the_reader_of_muon(tmp_path):
+def test_data_read_by_muon(tmp_path):
     muon = pytest.importorskip("muon", reason="muon is not installed")
     parts = toy_mudata(40)
     joint = ad.concat(parts.mod.values(), axis=1)

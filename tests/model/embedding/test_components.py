@@ -1,4 +1,4 @@
-"""The table of components, and how many there should be."""
+"""The summary of mixture components."""
 
 import numpy as np
 import pytest
@@ -16,13 +16,13 @@ def model():
     scvi.settings.seed = 0
     mdata = simulate_multiome(n_cells=240, n_genes=60, n_peaks=80, n_types=3, seed=1)
     MultiDGD.setup_mudata(mdata, batch_key="batch")
-    found = MultiDGD(mdata, n_latent=4, n_components=3)
-    found.train(max_epochs=20, batch_size=32, **QUIET)
-    return found
+    trained = MultiDGD(mdata, n_latent=4, n_components=3)
+    trained.train(max_epochs=20, batch_size=32, **QUIET)
+    return trained
 
 
 class TestSummary:
-    def test_types_are_told_with_their_markers(self, model):
+    def test_components_match_cell_types_and_their_markers(self, model):
         mdata = model.adata
         table = model.get_component_summary(label_key="cell_type")
         assert sorted(table["top_label"]) == ["type_0", "type_1", "type_2"]
@@ -41,7 +41,7 @@ class TestSummary:
             assert len(at) == 5
             assert fold[at].min() > np.quantile(fold, 0.7)
 
-    def test_composition(self, model):
+    def test_label_composition(self, model):
         labels = model.adata.obs["cell_type"].astype(str).to_numpy()
         component = model.get_cluster_assignments()
         mixed = np.where(np.arange(len(labels)) % 2, "a", "b")
@@ -54,7 +54,7 @@ class TestSummary:
             entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
             assert row["label_entropy"] == pytest.approx(entropy)
 
-    def test_distances(self, model):
+    def test_distances_and_standard_deviations(self, model):
         mean = model.module.mixture.mean.detach().numpy()
         table = model.get_component_summary()
         assert "top_label" not in table
@@ -66,7 +66,7 @@ class TestSummary:
         sd = model.module.mixture.stddev.detach().numpy()
         np.testing.assert_allclose(table["sd"], np.exp(np.log(sd).mean(1)), rtol=1e-5)
 
-    def test_supervised_without_data(self, tmp_path):
+    def test_supervised_model_without_data(self, tmp_path):
         mdata = toy_mudata(60)
         mdata.obs["label"] = mdata.obs["label"].replace("C", "unknown")
         MultiDGD.setup_mudata(mdata, labels_key="label", batch_key="batch")
@@ -81,33 +81,15 @@ class TestSummary:
         again = loaded.get_component_summary(n_top_features=2)
         assert list(again["n_cells"]) == list(table["n_cells"])
 
-    def test_errors(self, model):
+    def test_invalid_arguments_raise(self, model):
         with pytest.raises(ValueError, match="`label_key`: 'type' is not in obs"):
             model.get_component_summary(label_key="type")
         with pytest.raises(ValueError, match="n_top_features"):
             model.get_component_summary(n_top_features=-1)
 
 
-class TestNumber:
-    @pytest.mark.parametrize("seed", [0, 1, 2])
-    @pytest.mark.parametrize("n_types", [2, 3, 5, 8])
-    def test_the_simulated_number_within_one(self, n_types, seed):
-        mdata = simulate_multiome(600, n_types=n_types, seed=seed)
-        MultiDGD.setup_mudata(mdata, batch_key="batch")
-        model = MultiDGD(mdata, n_components="auto")
-        assert abs(model.module.mixture.n_mix_comp - n_types) <= 1
-
-    def test_it_is_saved_as_a_number(self, tmp_path):
-        mdata = simulate_multiome(200, n_genes=60, n_peaks=60, n_types=3)
-        MultiDGD.setup_mudata(mdata, labels_key="cell_type")
-        model = MultiDGD(mdata, n_latent=5, n_components="auto", supervised=False)
-        model.train(max_epochs=1, **QUIET)
-        model.save(str(tmp_path / "model"))
-        loaded = MultiDGD.load(str(tmp_path / "model"), adata=False, accelerator="cpu")
-        assert loaded.module.mixture.n_mix_comp == model.module.mixture.n_mix_comp
-
-    def test_not_with_labels(self):
-        mdata = toy_mudata(30)
-        MultiDGD.setup_mudata(mdata, labels_key="label")
-        with pytest.raises(ValueError, match="n_components_per_class"):
-            MultiDGD(mdata, n_components="auto")
+def test_summary_of_cells_without_labels(model):
+    model.adata.obs["nothing"] = np.nan
+    table = model.get_component_summary(label_key="nothing")
+    assert table["n_cells"].sum() == model.adata.n_obs
+    assert table["top_share"].isna().all()

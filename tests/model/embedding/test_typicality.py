@@ -1,4 +1,4 @@
-"""Cells unlike those of training."""
+"""Typicality of cells of known and unknown types."""
 
 import mudata as md
 import numpy as np
@@ -21,30 +21,30 @@ def model():
 
 
 class TestTypicality:
-    def test_held_out_cells_spread_evenly(self, model):
+    def test_quantiles_of_held_out_cells_are_uniform(self, model):
         held_out = np.concatenate([model.validation_indices, model.test_indices])
-        found = model.get_typicality(indices=held_out)
-        assert 0 < found.min() < 0.05 and 0.95 < found.max() <= 1
-        np.testing.assert_allclose(np.sort(found)[len(found) // 2], 0.5, atol=0.05)
-        np.testing.assert_array_equal(model.get_typicality(indices=held_out), found)
+        quantile = model.get_typicality(indices=held_out)
+        assert 0 < quantile.min() < 0.05 and 0.95 < quantile.max() <= 1
+        np.testing.assert_allclose(np.sort(quantile)[len(quantile) // 2], 0.5, atol=0.05)
+        np.testing.assert_array_equal(model.get_typicality(indices=held_out), quantile)
 
-    def test_known_cells_are_where_they_were_whatever_the_minibatch(self, model):
+    def test_quantiles_of_calibration_cells_do_not_depend_on_minibatches(self, model):
         cells = np.concatenate([model.validation_indices, model.test_indices])
-        alike = [model.get_typicality(indices=cells, batch_size=n) for n in (1, 7, 128)]
-        np.testing.assert_array_equal(alike[0], alike[2])
-        np.testing.assert_array_equal(alike[1], alike[2])
+        quantiles = [model.get_typicality(indices=cells, batch_size=n) for n in (1, 7, 128)]
+        np.testing.assert_array_equal(quantiles[0], quantiles[2])
+        np.testing.assert_array_equal(quantiles[1], quantiles[2])
 
-    def test_other_cells_that_are_asked_about_do_not_matter(self, model):
+    def test_scores_do_not_depend_on_other_cells(self, model):
         cells = model.validation_indices
-        found = model.get_typicality(indices=cells, as_quantile=False)
+        scores = model.get_typicality(indices=cells, as_quantile=False)
         for n in (1, 7):
             backwards = model.get_typicality(indices=cells[::-1], batch_size=n, as_quantile=False)
-            np.testing.assert_allclose(backwards[::-1], found, rtol=1e-3)
+            np.testing.assert_allclose(backwards[::-1], scores, rtol=1e-3)
         alone = model.get_typicality(indices=cells[4:5], as_quantile=False)
-        np.testing.assert_allclose(alone, found[4:5], rtol=1e-3)
+        np.testing.assert_allclose(alone, scores[4:5], rtol=1e-3)
 
     @pytest.mark.parametrize("name", ["poisson", "nb"])
-    def test_moments_are_those_of_the_likelihood(self, name):
+    def test_moments_match_the_likelihood(self, name):
         likelihood = get_likelihood(name)(3)
         mean = torch.tensor([0.05, 2.0, 30.0])
         log_p = likelihood.log_prob_zero(mean.expand(400, -1)).clone()
@@ -54,22 +54,22 @@ class TestTypicality:
         expected = (log_p.exp() * log_p).sum(0)
         variance = (log_p.exp() * (log_p - expected) ** 2).sum(0)
         with torch.no_grad():
-            found = _moments(likelihood, mean.expand(2000, -1), range(2000))
-        assert float(found[0].mean()) == pytest.approx(float(expected.sum()), abs=0.02)
-        assert float(found[1].mean()) == pytest.approx(float(variance.sum()), rel=0.05)
+            moments = _moments(likelihood, mean.expand(2000, -1), range(2000))
+        assert float(moments[0].mean()) == pytest.approx(float(expected.sum()), abs=0.02)
+        assert float(moments[1].mean()) == pytest.approx(float(variance.sum()), rel=0.05)
 
-    def test_cells_of_shuffled_features_are_unlike_any(self, model):
-        order = np.random.default_rng(0)
+    def test_cells_with_permuted_features_are_atypical(self, model):
+        generator = np.random.default_rng(0)
         parts = {}
         for name, part in model.adata[model.validation_indices].mod.items():
             parts[name] = renamed(part)
-            parts[name].X = parts[name].X[:, order.permutation(part.n_vars)]
-        strange = md.MuData(parts)
-        assert np.median(model.get_typicality(strange)) < 0.05
-        scores = model.get_typicality(strange, as_quantile=False)
+            parts[name].X = parts[name].X[:, generator.permutation(part.n_vars)]
+        permuted = md.MuData(parts)
+        assert np.median(model.get_typicality(permuted)) < 0.05
+        scores = model.get_typicality(permuted, as_quantile=False)
         assert scores.min() < model.typical_scores_.min()
 
-    def test_depth_alone_makes_no_cell_strange(self, model):
+    def test_cells_with_smaller_libraries_are_typical(self, model):
         generator = np.random.default_rng(0)
         parts = {}
         for name, part in model.adata[model.validation_indices].mod.items():
@@ -79,14 +79,14 @@ class TestTypicality:
             parts[name].X[:, 0] += 1
         assert 0.25 < np.median(model.get_typicality(md.MuData(parts))) < 0.85
 
-    def test_it_is_taken_from_the_reference(self, model):
+    def test_query_models_use_the_scores_of_the_reference(self, model):
         query = md.MuData({m: renamed(p) for m, p in model.adata.mod.items()})
         query_model = load(query, model)
         np.testing.assert_array_equal(query_model.typical_scores_, model.typical_scores_)
 
 
 @pytest.mark.parametrize("unknown", [["CD14+ Mono", "CD16+ Mono"], ["Erythroblast", "Normoblast"]])
-def test_types_that_the_reference_lacks_are_told(bmmc_multiome, unknown):
+def test_cell_types_missing_in_the_reference_are_atypical(bmmc_multiome, unknown):
     labels = bmmc_multiome.obs["cell_type"].astype(str).to_numpy()
     new = np.isin(labels, [*unknown, "Proerythroblast"] if "Normoblast" in unknown else unknown)
     held_out = new | (np.random.default_rng(0).random(len(labels)) < 0.15)
@@ -98,6 +98,6 @@ def test_types_that_the_reference_lacks_are_told(bmmc_multiome, unknown):
         batch_key="batch",
     )
     query = bmmc_multiome[held_out].copy()
-    found = load(query, model).get_typicality()
-    assert roc_auc_score(new[held_out], -found) > 0.8
-    assert 0.25 < np.median(found[~new[held_out]]) < 0.75
+    quantile = load(query, model).get_typicality()
+    assert roc_auc_score(new[held_out], -quantile) > 0.8
+    assert 0.25 < np.median(quantile[~new[held_out]]) < 0.75

@@ -1,4 +1,4 @@
-"""Synthetic cells and posterior predictive samples."""
+"""Simulated cells and posterior predictive samples."""
 
 import anndata as ad
 import mudata as md
@@ -23,7 +23,7 @@ QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
 def simulated():
     mdata = simulate_multiome(300, n_genes=80, n_peaks=100, n_types=3, library_sd=0.5, seed=1)
-    # Modalities' depths go together, and types differ in them.
+    # Library sizes correlate between modalities and differ between cell types.
     rng = np.random.default_rng(0)
     depth = rng.lognormal(0, 0.4, 300) * np.array([0.4, 1, 2])[mdata.obs["cell_type"].cat.codes]
     keep = np.clip(depth / 3, 0.05, 1)[:, None]
@@ -49,7 +49,7 @@ def totals(data):
 
 class TestSample:
     @pytest.mark.parametrize("from_", ["mixture", "cells"])
-    def test_depths_and_their_correlation(self, model, from_):
+    def test_library_sizes_and_their_correlation(self, model, from_):
         found = totals(model.sample(2000, from_=from_))
         real = totals(model.adata)
         np.testing.assert_allclose(np.median(found, 0), np.median(real, 0), rtol=0.15)
@@ -57,7 +57,7 @@ class TestSample:
         assert expected > 0.6
         assert np.corrcoef(np.log1p(found.T))[0, 1] == pytest.approx(expected, abs=0.1)
 
-    def test_means_by_feature(self, model):
+    def test_means_of_features(self, model):
         found = model.sample(2000)
         for m, part in found.mod.items():
             assert (part.X.data == part.X.data.astype(int)).all()
@@ -68,7 +68,7 @@ class TestSample:
             assert list(part.var_names) == list(model.adata[m].var_names)
 
     @pytest.mark.parametrize("from_", ["mixture", "cells"])
-    def test_of_a_label_and_a_batch(self, model, from_):
+    def test_label_and_batch(self, model, from_):
         found = model.sample(300, label="type_1", batch="batch_1", from_=from_)
         assert set(found.obs["cell_type"]) == {"type_1"}
         assert set(found.obs["batch"]) == {"batch_1"}
@@ -78,13 +78,13 @@ class TestSample:
         expected = np.median(totals(model.adata)[of_label], 0)
         np.testing.assert_allclose(np.median(totals(found), 0), expected, rtol=0.25)
 
-    def test_of_a_component(self, model):
+    def test_component(self, model):
         found = model.sample(40, component=2)
         assert set(found.obs["component"]) == {2}
         assert (model.get_cluster_assignments(found) == 2).mean() > 0.95
         assert set(model.sample(40, component=[0, 1]).obs["component"]) == {0, 1}
 
-    def test_frequencies(self, model):
+    def test_frequencies_of_components_and_batches(self, model):
         found = model.sample(3000)
         weight = model.module.mixture.mixture_probs().detach().numpy()
         share = found.obs["component"].value_counts(normalize=True).sort_index()
@@ -106,14 +106,14 @@ class TestSample:
         assert (one["rna"].X != other["rna"].X).nnz > 0
         assert torch.equal(state, torch.get_rng_state())
 
-    def test_without_data(self, model, tmp_path):
+    def test_model_loaded_without_data(self, model, tmp_path):
         model.save(str(tmp_path / "model"))
         loaded = MultiDGD.load(str(tmp_path / "model"), adata=False, accelerator="cpu")
         one, other = (m.sample(20, seed=1) for m in (model, loaded))
         pd.testing.assert_frame_equal(one.obs, other.obs)
         assert (one["atac"].X != other["atac"].X).nnz == 0
 
-    def test_a_query_model(self, model):
+    def test_query_model(self, model):
         query = simulated()[:50].copy()
         query.obs["batch"] = "new"
         found = MultiDGD.load_query_data(query, model)
@@ -121,7 +121,7 @@ class TestSample:
         drawn = found.sample(10, batch="new")
         assert set(drawn.obs["batch"]) == {"new"}
 
-    def test_anndata_in_its_own_order(self):
+    def test_anndata_keeps_its_order_of_features(self):
         adata = toy_adata(60)
         adata.var["kind"] = np.where(np.arange(12) % 3, "rna", "atac")
         adata.layers["raw"] = adata.X.copy()
@@ -162,8 +162,8 @@ class TestSample:
             ({"n": 0}, "`n` must be"),
             ({"label": "typ_1"}, "`label`: 'typ_1' .*Nearest names: .'type_1'"),
             ({"component": 3}, "`component` must lie between 0 and 2, found 3"),
-            ({"component": 0, "label": "type_1"}, "none of label 'type_1'"),
-            ({"batch": "x"}, "`batch`: 'x' is not known"),
+            ({"component": 0, "label": "type_1"}, "does not belong to label 'type_1'"),
+            ({"batch": "x"}, "`batch`: 'x' does not exist"),
             ({"covariates": {"site": "x"}}, "'site' is not one of"),
             ({"library_size": 0}, "library_size"),
             ({"library_size": {"prot": 5}}, "'prot'"),
@@ -186,16 +186,16 @@ class TestSample:
 
 
 @pytest.fixture(scope="module")
-def of_rna():
+def rna_model():
     adata = simulated()["rna"].copy()
-    adata.X = adata.X.astype(int)  # scvi-tools 1.4 fails on sparse counts that are floats
+    adata.X = adata.X.astype(int)  # scvi-tools 1.4 fails with sparse counts of type float
     MultiDGD.setup_anndata(adata)
     model = MultiDGD(adata, n_latent=3)
     model.train(max_epochs=15, batch_size=32, **QUIET)
     return adata, model
 
 
-class TestPredictive:
+class TestPosteriorPredictive:
     def test_draws_scatter_around_the_decoded_mean(self, model):
         found = model.posterior_predictive_sample(indices=[3, 0], n_samples=400)
         for m, x in found.items():
@@ -218,14 +218,14 @@ class TestPredictive:
         with pytest.raises(ValueError, match="n_samples"):
             model.posterior_predictive_sample(n_samples=0)
 
-    def test_criticism_takes_an_anndata(self, of_rna):
-        adata, model = of_rna
+    def test_criticism_accepts_an_anndata(self, rna_model):
+        adata, model = rna_model
         part = PosteriorPredictiveCheck(adata, {"model": model}, n_samples=2, indices=[4, 1])
         assert part.samples_dataset["model"].shape == (2, 80, 2)
 
-    @pytest.mark.slow  # its array library compiles for half a minute
-    def test_criticism(self, of_rna):
-        adata, model = of_rna
+    @pytest.mark.slow  # compilation of the array library takes half a minute
+    def test_criticism(self, rna_model):
+        adata, model = rna_model
         check = PosteriorPredictiveCheck(adata, {"model": model}, n_samples=4)
         check.coefficient_of_variation("cells")
         check.zero_fraction()
@@ -233,7 +233,7 @@ class TestPredictive:
             table = check.metrics[metric]
             assert table["model"].corr(table["Raw"]) > floor
 
-    def test_anndata_of_two_modalities_in_its_order(self):
+    def test_anndata_with_two_modalities_keeps_its_order(self):
         adata = toy_adata(50, rate=4)
         adata.var["kind"] = np.where(np.arange(12) % 3, "rna", "atac")
         MultiDGD.setup_anndata(adata, modality_key="kind")
@@ -245,6 +245,7 @@ class TestPredictive:
 
 
 def statistics(data):
+    """Totals, detection rates and shares of the largest counts of each cell."""
     columns = []
     for part in data.mod.values():
         x = part.X.toarray()
@@ -255,6 +256,7 @@ def statistics(data):
 
 
 def auc(real, drawn):
+    """AUC of a random forest that distinguishes real from simulated cells."""
     x = np.vstack([statistics(real), statistics(drawn)])
     y = np.repeat([0, 1], [real.n_obs, drawn.n_obs])
     forest = RandomForestClassifier(100, min_samples_leaf=5, random_state=0)
@@ -263,10 +265,9 @@ def auc(real, drawn):
     return roc_auc_score(y[order], p)
 
 
-def test_drawn_cells_look_real(model):
-    """Where the model holds; cells of uniform depth are told apart at once."""
-    mixture = auc(model.adata, model.sample(300))
-    assert mixture < 0.65
+def test_simulated_cells_are_realistic(model):
+    """The data are simulated from the model; cells of equal library size are easily detected."""
+    assert auc(model.adata, model.sample(300)) < 0.65
     assert auc(model.adata, model.sample(300, library_size=100)) > 0.9
 
 
@@ -274,30 +275,30 @@ def share_of_zeros(x, axis):
     return (x == 0).mean(axis)
 
 
-def test_drawn_cells_have_the_features_of_real_ones(bmmc_cite):
+def test_moments_of_features_equal_those_of_real_cells(bmmc_cite):
     MultiDGD.setup_mudata(bmmc_cite, batch_key="batch")
     model = MultiDGD(bmmc_cite)
     model.train(max_epochs=20, **QUIET)
     drawn = model.sample(bmmc_cite.n_obs)
     for m, part in drawn.mod.items():
         real, found = bmmc_cite[m].X.toarray(), part.X.toarray()
-        # Logarithms, or a single protein decides.
+        # Without logarithms, a single protein determines the correlation.
         for moment, least in ((np.mean, 0.97), (np.var, 0.9), (share_of_zeros, 0.95)):
             a, b = (np.log1p(moment(x, axis=0)) for x in (real, found))
             assert np.corrcoef(a, b)[0, 1] > least
 
 
 def relative_errors(model, mdata):
-    """Of the drawn cells' totals from libraries that are asked for, by modality."""
-    asked = dict(zip(mdata.mod, np.median(totals(mdata), 0).tolist(), strict=True))
-    found = totals(model.sample(200, library_size=asked))
-    return dict(zip(mdata.mod, np.abs(found / list(asked.values()) - 1).T, strict=True))
+    """Relative errors of the simulated totals for given library sizes, by modality."""
+    given = dict(zip(mdata.mod, np.median(totals(mdata), 0).tolist(), strict=True))
+    found = totals(model.sample(200, library_size=given))
+    return dict(zip(mdata.mod, np.abs(found / list(given.values()) - 1).T, strict=True))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_drawn_proteins_look_real(bmmc_cite, seed):
-    """0.85 where totals scatter and dispersions are the same at all means."""
+def test_simulated_proteins_are_realistic(bmmc_cite, seed):
+    """The AUC is 0.85 if totals scatter and dispersions are equal at all means."""
     scvi.settings.seed = seed
     MultiDGD.setup_mudata(bmmc_cite, batch_key="batch")
     model = MultiDGD(bmmc_cite, likelihoods={"prot": "protein"})
@@ -307,8 +308,8 @@ def test_drawn_proteins_look_real(bmmc_cite, seed):
         assert (error < 0.021).mean() > 0.9
 
 
-def test_totals_are_the_libraries(bmmc_cite):
-    """Draws that are independent by protein miss them by a fifth and more."""
+def test_totals_equal_library_sizes(bmmc_cite):
+    """Independent draws of the proteins differ from them by at least 20 %."""
     MultiDGD.setup_mudata(bmmc_cite, batch_key="batch")
     model = MultiDGD(bmmc_cite)
     model.train(max_epochs=20, **QUIET)
@@ -321,7 +322,7 @@ def test_totals_are_the_libraries(bmmc_cite):
         np.testing.assert_allclose(found.std(0), real.std(0), rtol=0.15)
 
 
-def test_a_covariate_that_is_called_component():
+def test_covariate_named_component():
     adata = toy_adata()
     adata.obs["component"] = adata.obs["site"]
     MultiDGD.setup_anndata(adata, categorical_covariate_keys=["component"])
@@ -333,25 +334,25 @@ def test_a_covariate_that_is_called_component():
 
 
 @pytest.mark.parametrize("value", [{"rna": None}, "100", 0])
-def test_totals_are_numbers(model, value):
+def test_library_sizes_must_be_positive_numbers(model, value):
     with pytest.raises(ValueError, match="`library_size` must be a"):
         model.sample(3, library_size=value)
 
 
-def test_places_are_spread_as_cells_are():
+def test_covariance_of_components_equals_that_of_their_cells():
     rng = np.random.default_rng(0)
     covariance = np.array([[1.0, 0.9], [0.9, 1.0]])
     z_nl = np.zeros((4000, 2), np.float32)
     z_nl[:2000] = rng.multivariate_normal([0, 0], covariance, 2000)
     z_nl[2000:] = rng.multivariate_normal([40, 0], 4 * np.eye(2), 2000)
-    nothing = np.zeros((4000, 0))
-    known = CellSubset(z_nl, nothing, np.full(4000, -1), nothing.astype(int), nothing)
+    empty = np.zeros((4000, 0))
+    subset = CellSubset(z_nl, empty, np.full(4000, -1), empty.astype(int), empty)
     mixture = GaussianMixture(3, 2, mean_init=(2.0, 5.0))
     mixture.initialize(
         torch.tensor([[0.0, 0.0], [40.0, 0.0], [-90.0, 0.0]]), torch.full((3, 2), 0.25)
     )
     with torch.no_grad():
-        found = known.spread(mixture).numpy()
+        found = subset.covariances(mixture).numpy()
     np.testing.assert_allclose(found[0], covariance, atol=0.1)
     np.testing.assert_allclose(found[1], 4 * np.eye(2), atol=0.3)
     np.testing.assert_allclose(found[2], 0.25 * np.eye(2), atol=1e-3)

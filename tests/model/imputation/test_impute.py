@@ -1,4 +1,4 @@
-"""Modalities that were not measured."""
+"""Imputation of missing modalities."""
 
 import mudata as md
 import numpy as np
@@ -27,76 +27,78 @@ def model():
     return found
 
 
-def test_draws_around_a_mean():
+def test_log_normal_moments():
     mean = torch.full((20_000, 3), 5.0)
     for shape in ((20_000, 1), (20_000, 3)):
         torch.manual_seed(0)
         drawn = log_normal(mean, torch.full(shape, 0.25))
         torch.testing.assert_close(drawn.mean(0), mean[0], rtol=0.02, atol=0)
         assert drawn.log().var(0).tolist() == pytest.approx([0.25] * 3, rel=0.05)
-        together = float(torch.corrcoef(drawn.T)[0, 1])
-        assert together == pytest.approx(1.0 if shape[1] == 1 else 0.0, abs=0.03)
+        correlation = float(torch.corrcoef(drawn.T)[0, 1])
+        assert correlation == pytest.approx(1.0 if shape[1] == 1 else 0.0, abs=0.03)
 
 
 def only(mdata, modality, batch_key="batch"):
-    """The same cells, without the other modalities and without traces of a setup."""
+    """The same cells with one modality only and without the columns of a setup."""
     found = md.MuData({modality: mdata[modality].copy()})
     if batch_key in mdata.obs:
         found.obs[batch_key] = mdata.obs.loc[found.obs_names, batch_key].to_numpy()
     return found
 
 
-class TestDepth:
-    def test_regression_on_whatever_is_there(self):
+class TestLibraryRegression:
+    def test_regression_on_measured_libraries(self):
         rng = np.random.default_rng(0)
         z = rng.normal(size=(4000, 2))
         log_a = 7 + z[:, 0] + 0.1 * rng.normal(size=4000)
         log_b = 5 + 0.5 * log_a + 0.3 * z[:, 1] ** 2
         library = np.exp(np.stack([log_a, log_b], axis=1))
-        depth = LibraryRegression.fit(z, library, ["a", "b"])
-        b_lacks = library * [1, 0]
-        np.testing.assert_allclose(np.log(depth.predict(z, b_lacks, "b")[0]), log_b, atol=0.1)
-        nothing = np.zeros_like(library)
+        regression = LibraryRegression.fit(z, library, ["a", "b"])
+        without_b = library * [1, 0]
+        np.testing.assert_allclose(
+            np.log(regression.predict(z, without_b, "b")[0]), log_b, atol=0.1
+        )
+        missing = np.zeros_like(library)
         truth = 5 + 0.5 * (7 + z[:, 0]) + 0.3 * z[:, 1] ** 2
-        found, spread = depth.predict(z, nothing, "b")
+        found, spread = regression.predict(z, missing, "b")
         assert np.sqrt(np.mean((np.log(found) - truth) ** 2)) < 0.05
-        # The half of a's deviation of 0.1, where a is not known; next to nothing where it is.
+        # Without a, this is half of the standard deviation of a, 0.1.
         np.testing.assert_allclose(spread, 0.05, atol=0.02)
-        assert depth.predict(z, nothing, "a")[1] == pytest.approx(0.1, rel=0.15)
-        found, spread = depth.predict(z, library, "b")
+        assert regression.predict(z, missing, "a")[1] == pytest.approx(0.1, rel=0.15)
+        found, spread = regression.predict(z, library, "b")
         np.testing.assert_array_equal(found, library[:, 1])
         np.testing.assert_array_equal(spread, 0)
 
-    def test_spread_is_that_of_new_cells(self):
+    def test_spread_equals_the_error_for_new_cells(self):
         rng = np.random.default_rng(0)
         z = rng.normal(size=(300, 8))
         log_library = np.stack([6 + z[:, 0], 5 + z[:, 1]]) + 0.7 * rng.normal(size=(2, 300))
         library = np.exp(log_library).T
-        depth = LibraryRegression.fit(z[:150], library[:150], ["a", "b"])
-        given = z[150:], library[150:] * [0, 1], "a"
-        found, spread = depth.predict(*given)
+        regression = LibraryRegression.fit(z[:150], library[:150], ["a", "b"])
+        query = z[150:], library[150:] * [0, 1], "a"
+        found, spread = regression.predict(*query)
         error = log_library[0, 150:] - np.log(found)
         assert spread == pytest.approx(error.std(), rel=0.2)
 
-    def test_a_mosaic(self):
+    def test_mosaic(self):
         rng = np.random.default_rng(0)
         z = rng.normal(size=(1000, 2))
         library = np.exp(7 + z)
         library[:400, 0] = 0
         library[600:, 1] = 0
-        depth = LibraryRegression.fit(z, library, ["a", "b"])
-        found = np.log(depth.predict(z, library, "a")[0])
+        regression = LibraryRegression.fit(z, library, ["a", "b"])
+        found = np.log(regression.predict(z, library, "a")[0])
         error = (found - (7 + z[:, 0]))[:400]
         assert np.sqrt(np.mean(error**2)) < 0.15
 
-    def test_one_depth_for_all(self):
-        depth = LibraryRegression.fit(np.zeros((5, 2)), np.full((5, 1), 10.0), ["a"])
-        found, _ = depth.predict(np.ones((3, 2)), np.zeros((3, 1)), "a")
+    def test_equal_libraries(self):
+        regression = LibraryRegression.fit(np.zeros((5, 2)), np.full((5, 1), 10.0), ["a"])
+        found, _ = regression.predict(np.ones((3, 2)), np.zeros((3, 1)), "a")
         np.testing.assert_allclose(found, 10)
 
 
 class TestImpute:
-    def test_mean_is_the_decoded_share_of_a_predicted_library(self, model):
+    def test_mean_is_the_decoded_share_of_the_predicted_library(self, model):
         query = only(model.adata, "atac")
         table = model.impute(query)
         assert list(table.columns) == list(model.adata["rna"].var_names)
@@ -107,13 +109,13 @@ class TestImpute:
         measured = np.asarray(model.adata["rna"].X.sum(1)).ravel()
         assert measured.min() < total.min() and total.max() < measured.max()
 
-    def test_libraries(self, model):
+    def test_fixed_and_measured_libraries(self, model):
         query = only(model.adata, "atac")
         np.testing.assert_allclose(model.impute(query, library_size=50).sum(1), 50, rtol=1e-4)
         own = np.asarray(query["atac"].X.sum(1)).ravel()
         np.testing.assert_allclose(model.impute(query, "atac").sum(1), own, rtol=1e-4)
 
-    def test_features_that_are_lacking_are_no_counts_that_are_lacking(self):
+    def test_missing_features_do_not_reduce_libraries(self):
         rng = np.random.default_rng(0)
         mdata = toy_mudata(80)
         depth = rng.lognormal(3, 0.8, 80)[:, None]
@@ -126,7 +128,7 @@ class TestImpute:
         few = md.MuData({"rna": mdata["rna"][:, :4].copy()})
         libraries = [model.impute(query, "atac").sum(1) for query in (whole, few)]
         assert abs(np.log(libraries[1] / libraries[0]).median()) < 0.15
-        # And of a modality of which only these were measured, all are imputed.
+        # All features of a partly measured modality are imputed.
         own = np.asarray(mdata["rna"].X.sum(1)).ravel()
         assert abs(np.log(model.impute(few, "rna").sum(1) / own).median()) < 0.15
 
@@ -142,14 +144,14 @@ class TestImpute:
         scatter = (means + means**2 / r).mean(0)
         error = (draws.mean(0) - means.mean(0)) / np.sqrt(scatter / 300)
         assert np.abs(error).max() < 5 and 0.8 < error.std() < 1.2
-        # That of the counts around each mean, and that of the means.
+        # The variance is that of counts around each mean plus that of the means.
         assert draws.var(0).mean() == pytest.approx((scatter + means.var(0)).mean(), rel=0.03)
         assert means.var(0).mean() > 0.06 * scatter.mean()
         one = model.impute(query, "rna", n_samples=1)
         assert isinstance(one, pd.DataFrame)
         pd.testing.assert_frame_equal(model.impute(query, "rna", n_samples=1), one)
 
-    def test_parts_and_places(self, model):
+    def test_subsets_and_outputs(self, model):
         query = only(model.adata, "rna")
         whole = model.impute(query)
         part = model.impute(query, indices=[5, 2], feature_list=["atac3", "atac1"])
@@ -163,7 +165,7 @@ class TestImpute:
         tables = [model.impute(query, transform_batch=b, return_numpy=True) for b in ("b0", "b1")]
         assert np.abs(tables[0] - tables[1]).max() > 1e-4
 
-    def test_saved_models_and_queries_know_depths(self, model, tmp_path):
+    def test_saved_model_and_query_model_predict_libraries(self, model, tmp_path):
         query = only(model.adata, "rna")
         truth = model.impute(query)
         model.save(tmp_path / "model")
@@ -176,7 +178,7 @@ class TestImpute:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({}, r"`modality` is needed: the cells lack none of \['rna', 'atac'\]"),
+            ({}, r"`modality` is required .* missing: none of \['rna', 'atac'\]"),
             ({"modality": "prot"}, "`modality`.*'prot'"),
             ({"modality": "rna", "n_samples": 0}, "`n_samples`"),
             ({"modality": "rna", "library_size": 0}, "`library_size`"),
@@ -184,11 +186,11 @@ class TestImpute:
             ({"modality": "rna", "feature_list": ["rna99"]}, "'rna99'"),
         ],
     )
-    def test_wrong_use(self, model, arguments, message):
+    def test_invalid_arguments(self, model, arguments, message):
         with pytest.raises(ValueError, match=message):
             model.impute(**arguments)
 
-    def test_one_modality_alone(self):
+    def test_single_modality(self):
         adata = toy_adata()
         MultiDGD.setup_anndata(adata)
         model = MultiDGD(adata, n_latent=3)
@@ -197,7 +199,7 @@ class TestImpute:
 
 
 def held_out(mdata, seed, **train):
-    """A model of nine tenths of the cells, the others, and those that it was trained on."""
+    """Model of 90 % of the cells, the held-out cells and the training cells."""
     scvi.settings.seed = seed
     order = np.random.default_rng(seed).permutation(mdata.n_obs)
     n_test = mdata.n_obs // 10
@@ -213,7 +215,7 @@ def dense(x):
 
 
 def feature_r(found, truth):
-    """Pearson correlation over cells of log1p, mean over the features that vary."""
+    """Pearson correlation of log1p over cells, mean over features that vary."""
     found, truth = np.log1p(found), np.log1p(truth)
     varies = (found.std(0) > 0) & (truth.std(0) > 0)
     pairs = zip(found.T[varies], truth.T[varies], strict=True)
@@ -234,12 +236,12 @@ def test_proteins_from_rna(pbmc10k_cite, seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_multiome_both_ways(bmmc_multiome, seed):
+def test_multiome_in_both_directions(bmmc_multiome, seed):
     model, test, train = held_out(bmmc_multiome, seed)
     for given, wanted in (("rna", "atac"), ("atac", "rna")):
         found = model.impute(only(test, given), wanted, return_numpy=True)
         truth, others = dense(test[wanted].X), dense(train[wanted].X)
-        # Features follow, over cells, what was measured, and not only by the cells' batches.
+        # The correlation with measured counts is not caused by batches alone.
         shuffled = np.random.default_rng(seed).permutation(found)
         assert feature_r(found, truth) > feature_r(shuffled, truth) + 0.05
         average = np.broadcast_to(others.mean(0), truth.shape)

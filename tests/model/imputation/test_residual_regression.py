@@ -1,4 +1,4 @@
-"""What the decoder misses of cells that are placed without a modality."""
+"""Residual regression for cells with a missing modality."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ from multiDGD.stats import (
 
 
 def toy_cells(n, seed, decoded="wrong", average=None):
-    """Counts that depend on two dimensions, and a decoder that knows both, or the first alone."""
+    """Log counts of two dimensions; the decoder uses both if right, and the first if wrong."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, 2))
     truth = 3 + np.stack([x[:, 0], x[:, 0] + np.sin(2 * x[:, 1])], axis=1)
@@ -54,7 +54,7 @@ def fitted(training, held_out, n_anchors=None):
 
 
 class TestFit:
-    def test_exact_kernel_ridge_regression_where_all_cells_are_anchors(self, monkeypatch):
+    def test_kernel_ridge_regression_with_all_cells_as_anchors(self, monkeypatch):
         monkeypatch.setattr(_residual_regression, "_PENALTIES", np.array([0.5]))
         training, new = toy_cells(60, 0), toy_cells(200, 1)
         found = replace(fitted(training, new), share=1.0, factor=torch.ones(2))
@@ -65,37 +65,39 @@ class TestFit:
         outer = centerer.transform(rbf_kernel(new.x, training.x, gamma=gamma))
         target = training.seen.numpy()
         slope = np.linalg.solve(inner + 0.5 * np.eye(60), target - target.mean(0))
-        # The decoder's own level stays: what it misses of the totals is the factor's.
+        # The regression keeps the level of the decoder; the factor corrects the totals.
         expected = outer @ slope + training.average.numpy().mean(0)
-        mended = found.log1p_mean(new.x, new.decoded, new.average)
-        np.testing.assert_allclose(mended, np.maximum(expected, 0), atol=2e-3)
+        corrected = found.log1p_mean(new.x, new.decoded, new.average)
+        np.testing.assert_allclose(corrected, np.maximum(expected, 0), atol=2e-3)
 
-    def test_what_the_decoder_misses_is_found(self):
+    def test_errors_of_the_decoder_are_corrected(self):
         training, held_out, new = (toy_cells(n, s) for n, s in ((800, 0), (200, 1), (500, 2)))
         found = fitted(training, held_out, 100)
-        mended = found.log1p_mean(new.x, new.decoded, new.average)
+        corrected = found.log1p_mean(new.x, new.decoded, new.average)
         before = (new.decoded - new.seen).square().mean(0)
-        after = (mended - new.seen).square().mean(0)
+        after = (corrected - new.seen).square().mean(0)
         assert before[1] > 0.4 and after[1] < 0.05
         assert after[0] < 0.03
 
-    def test_a_decoder_that_is_right_stays(self):
+    def test_correct_decoder_is_not_changed(self):
         training, held_out, new = (
             toy_cells(n, s, "right") for n, s in ((800, 0), (200, 1), (500, 2))
         )
         found = fitted(training, held_out, 100)
         if found is not None:
-            mended = found.log1p_mean(new.x, new.decoded, new.average)
-            assert (mended - new.decoded).abs().max() < 0.1
+            corrected = found.log1p_mean(new.x, new.decoded, new.average)
+            assert (corrected - new.decoded).abs().max() < 0.1
 
-    def test_totals_are_those_of_training(self):
+    def test_totals_equal_those_of_training_cells(self):
         training, held_out = toy_cells(800, 0), toy_cells(200, 1)
         found = fitted(training, held_out, 100)
-        mended = found.log1p_mean(training.x, training.decoded, training.average)
-        np.testing.assert_allclose(mended.expm1().sum(0), training.seen.expm1().sum(0), rtol=1e-2)
+        corrected = found.log1p_mean(training.x, training.decoded, training.average)
+        np.testing.assert_allclose(
+            corrected.expm1().sum(0), training.seen.expm1().sum(0), rtol=1e-2
+        )
 
-    def test_what_covariates_do_is_left_to_the_decoder(self):
-        """A covariate that doubles all counts of half of the cells."""
+    def test_covariate_effects_come_from_the_decoder(self):
+        """A covariate doubles all counts of half of the cells."""
 
         def cells(n, seed):
             plain = toy_cells(n, seed)
@@ -106,15 +108,15 @@ class TestFit:
 
         (training, _), (held_out, _), (new, shift) = cells(800, 0), cells(200, 1), cells(500, 2)
         found = fitted(training, held_out, 100)
-        mended = found.log1p_mean(new.x, new.decoded, new.average)
+        corrected = found.log1p_mean(new.x, new.decoded, new.average)
         other = found.log1p_mean(new.x, new.average, new.average)
-        assert (mended - new.seen).square().mean() < 0.05
-        in_counts = (mended.expm1() / found.factor).log1p() - (
+        assert (corrected - new.seen).square().mean() < 0.05
+        in_counts = (corrected.expm1() / found.factor).log1p() - (
             other.expm1() / found.factor
         ).log1p()
         np.testing.assert_allclose(in_counts, shift.expand_as(in_counts), atol=1e-3)
 
-    def test_a_library_that_is_not_known_is_an_average_one(self):
+    def test_unknown_library_is_replaced_by_the_average(self):
         training, held_out = toy_cells(100, 0), toy_cells(100, 1)
         found = fitted(training, held_out)
         x = torch.tensor([[0.3, torch.nan]])
@@ -127,20 +129,20 @@ class TestFit:
 
 @pytest.fixture(scope="module")
 def model():
-    """Of enough cells to hold some out, with another modality that says nothing."""
+    """Model with held-out cells; the other modality is uninformative."""
     scvi.settings.seed = 0
     mdata = toy_mudata(300, rate=4)
     MultiDGD.setup_mudata(mdata, batch_key="batch")
     found = MultiDGD(mdata, n_latent=3)
     found.train(max_epochs=3, **QUIET)
-    # Without a residual to learn, a regression that was not chosen is tested.
+    # If no regression was selected, because there is no residual, a random one is tested.
     if found._learned.imputers["rna"].regression is None:
-        set_regression(found, "rna", forced(found))
+        set_regression(found, "rna", random_regression(found))
     return found
 
 
-def forced(model):
-    """A regression of all features that was drawn at random."""
+def random_regression(model):
+    """Random regression of all features."""
     n, q, f = 5, 2, len(model.summary.features["rna"])
     rng = np.random.default_rng(0)
     shapes = {
@@ -176,18 +178,18 @@ def set_scatter(model, modality, scatter):
 
 
 class TestImpute:
-    def test_learned_for_modalities_that_cells_have_beside_others(self, model):
+    def test_fitted_for_each_modality_with_paired_cells(self, model):
         assert set(model.imputers_) == {"rna", "atac"}
         assert model.imputers_["atac"]["depth"]["modalities"] == ["rna", "atac"]
 
-    def test_measured_cells_stay_as_they_are(self, model):
+    def test_measured_cells_keep_decoded_values(self, model):
         share = model.get_normalized_expression(modality="rna", return_numpy=True)
         own = dense(model.adata["rna"].X).sum(1, keepdims=True)
         np.testing.assert_allclose(
             model.impute(modality="rna", return_numpy=True), share * own, rtol=1e-4
         )
 
-    def test_parts_minibatches_libraries(self, model):
+    def test_subsets_minibatches_and_libraries(self, model):
         query = only(model.adata, "atac")
         whole = model.impute(query, "rna")
         share = model.get_normalized_expression(query, modality="rna", return_numpy=True)
@@ -204,7 +206,7 @@ class TestImpute:
         drawn = model.impute(query, "rna", n_samples=500)
         assert np.corrcoef(mean.ravel(), drawn.mean(0).ravel())[0, 1] > 0.8
         regression = model._learned.imputers["rna"].regression
-        # Scatter in one feature alone.
+        # Excess variance of a single feature.
         one = np.where(np.arange(len(regression.scatter)) == 5, 2, 0).astype(np.float32)
         set_scatter(model, "rna", one)
         wider = model.impute(query, "rna", n_samples=500).var(0) / drawn.var(0)
@@ -212,7 +214,7 @@ class TestImpute:
         assert np.median(wider[:, 5]) > 2
         assert 0.75 < np.median(np.delete(wider, 5, axis=1)) < 1.25
 
-    def test_what_other_modalities_do_not_tell_is_drawn(self):
+    def test_draws_include_variance_not_explained_by_other_modalities(self):
         rng = np.random.default_rng(0)
         hidden = 0.8 * rng.normal(size=(500, 1)) * np.where(np.arange(20) % 2, 1, -1)
         prot = toy_adata(500, 20, prefix="prot")
@@ -223,12 +225,12 @@ class TestImpute:
         model = MultiDGD(train, n_latent=3)
         model.train(**QUIET)
         query, truth = only(new, "rna"), dense(new["prot"].X)
-        assert 0.85 < held(model, query, truth) < 0.97
+        assert 0.85 < coverage(model, query, truth) < 0.97
         regression = model._learned.imputers["prot"].regression
         set_scatter(model, "prot", torch.zeros_like(regression.scatter))
-        assert held(model, query, truth) < 0.75
+        assert coverage(model, query, truth) < 0.75
 
-    def test_saved_and_mapped(self, model, tmp_path):
+    def test_saved_model_and_query_model(self, model, tmp_path):
         query = only(model.adata, "atac")
         truth = model.impute(query, "rna")
         model.save(tmp_path / "model")
@@ -238,7 +240,7 @@ class TestImpute:
         mapped.train()
         np.testing.assert_allclose(mapped.impute(modality="rna"), truth, rtol=1e-3)
 
-    def test_a_mosaic_without_cells_that_have_both(self):
+    def test_mosaic_without_paired_cells(self):
         mdata = toy_mudata(120, rate=4)
         mosaic = md.MuData({"rna": mdata["rna"][:60].copy(), "atac": mdata["atac"][60:].copy()})
         MultiDGD.setup_mudata(mosaic)
@@ -248,15 +250,15 @@ class TestImpute:
         assert found.impute(modality="rna").shape == (120, 12)
 
 
-def held(model, query, truth):
-    """Share of counts that lie within 90 % of what is drawn of them."""
+def coverage(model, query, truth):
+    """Share of counts within the middle 90 % of their draws."""
     draws = model.impute(query, "prot", n_samples=60)
     low, high = np.quantile(draws, [0.05, 0.95], axis=0)
     return ((low <= truth) & (truth <= high)).mean()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_proteins_of_real_cells_are_found_better(bmmc_cite, seed):
+def test_correction_improves_proteins_of_real_cells(bmmc_cite, seed):
     scvi.settings.seed = seed
     order = np.random.default_rng(seed).permutation(bmmc_cite.n_obs)
     train, new = bmmc_cite[order[60:]].copy(), bmmc_cite[order[:60]].copy()
@@ -264,8 +266,8 @@ def test_proteins_of_real_cells_are_found_better(bmmc_cite, seed):
     model = MultiDGD(train)
     model.train(**QUIET)
     query, truth = only(new, "rna"), dense(new["prot"].X)
-    assert 0.85 < held(model, query, truth) < 0.97
-    mended = feature_r(model.impute(query, "prot", return_numpy=True), truth)
+    assert 0.85 < coverage(model, query, truth) < 0.97
+    corrected = feature_r(model.impute(query, "prot", return_numpy=True), truth)
     set_regression(model, "prot", None)
     decoded = feature_r(model.impute(query, "prot", return_numpy=True), truth)
-    assert mended > decoded + 0.005
+    assert corrected > decoded + 0.005

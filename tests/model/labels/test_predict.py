@@ -1,4 +1,4 @@
-"""Labels of cells, and how sure they are."""
+"""Predicted labels and the calibration of their probabilities."""
 
 import numpy as np
 import pytest
@@ -16,20 +16,20 @@ from multiDGD.stats import calibrate, fit_calibration
 
 @pytest.mark.parametrize("weight", [0.0, 0.75])
 @pytest.mark.parametrize("noise", [0.0, 0.1])
-def test_calibration_is_that_of_the_labels(noise, weight):
+def test_fitted_calibration_recovers_that_of_the_labels(noise, weight):
     torch.manual_seed(0)
     log_prob, log_share = torch.randn(2, 8_000, 4) * 3
     truth = (1 - noise) * (log_prob / 2.5 + weight * log_share).softmax(1) + noise / 4
-    found = calibrate(log_prob, log_share, 2.5, weight, noise)
-    torch.testing.assert_close(found.exp().float(), truth)
+    calibrated = calibrate(log_prob, log_share, 2.5, weight, noise)
+    torch.testing.assert_close(calibrated.exp().float(), truth)
     labels = torch.distributions.Categorical(truth).sample()
-    found = fit_calibration(log_prob, log_share, labels)
-    assert found[0] == pytest.approx(2.5, rel=0.11)
-    assert found[1] == pytest.approx(weight, abs=0.126)
-    assert found[2] == pytest.approx(noise, abs=0.021)
+    fitted_parameters = fit_calibration(log_prob, log_share, labels)
+    assert fitted_parameters[0] == pytest.approx(2.5, rel=0.11)
+    assert fitted_parameters[1] == pytest.approx(weight, abs=0.126)
+    assert fitted_parameters[2] == pytest.approx(noise, abs=0.021)
 
 
-def test_noise_bounds_what_is_predicted(bmmc_cite):
+def test_noise_bounds_the_probabilities(bmmc_cite):
     mdata = bmmc_cite[:100].copy()
     model = fitted(mdata, train={"max_epochs": 2}, labels_key="cell_type")
     hard = model.predict()
@@ -41,13 +41,13 @@ def test_noise_bounds_what_is_predicted(bmmc_cite):
     np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_without_labels_nothing_is_calibrated():
-    nothing = torch.randn(0, 4)
-    assert fit_calibration(nothing, nothing, torch.zeros(0)) == pytest.approx((1, 0, 0))
+def test_calibration_without_labels_is_the_identity():
+    empty = torch.randn(0, 4)
+    assert fit_calibration(empty, empty, torch.zeros(0)) == pytest.approx((1, 0, 0))
 
 
 @pytest.mark.parametrize("components", [1, 2])
-def test_classes_share_a_correlation(components):
+def test_correlation_within_classes_is_recovered(components):
     torch.manual_seed(0)
     mixture = GaussianMixtureSupervised(3, components, 4, "diagonal", (2.0, 5.0), (0.2, 1.0))
     truth = torch.eye(4)
@@ -60,16 +60,16 @@ def test_classes_share_a_correlation(components):
         noise = (torch.randn(n, 4) @ root.T) * mixture.stddev[component]
         return mixture.mean[component] + noise, component // components
 
-    found = class_correlation(*drawn(20_000), mixture)
-    np.testing.assert_allclose(found, truth, atol=0.03)
-    # Ten cells say little of it.
+    estimate = class_correlation(*drawn(20_000), mixture)
+    np.testing.assert_allclose(estimate, truth, atol=0.03)
+    # The estimate from ten cells is shrunk towards zero.
     few = class_correlation(*drawn(10), mixture)
     assert np.linalg.eigvalsh(few).min() > 0.1
     np.testing.assert_array_equal(np.diag(few), 1)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_labels_that_each_cover_several_types(seed):
+def test_neighbours_improve_labels_that_cover_several_types(seed):
     mdata = simulate_multiome(
         1200, n_genes=60, n_peaks=60, n_types=8, rna_library_size=300.0, seed=seed
     )
@@ -82,27 +82,28 @@ def test_labels_that_each_cover_several_types(seed):
     def accuracy():
         return (model.predict()[hidden] == truth[hidden]).mean()
 
-    # Each class is one normal density, which does not know of its types.
-    found = accuracy()
+    # A class has a single normal density, which does not describe several types.
+    with_neighbours = accuracy()
     model._update_learned(cell_subset=None, labels=model._learn_labels(None))
-    assert found > max(0.95, accuracy() + 0.03)
+    assert with_neighbours > max(0.95, accuracy() + 0.03)
 
 
-def test_shares_of_labels_among_the_nearest():
+def test_label_shares_of_the_nearest_neighbours():
     generator = np.random.default_rng(0)
     z, labels = generator.normal(size=(400, 3)), generator.integers(0, 4, 400)
     labels[::5] = -1
-    rest = np.zeros((400, 1))
-    # A row has covariates' places too, which do not count.
-    known = CellSubset(np.hstack([z, 100 * rest + labels[:, None]]), rest, labels, rest, rest)
+    zeros = np.zeros((400, 1))
+    # The columns of covariate representations do not affect distances.
+    w = np.hstack([z, 100 * zeros + labels[:, None]])
+    subset = CellSubset(w, zeros, labels, zeros, zeros)
     points = generator.normal(size=(50, 3))
-    found = known.label_shares(torch.from_numpy(points), 5)
-    is_known = labels >= 0
-    votes = KNeighborsClassifier(15).fit(z[is_known], labels[is_known]).predict_proba(points)
-    often = (np.bincount(labels[is_known], minlength=5) + 1) / (is_known.sum() + 5)
-    np.testing.assert_allclose(found, (np.pad(15 * votes, ((0, 0), (0, 1))) + often) / 16)
-    nobody = CellSubset(z, rest, np.full(400, -1), rest, rest)
-    np.testing.assert_allclose(nobody.label_shares(torch.from_numpy(points), 5), 0.2)
+    shares = subset.label_shares(torch.from_numpy(points), 5)
+    labelled = labels >= 0
+    votes = KNeighborsClassifier(15).fit(z[labelled], labels[labelled]).predict_proba(points)
+    frequency = (np.bincount(labels[labelled], minlength=5) + 1) / (labelled.sum() + 5)
+    np.testing.assert_allclose(shares, (np.pad(15 * votes, ((0, 0), (0, 1))) + frequency) / 16)
+    unlabelled = CellSubset(z, zeros, np.full(400, -1), zeros, zeros)
+    np.testing.assert_allclose(unlabelled.label_shares(torch.from_numpy(points), 5), 0.2)
 
 
 @pytest.mark.parametrize("n_labelled", [1, 2])
@@ -115,7 +116,7 @@ def test_labels_of_very_few_cells(n_labelled):
     assert (model.predict() == "A").all()
 
 
-def test_a_donor_is_labelled_by_another(bmmc_multiome):
+def test_labels_are_transferred_to_another_donor(bmmc_multiome):
     first = (bmmc_multiome.obs["batch"] == "s1d1").to_numpy()
     reference = fitted(
         bmmc_multiome[first].copy(),
@@ -124,7 +125,7 @@ def test_a_donor_is_labelled_by_another(bmmc_multiome):
         labels_key="cell_type",
         batch_key="batch",
     )
-    # It may have found none.
+    # The fitted weight can be 0.
     reference.label_weight_ = 0.125
     query = bmmc_multiome[~first].copy()
     model = load(query, reference)
@@ -132,25 +133,25 @@ def test_a_donor_is_labelled_by_another(bmmc_multiome):
     predicted = model.predict()
     # Far above the most frequent type (0.15) ...
     assert (predicted == truth).mean() > 0.45
-    # ... surer of itself where it is right, and not much surer than it is right.
-    sure = model.predict(soft=True).max(axis=1).to_numpy()
-    assert roc_auc_score(predicted == truth, sure) > 0.6
-    assert abs(sure.mean() - (predicted == truth).mean()) < 0.15
+    # ... with a higher probability if correct, and a mean probability close to the accuracy.
+    probability = model.predict(soft=True).max(axis=1).to_numpy()
+    assert roc_auc_score(predicted == truth, probability) > 0.6
+    assert abs(probability.mean() - (predicted == truth).mean()) < 0.15
     assert model.label_temperature_ == reference.label_temperature_ > 1.5
     assert model.label_noise_ == reference.label_noise_
     assert model.label_weight_ == reference.label_weight_
-    # The correlation within types was learned from one donor and holds in the other.
+    # The correlation within types, learned from one donor, improves the fit to the other.
     known = np.isin(truth, reference.summary.labels)
     at = np.arange(len(truth))[known], reference.summary.labels.searchsorted(truth[known])
     cells, w = model._representation(model.adata_manager, None, None)
     correlation = model.label_correlation_
-    shaped = model._label_log_prob(model.adata_manager, cells, w, correlation).numpy()
-    plain = model._label_log_prob(model.adata_manager, cells, w, None).numpy()
-    assert np.mean(shaped[at] - plain[at]) > 0.01
+    correlated = model._label_log_prob(model.adata_manager, cells, w, correlation).numpy()
+    independent = model._label_log_prob(model.adata_manager, cells, w, None).numpy()
+    assert np.mean(correlated[at] - independent[at]) > 0.01
 
 
 @pytest.mark.slow
-def test_cell_lines_of_a_protocol_that_was_not_trained_on(sc_mixology):
+def test_labels_are_transferred_to_another_protocol(sc_mixology):
     genes = np.argsort(-np.asarray(sc_mixology.X.sum(0)).ravel())[:3000]
     new = (sc_mixology.obs["batch"] == "sc_celseq2").to_numpy()
     reference = fitted(

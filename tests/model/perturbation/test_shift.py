@@ -20,7 +20,7 @@ def module():
         covariates={"batch": 2},
         decoder_kwargs={"n_hidden": 1, "n_hidden_modality": 1},
     )
-    found.decoder.trunk[1] = torch.nn.Tanh()  # smooth, so that derivatives hold for a while
+    found.decoder.trunk[1] = torch.nn.Tanh()  # smooth, so that linear approximations hold
     for head in found.decoder.heads:
         torch.nn.init.normal_(head.output.weight, std=1.0)
     found.mixture.neglogvar.data.fill_(-2.0)
@@ -38,7 +38,7 @@ def batch(module):
 
 
 @pytest.fixture
-def rows(module):
+def representation(module):
     return torch.randn(6, module.n_representation, dtype=torch.float64)
 
 
@@ -47,54 +47,54 @@ def log_means(module, batch, w, modality="rna"):
     return logits.log_softmax(-1)
 
 
-def test_population_covariance_is_that_of_samples(module):
+def test_population_covariance_matches_samples(module):
     module.mixture.weight.data[:] = torch.tensor([0.5, -0.5])
     z = module.mixture.sample(200_000)
     found = population_covariance(module.mixture)
     torch.testing.assert_close(found, torch.cov(z.double().T), atol=0.03, rtol=0.03)
 
 
-def test_features_change_by_what_was_asked(module, batch, rows):
+def test_features_change_by_the_given_amount(module, batch, representation):
     change = torch.tensor([-0.7, 0.3]).double()
-    shift = Shift(module, rows, batch["continuous"])
+    shift = Shift(module, representation, batch["continuous"])
     moved = shift([1, 4], "rna", change)
-    found = (log_means(module, batch, moved) - log_means(module, batch, rows))[:, [1, 4]]
+    found = (log_means(module, batch, moved) - log_means(module, batch, representation))[:, [1, 4]]
     torch.testing.assert_close(found, change.expand_as(found), atol=0.1, rtol=0)
-    # Covariates stay.
-    assert torch.equal(moved[:, 3:], rows[:, 3:])
+    # Covariates are unchanged.
+    assert torch.equal(moved[:, 3:], representation[:, 3:])
     changes = shift.log_fold_changes([1, 4], "rna", change)
     assert {m: tuple(x.shape) for m, x in changes.items()} == {"rna": (6, 7), "atac": (6, 5)}
 
 
-def test_the_shift_is_the_most_likely_one(module, batch, rows):
-    """A small change: no other move that makes it is nearer by the population's covariance."""
+def test_shift_is_the_most_probable_one(module, batch, representation):
+    """For a small change, the shift satisfies the optimality condition of the constraint."""
     change = torch.tensor([0.05]).double()
-    shift = Shift(module, rows, batch["continuous"])
-    step = (shift([2], "rna", change) - rows)[:, :3]
+    shift = Shift(module, representation, batch["continuous"])
+    step = (shift([2], "rna", change) - representation)[:, :3]
     precision = torch.linalg.inv(shift.covariance)
-    # At the least cost the step, seen by the precision, is along the feature's derivative.
-    leaf = rows.clone().requires_grad_()
+    # At the optimum, the precision times the step is parallel to the derivative of the feature.
+    leaf = representation.clone().requires_grad_()
     eta = log_means(module, batch, leaf)[:, 2]
     (slope,) = torch.autograd.grad(eta.sum(), leaf)
     cosine = torch.cosine_similarity(step @ precision, slope[:, :3], dim=1)
     torch.testing.assert_close(cosine, torch.ones_like(cosine), atol=0.02, rtol=0)
 
 
-def test_the_published_step_is_one_of_adam(module, batch, rows):
-    found = published_step(module, batch, rows, 3, "rna")
-    leaf = rows.clone().requires_grad_()
+def test_published_step_is_a_step_of_adam(module, batch, representation):
+    found = published_step(module, batch, representation, 3, "rna")
+    leaf = representation.clone().requires_grad_()
     likelihood, library = module.likelihood("rna"), batch["counts"]["rna"].library
     mean = likelihood.mean(module.generative(leaf, batch["continuous"])["logits"]["rna"], library)
     (gradient,) = torch.autograd.grad(-likelihood.log_prob_zero(mean)[:, 3].sum(), leaf)
-    gradient = gradient[:, :3] + 1e-4 * rows[:, :3]
-    expected = rows[:, :3] - 0.01 * gradient / (gradient.abs() + 1e-8)
+    gradient = gradient[:, :3] + 1e-4 * representation[:, :3]
+    expected = representation[:, :3] - 0.01 * gradient / (gradient.abs() + 1e-8)
     torch.testing.assert_close(found[:, :3], expected)
-    assert torch.equal(found[:, 3:], rows[:, 3:])
-    assert (published_step(module, batch, rows, 3, "rna", n_steps=4) != found).any()
+    assert torch.equal(found[:, 3:], representation[:, 3:])
+    assert (published_step(module, batch, representation, 3, "rna", n_steps=4) != found).any()
 
 
-def test_associations_are_jacobians_products(module, batch, rows):
-    found = associations(module, [(batch, rows)], torch.tensor([1, 3]), "rna", "atac")
+def test_associations_match_products_of_jacobians(module, batch, representation):
+    found = associations(module, [(batch, representation)], torch.tensor([1, 3]), "rna", "atac")
     covariance = population_covariance(module.mixture)
     jacobians = {
         m: torch.stack(
@@ -103,24 +103,25 @@ def test_associations_are_jacobians_products(module, batch, rows):
                     lambda z, i=i, m=m: log_means(
                         module,
                         {"continuous": batch["continuous"][i : i + 1]},
-                        torch.cat([z, rows[i, 3:]])[None],
+                        torch.cat([z, representation[i, 3:]])[None],
                         m,
                     )[0],
-                    rows[i, :3],
+                    representation[i, :3],
                 )
-                for i in range(len(rows))
+                for i in range(len(representation))
             ]
         )
         for m in ("rna", "atac")
     }
     expected = jacobians["rna"][:, [1, 3]] @ covariance @ jacobians["atac"].mT
     torch.testing.assert_close(found.covariance, expected.mean(0))
-    own = associations(module, [(batch, rows)], torch.tensor([1, 3]), "rna", "rna")
+    own = associations(module, [(batch, representation)], torch.tensor([1, 3]), "rna", "rna")
     torch.testing.assert_close(own.correlation[[0, 1], [1, 3]], torch.ones(2).double())
     assert (found.correlation.abs() <= 1).all()
     # The same cells in two minibatches.
     parts = [
-        ({"continuous": batch["continuous"][part]}, rows[part]) for part in (slice(4), slice(4, 6))
+        ({"continuous": batch["continuous"][part]}, representation[part])
+        for part in (slice(4), slice(4, 6))
     ]
     again = associations(module, parts, torch.tensor([1, 3]), "rna", "atac")
     np.testing.assert_allclose(again.correlation, found.correlation)

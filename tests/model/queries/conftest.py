@@ -1,4 +1,4 @@
-"""A reference, and cells that it has not seen."""
+"""A reference and query cells."""
 
 import logging
 
@@ -10,7 +10,7 @@ from tests.toy import toy_mudata
 
 
 def query_mudata(mdata, modalities=None, prefix="new"):
-    """The same cells under other names, with their columns of ``obs`` in the MuData alone."""
+    """The same cells with other names; only the MuData has the columns of ``obs``."""
     mdata = mdata.copy()
     parts = {m: renamed(mdata.mod[m], prefix) for m in modalities or mdata.mod}
     for part in parts.values():
@@ -22,8 +22,8 @@ def query_mudata(mdata, modalities=None, prefix="new"):
 
 
 @pytest.fixture
-def said():
-    """What scvi-tools' logger and its children say."""
+def log_records():
+    """Levels and messages of the logger of scvi-tools and its children."""
     records = []
     handler = logging.Handler()
     handler.emit = lambda record: records.append((record.levelname, record.getMessage()))

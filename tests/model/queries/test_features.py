@@ -1,4 +1,4 @@
-"""Queries with other features than the reference, or with other modalities."""
+"""Queries whose features or modalities differ from the reference."""
 
 import anndata as ad
 import mudata as md
@@ -13,11 +13,11 @@ from multiDGD.module import FeatureSubset
 from multiDGD.nn import Counts
 
 
-class TestRestriction:
-    def test_likelihood_is_that_of_the_observed_features_alone(self, reference):
+class TestFeatureSubset:
+    def test_likelihood_includes_only_observed_features(self, reference):
         module = reference.module
         observed = {"rna": np.array([1, 4, 5, 9])}
-        seen = FeatureSubset(module, observed)
+        subset = FeatureSubset(module, observed)
         full = reference.adata_manager.create_torch_dataset()[range(10)]
         x = full["counts"]["rna"].to_dense()[:, observed["rna"]]
         part = renamed(reference.adata["rna"][:10, observed["rna"]].copy())
@@ -31,41 +31,43 @@ class TestRestriction:
             dense = torch.zeros(10, 12)
             dense[:, observed["rna"]] = x
             counts = {"rna": Counts.from_dense(dense), "atac": full["counts"]["atac"]}
-            batch = seen.batch({**full, "counts": counts})
+            batch = subset.batch({**full, "counts": counts})
             assert list(batch["counts"]) == ["rna"]
-            logits = seen.module.generative(w, batch["continuous"])["logits"]
-            loss = seen.module.reconstruction_loss(logits, batch["counts"])
+            logits = subset.module.generative(w, batch["continuous"])["logits"]
+            loss = subset.module.reconstruction_loss(logits, batch["counts"])
         assert list(loss) == ["rna"]
         torch.testing.assert_close(-loss["rna"], truth.sum(1), rtol=1e-4, atol=1e-3)
 
-    def test_everything_measured_is_the_module_itself(self, reference):
-        seen = FeatureSubset(reference.module, reference.adata_manager.observed)
-        assert seen.module is reference.module
+    def test_all_features_observed_returns_the_module_itself(self, reference):
+        subset = FeatureSubset(reference.module, reference.adata_manager.observed)
+        assert subset.module is reference.module
 
-    def test_the_module_is_left_as_it_is(self, reference):
+    def test_module_is_unchanged(self, reference):
         before = {k: v.clone() for k, v in reference.module.state_dict().items()}
-        seen = FeatureSubset(reference.module, {"atac": np.arange(3)})
-        assert seen.module.modalities == ["atac"]
+        subset = FeatureSubset(reference.module, {"atac": np.arange(3)})
+        assert subset.module.modalities == ["atac"]
         assert reference.module.modalities == ["rna", "atac"]
         for key, value in reference.module.state_dict().items():
             torch.testing.assert_close(value, before[key])
 
-    def test_nothing_measured(self, reference):
+    def test_no_observed_features(self, reference):
         with pytest.raises(ValueError, match="`observed`"):
             FeatureSubset(reference.module, {})
 
 
 class TestFeatures:
-    def test_order_does_not_matter(self, reference):
+    def test_order_of_features_has_no_effect(self, reference):
         query = query_mudata(reference.adata)
         z = reference.get_latent_representation(query)
         parts = {m: part[:, ::-1].copy() for m, part in reversed(list(query.mod.items()))}
-        turned = md.MuData(parts)
+        reordered = md.MuData(parts)
         for column in ("batch", "label", "site"):
-            turned.obs[column] = query.obs[column]
-        np.testing.assert_allclose(reference.get_latent_representation(turned), z, atol=1e-3)
+            reordered.obs[column] = query.obs[column]
+        np.testing.assert_allclose(reference.get_latent_representation(reordered), z, atol=1e-3)
 
-    def test_extra_features_and_modalities_do_not_matter_and_are_said_once(self, reference, said):
+    def test_extra_features_and_modalities_are_ignored_and_logged_once(
+        self, reference, log_records
+    ):
         query = query_mudata(reference.adata)
         z = reference.get_latent_representation(query)
         parts = {m: part.copy() for m, part in query.mod.items()}
@@ -77,15 +79,15 @@ class TestFeatures:
         wider = md.MuData(parts)
         for column in ("batch", "label", "site"):
             wider.obs[column] = query.obs[column].to_numpy()
-        said.clear()
+        log_records.clear()
         np.testing.assert_allclose(reference.get_latent_representation(wider), z, atol=1e-3)
         reference.get_normalized_expression(wider)
-        ignored = [text for _, text in said if "ignored" in text]
+        ignored = [text for _, text in log_records if "ignored" in text]
         assert len(ignored) == 2
         assert any("5 features of 'rna'" in text for text in ignored)
         assert any("['prot']" in text for text in ignored)
 
-    def test_missing_features_are_not_zeros(self, reference, said):
+    def test_missing_features_are_not_zeros(self, reference, log_records):
         query = query_mudata(reference.adata)
         kept = [f"rna{j}" for j in range(4)]
         part = md.MuData({"rna": query["rna"][:, kept].copy()})
@@ -100,13 +102,13 @@ class TestFeatures:
         z = reference.get_latent_representation(part)
         assert np.abs(z - reference.get_latent_representation(padded)).max() > 1e-2
         assert ("WARNING", "4 of the model's 12 features of modality 'rna' were found") in [
-            (level, text.split(";")[0]) for level, text in said
+            (level, text.split(";")[0]) for level, text in log_records
         ]
         error = reference.get_reconstruction_error(part)
         assert set(error) == {"reconstruction_loss", "reconstruction_loss_rna"}
         assert reference.get_normalized_expression(part, modality="rna").shape == (60, 12)
 
-    def test_a_missing_modality_tells_nothing(self, reference):
+    def test_missing_modality_has_no_effect(self, reference):
         query = query_mudata(reference.adata, ["atac"])
         z = reference.get_latent_representation(query)
         other = reference.adata.copy()
@@ -115,12 +117,12 @@ class TestFeatures:
         )
         for column in ("batch", "label", "site"):
             mosaic.obs[column] = np.tile(query.obs[column].to_numpy(), 2)
-        lacking = mosaic.obs_names.isin(query.obs_names)
-        found = reference.get_latent_representation(mosaic)[lacking]
-        order = mosaic.obs_names[lacking].get_indexer(query.obs_names)
+        is_query = mosaic.obs_names.isin(query.obs_names)
+        found = reference.get_latent_representation(mosaic)[is_query]
+        order = mosaic.obs_names[is_query].get_indexer(query.obs_names)
         np.testing.assert_allclose(found[order], z, atol=1e-3)
 
-    def test_views_and_strings_for_numbers(self):
+    def test_views_and_numeric_categories_as_strings(self):
         adata = toy_adata()
         adata.obs["batch"] = np.arange(40) % 2
         model = fitted(adata, batch_key="batch")

@@ -1,4 +1,4 @@
-"""Cells that a trained model has not seen."""
+"""Models of query cells and preparation of queries."""
 
 import anndata as ad
 import mudata as md
@@ -16,7 +16,7 @@ from multiDGD.nn import Counts
 
 
 class TestLoadQueryData:
-    def test_known_cells_are_placed_as_the_reference_places_them(self, reference):
+    def test_representations_equal_those_of_the_reference(self, reference):
         query = query_mudata(reference.adata)
         z = reference.get_latent_representation(query)
         model = load(query.copy(), reference)
@@ -33,15 +33,15 @@ class TestLoadQueryData:
         assert list(model.summary.covariates["batch"]) == ["b0", "b1", "p", "q"]
         batch, site = model.module.mixtures_of_covariates
         assert (batch.Nclass, site.Nclass) == (4, 4)
-        # The reference is as it was, in itself and in the query's model.
+        # The parameters of the reference are unchanged in both models.
         for key, value in reference.module.state_dict().items():
             torch.testing.assert_close(value, before[key])
             if "covariate" not in key and "representations" not in key:
                 torch.testing.assert_close(model.module.state_dict()[key], value)
-        for own, theirs in zip(
+        for extended, known in zip(
             (batch, site), reference.module.mixtures_of_covariates, strict=True
         ):
-            torch.testing.assert_close(own.mean[: theirs.Nclass], theirs.mean)
+            torch.testing.assert_close(extended.mean[: known.Nclass], known.mean)
         assert torch.isfinite(batch.mean).all()
         assert len(model.history["train_loss"]) == 5
         assert model.history["train_loss"].iloc[-1, 0] < model.history["train_loss"].iloc[0, 0]
@@ -65,7 +65,7 @@ class TestLoadQueryData:
             atol=1e-4,
         )
 
-    def test_a_query_of_a_query(self, reference):
+    def test_query_of_a_query(self, reference):
         first = query_mudata(reference.adata)
         first.obs["batch"] = "p"
         second = query_mudata(reference.adata, prefix="second")
@@ -91,14 +91,14 @@ class TestLoadQueryData:
             loaded.get_latent_representation(), model.get_latent_representation()
         )
 
-    def test_labels_are_not_needed(self, reference):
+    def test_labels_are_not_required(self, reference):
         query = query_mudata(reference.adata)
         with_labels = load(query.copy(), reference).get_latent_representation()
         del query.obs["label"]
         found = load(query, reference).get_latent_representation()
         np.testing.assert_array_equal(found, with_labels)
 
-    def test_another_modality_key_column_is_not_needed(self):
+    def test_modality_key_column_is_not_required(self):
         adata = toy_adata(n_features=20)
         adata.var["feature_types"] = np.where(np.arange(20) % 3 == 0, "Peaks", "Genes")
         model = fitted(adata, modality_key="feature_types")
@@ -106,7 +106,7 @@ class TestLoadQueryData:
         query_model = load(genes, model)
         assert query_model.get_normalized_expression(modality="Peaks").shape == (40, 7)
 
-    def test_scvi_options_that_change_nothing(self, reference):
+    def test_scvi_options_without_effect_are_accepted(self, reference):
         query = query_mudata(reference.adata)
         model = MultiDGD.load_query_data(
             query, reference, inplace_subset_query_vars=True, freeze_dropout=True
@@ -114,7 +114,7 @@ class TestLoadQueryData:
         model.train(max_epochs=1, plan_kwargs={"weight_decay": 0.0}, early_stopping=False)
         assert model.is_trained
 
-    def test_one_batch_in_the_reference_cannot_correct(self, said):
+    def test_reference_with_one_batch_logs_a_warning(self, log_records):
         adata = toy_adata()
         adata.obs["batch"] = pd.Categorical(["only"] * 40, categories=["only", "empty"])
         model = fitted(adata, batch_key="batch")
@@ -123,7 +123,7 @@ class TestLoadQueryData:
         query_model = load(query, model)
         assert any(
             level == "WARNING" and "'b0'" in text and "cannot correct" in text
-            for level, text in said
+            for level, text in log_records
         )
         assert query_model.get_latent_representation().shape == (40, 3)
 
@@ -155,7 +155,7 @@ class TestPrepareQuery:
         assert {m: len(n) for m, n in names.items()} == {"rna": 12, "atac": 15}
 
 
-def test_a_new_category_is_found_where_its_cells_come_from():
+def test_component_of_a_new_category_recovers_the_true_mean():
     torch.manual_seed(0)
     module = MultiDGDModule(
         1, {"rna": 60}, n_latent=2, n_components=3, covariates={"batch": 3}, sd_mean=0.3

@@ -35,13 +35,7 @@ files written to the --out folder:
 
 
 def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Add ``multidgd de``.
-
-    Parameters
-    ----------
-    commands
-        Return value of ``add_subparsers``.
-    """
+    """Add ``multidgd de``."""
     parser = add_command(
         commands,
         "de",
@@ -108,21 +102,11 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Compare groups, print the number of differing features and write the table.
 
-    Parameters
-    ----------
-    args
-        Parsed arguments.
-
     Raises
     ------
     UserError
         If the model or the file cannot be read, the file does not match the model, or a column,
         group, modality or number is invalid.
-
-    Examples
-    --------
-    >>> argv = ["de", "multidgd_fit", "cells.h5mu", "--groupby", "cell_type"]
-    >>> run(build_parser().parse_args(argv))  # doctest: +SKIP
     """
     model, data = read_model_and_data(args.model, args.file, args.modality)
     make_folder(args.out)
@@ -168,10 +152,6 @@ def count_discoveries(table: pd.DataFrame, fdr: float) -> str:
     str
         One line per comparison.
 
-    Examples
-    --------
-    >>> table = pd.DataFrame({"lfdr": [0.01, 0.9], "lfc_mean": [2.0, 0.1]})
-    >>> print(count_discoveries(table.assign(comparison="a vs b"), 0.05))
     a vs b: 1 of 2 features differ at a false discovery rate of 0.05, 1 higher and 0 lower
     """
     # The mode "vanilla" has no fold change; the sign of its Bayes factor gives the higher group.

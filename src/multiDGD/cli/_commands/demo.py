@@ -33,13 +33,7 @@ files written to the --out folder:
 
 
 def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Add ``multidgd demo``.
-
-    Parameters
-    ----------
-    commands
-        Return value of ``add_subparsers``.
-    """
+    """Add ``multidgd demo``."""
     parser = add_command(
         commands,
         "demo",
@@ -62,19 +56,10 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Simulate cells, train, print the scores and write the results.
 
-    Parameters
-    ----------
-    args
-        Parsed arguments.
-
     Raises
     ------
     UserError
         If the output folder cannot be made or written to.
-
-    Examples
-    --------
-    >>> run(build_parser().parse_args(["demo"]))  # doctest: +SKIP
     """
     make_folder(args.out)
     logger.info("Simulating %d cells", args.n_cells)

@@ -37,13 +37,7 @@ files written to the --out folder:
 
 
 def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Add ``multidgd embed``.
-
-    Parameters
-    ----------
-    commands
-        Return value of ``add_subparsers``.
-    """
+    """Add ``multidgd embed``."""
     parser = add_command(
         commands,
         "embed",
@@ -60,20 +54,10 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Embed cells, print the number of unusual ones and write the data and a table.
 
-    Parameters
-    ----------
-    args
-        Parsed arguments.
-
     Raises
     ------
     UserError
         If the model or the file cannot be read, or the file does not match the model.
-
-    Examples
-    --------
-    >>> argv = ["embed", "multidgd_fit", "new.h5mu"]
-    >>> run(build_parser().parse_args(argv))  # doctest: +SKIP
     """
     model, data = read_model_and_data(args.model, args.file)
     make_folder(args.out)

@@ -40,13 +40,7 @@ files written to the --out folder:
 
 
 def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Add ``multidgd fit``.
-
-    Parameters
-    ----------
-    commands
-        Return value of ``add_subparsers``.
-    """
+    """Add ``multidgd fit``."""
     parser = add_command(
         commands,
         "fit",
@@ -104,19 +98,10 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read a file, train on it, print the scores and write the results.
 
-    Parameters
-    ----------
-    args
-        Parsed arguments.
-
     Raises
     ------
     UserError
         If the file, a key or a value is invalid.
-
-    Examples
-    --------
-    >>> run(build_parser().parse_args(["fit", "cells.h5ad"]))  # doctest: +SKIP
     """
     logger.info("Reading %s", args.file)
     data = read_data(args.file, args.modality_key)

@@ -29,13 +29,7 @@ files written to the --out folder:
 
 
 def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Add ``multidgd impute``.
-
-    Parameters
-    ----------
-    commands
-        Return value of ``add_subparsers``.
-    """
+    """Add ``multidgd impute``."""
     parser = add_command(
         commands,
         "impute",
@@ -55,21 +49,11 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Embed cells by their measured features and write the imputed counts.
 
-    Parameters
-    ----------
-    args
-        Parsed arguments.
-
     Raises
     ------
     UserError
         If the model or the file cannot be read, the file does not match the model, or the model
         has no such modality.
-
-    Examples
-    --------
-    >>> argv = ["impute", "multidgd_fit", "rna_only.h5mu", "--modality", "atac"]
-    >>> run(build_parser().parse_args(argv))  # doctest: +SKIP
     """
     model, data = read_model_and_data(args.model, args.file, args.modality)
     make_folder(args.out)

@@ -21,13 +21,7 @@ examples:
 
 
 def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Add ``multidgd info``.
-
-    Parameters
-    ----------
-    commands
-        Return value of ``add_subparsers``.
-    """
+    """Add ``multidgd info``."""
     parser = add_command(
         commands,
         "info",
@@ -47,19 +41,10 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the description of a model folder or a data file.
 
-    Parameters
-    ----------
-    args
-        Parsed arguments.
-
     Raises
     ------
     UserError
         If there is no such folder or file, or it cannot be read.
-
-    Examples
-    --------
-    >>> run(build_parser().parse_args(["info", "cells.h5mu"]))  # doctest: +SKIP
     """
     path: Path = args.path
     if not path.exists():

@@ -1,4 +1,4 @@
-"""What is kept of the training cells, to draw new ones like them and to label others."""
+"""Random subset of the training cells, for simulated cells and for labels of neighbours."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from multiDGD._record import Record
 from multiDGD.latent import GaussianMixture
 
 _N_NEIGHBOURS = 10
-# As scanpy's graphs have.
+# The default of scanpy's neighbour graphs.
 _N_LABEL_NEIGHBOURS = 15
-# Cells' worth of belief in the component's own variances.
+# Weight of the component's own variances, in cells.
 _PSEUDO_CELLS = 5.0
 _CHUNK = 1_024
 
 
 @dataclass(frozen=True)
 class CellSubset(Record):
-    """A random part of the training cells, without their counts.
+    """Random subset of the training cells, without their counts.
 
     Attributes
     ----------
     representation
-        Their rows of the table, shape ``(n, n_representation)``.
+        Representations of z and all covariates, shape ``(n_subset, n_representation)``.
     library
-        Total counts, shape ``(n, modalities)``; 0 where a modality was not measured.
+        Total counts, shape ``(n_subset, modalities)``; 0 where a modality was not measured.
     labels
-        Codes, -1 where unknown, shape ``(n,)``.
+        Codes, -1 if unknown, shape ``(n_subset,)``.
     covariates
-        Codes of all registered categorical covariates, shape ``(n, covariates)``.
+        Codes of all registered categorical covariates, shape ``(n_subset, covariates)``.
     continuous
-        Continuous covariates, shape ``(n, n_continuous)``.
+        Continuous covariates, shape ``(n_subset, n_continuous)``.
     """
 
     representation: np.ndarray
@@ -46,7 +46,7 @@ class CellSubset(Record):
     continuous: np.ndarray
 
     def within(self, categories: Mapping[int, int]) -> np.ndarray:
-        """Mask of the cells in given categories; of all cells if none is in all of them.
+        """Mask of the cells in all given categories; of all cells if there are none.
 
         Parameters
         ----------
@@ -58,164 +58,171 @@ class CellSubset(Record):
             mask &= self.covariates[:, column] == code
         return mask if mask.any() else np.ones_like(mask)
 
-    def spread(self, mixture: GaussianMixture) -> Tensor:
-        """Covariance of the known cells around each component's mean, shape ``(K, L, L)``.
+    def covariances(self, mixture: GaussianMixture) -> Tensor:
+        """Covariance of the cells of each component around its mean, shape ``(K, L, L)``.
 
-        A component is independent in its dimensions, and as wide as its prior and the paths of
-        training have made it; its cells are neither.
+        The component's own covariance is diagonal, and depends on its prior and on the course of
+        training. The covariance of its cells is neither diagonal nor equally wide.
 
         Parameters
         ----------
         mixture
-            That over z.
+            Mixture over z.
         """
         z_nl = torch.from_numpy(self.representation[:, : mixture.dim]).to(mixture.mean)
-        found = []
+        covariances = []
         for mean, stddev, p in zip(
             mixture.mean,
             mixture.stddev,
             mixture.component_log_prob(z_nl).softmax(1).T,
             strict=True,
         ):
-            away = z_nl - mean
+            deviation = z_nl - mean
             own = _PSEUDO_CELLS * torch.diag(stddev.expand(mixture.dim).square())
-            found.append((away.T @ (p[:, None] * away) + own) / (p.sum() + _PSEUDO_CELLS))
-        return torch.stack(found)
+            scatter = deviation.T @ (p[:, None] * deviation)
+            covariances.append((scatter + own) / (p.sum() + _PSEUDO_CELLS))
+        return torch.stack(covariances)
 
     def from_components(
         self,
         component: np.ndarray,
-        owner: np.ndarray,
+        subset_component: np.ndarray,
         z_nl: Tensor,
-        among: np.ndarray,
+        is_eligible: np.ndarray,
         generator: np.random.Generator,
     ) -> np.ndarray:
-        """For each new cell a known one of its component, shape ``(n,)``.
+        """Draw a template cell of the same component for each point, shape ``(n,)``.
 
-        They are drawn at random, and then dealt out so that they are close to the new cells. Not
-        the nearest of all: cells of few counts lie close to the mean, and would hardly ever be
-        the nearest to a random point.
+        Cells are drawn at random and then assigned to the points of their component so that the
+        sum of squared distances is minimal. Nearest neighbours would underrepresent cells with
+        few counts: these lie close to the mean and are rarely the nearest cell of a random point.
+        If a component has no eligible cells, each point gets a random neighbour.
 
         Parameters
         ----------
         component
-            Of the new cells, shape ``(n,)``.
-        owner
-            Component of each known cell, shape ``(n_known,)``.
+            Component of each point, shape ``(n,)``.
+        subset_component
+            Component of each cell of the subset, shape ``(n_subset,)``.
         z_nl
-            Places of the new cells, which choose where a component owns none.
-        among
-            Mask of the cells to choose from, shape ``(n_known,)``.
+            Points, shape ``(n, n_latent)``.
+        is_eligible
+            Mask of the cells to choose from, shape ``(n_subset,)``.
         generator
-            Which draws them.
+            Random generator.
         """
-        found = np.zeros(len(component), dtype=np.int64)
+        templates = np.zeros(len(component), dtype=np.int64)
         for k in np.unique(component):
-            here = np.flatnonzero(component == k)
-            cells = np.flatnonzero(among & (owner == k))
+            points = np.flatnonzero(component == k)
+            cells = np.flatnonzero(is_eligible & (subset_component == k))
+            z_points = z_nl[torch.from_numpy(points)]
             if len(cells):
-                drawn = generator.choice(cells, len(here))
-                found[here] = self._matched(drawn, z_nl[torch.from_numpy(here)])
+                drawn = generator.choice(cells, len(points))
+                templates[points] = self._assign_to_points(drawn, z_points)
             else:
-                found[here] = self.neighbours(z_nl[torch.from_numpy(here)], among, generator)
-        return found
+                templates[points] = self.random_neighbours(z_points, is_eligible, generator)
+        return templates
 
-    def _matched(self, cells: np.ndarray, z_nl: Tensor) -> np.ndarray:
-        """As many cells as there are points, in the order that brings them closest to these."""
-        found = cells.copy()
+    def _assign_to_points(self, cells: np.ndarray, z_nl: Tensor) -> np.ndarray:
+        """Permute cells so that the sum of squared distances to as many points is minimal."""
+        assigned = cells.copy()
         for first in range(0, len(cells), _CHUNK):
-            here = slice(first, first + _CHUNK)
-            known_ml = torch.from_numpy(self.representation[cells[here], : z_nl.shape[1]])
-            distance = torch.cdist(z_nl[here], known_ml.to(z_nl)).square().cpu().numpy()
-            found[here] = cells[here][linear_sum_assignment(distance)[1]]
-        return found
+            chunk = slice(first, first + _CHUNK)
+            cells_ml = torch.from_numpy(self.representation[cells[chunk], : z_nl.shape[1]])
+            distance = torch.cdist(z_nl[chunk], cells_ml.to(z_nl)).square().cpu().numpy()
+            assigned[chunk] = cells[chunk][linear_sum_assignment(distance)[1]]
+        return assigned
 
-    def neighbours(
-        self, z_nl: Tensor, among: np.ndarray, generator: np.random.Generator
+    def random_neighbours(
+        self, z_nl: Tensor, is_eligible: np.ndarray, generator: np.random.Generator
     ) -> np.ndarray:
-        """For each point one of the 10 cells nearest to it, at random, shape ``(n,)``.
+        """Draw one of the 10 nearest cells of each point, shape ``(n,)``.
 
         Parameters
         ----------
         z_nl
             Points, shape ``(n, n_latent)``.
-        among
-            Mask of the cells to choose from, shape ``(n_known,)``.
+        is_eligible
+            Mask of the cells to choose from, shape ``(n_subset,)``.
         generator
-            Which draws them.
+            Random generator.
         """
-        cells = np.flatnonzero(among)
-        near_nk = self._nearest(z_nl, cells, _N_NEIGHBOURS)
-        drawn = generator.integers(0, near_nk.shape[1], len(near_nk))
-        return near_nk[np.arange(len(near_nk)), drawn]
+        nearest_nk = self._nearest(z_nl, np.flatnonzero(is_eligible), _N_NEIGHBOURS)
+        drawn = generator.integers(0, nearest_nk.shape[1], len(nearest_nk))
+        return nearest_nk[np.arange(len(nearest_nk)), drawn]
 
     def _nearest(self, z_nl: Tensor, cells: np.ndarray, k: int) -> np.ndarray:
-        """The k of some cells that are nearest to each point, shape ``(n, k)``."""
-        known_ml = torch.from_numpy(self.representation[cells, : z_nl.shape[1]]).to(z_nl)
+        """The k nearest of the given cells for each point, shape ``(n, k)``."""
+        cells_ml = torch.from_numpy(self.representation[cells, : z_nl.shape[1]]).to(z_nl)
         k = min(k, len(cells))
-        near = [
-            torch.cdist(z, known_ml).topk(k, largest=False).indices for z in z_nl.split(_CHUNK)
+        nearest = [
+            torch.cdist(z, cells_ml).topk(k, largest=False).indices for z in z_nl.split(_CHUNK)
         ]
-        near_nk = torch.cat([torch.zeros(0, k, dtype=torch.int64), *(x.cpu() for x in near)])
-        return cells[near_nk.numpy()]
+        nearest_nk = torch.cat([torch.zeros(0, k, dtype=torch.int64), *(x.cpu() for x in nearest)])
+        return cells[nearest_nk.numpy()]
 
     def label_shares(self, z_nl: Tensor, n_labels: int) -> np.ndarray:
-        """Shares of the labels among the 15 labelled cells nearest to each point, above 0.
+        """Shares of the labels among the 15 nearest labelled cells of each point, above 0.
 
-        One more neighbour has all labels, as often as they are.
+        A pseudo-neighbour is added, with all labels in proportion to their frequency.
 
         Parameters
         ----------
         z_nl
             Points, shape ``(n, n_latent)``.
         n_labels
-            How many labels there are.
+            Number of labels.
 
         Returns
         -------
         Shape ``(n, n_labels)``.
         """
         cells = np.flatnonzero(self.labels >= 0)
-        near_nk = self.labels[self._nearest(z_nl, cells, _N_LABEL_NEIGHBOURS)]
-        votes_nc = np.zeros((len(near_nk), n_labels))
+        labels_nk = self.labels[self._nearest(z_nl, cells, _N_LABEL_NEIGHBOURS)]
+        votes_nc = np.zeros((len(labels_nk), n_labels))
         votes_nc += (np.bincount(self.labels[cells], minlength=n_labels) + 1) / (
             len(cells) + n_labels
         )
-        np.add.at(votes_nc, (np.arange(len(near_nk))[:, None], near_nk), 1)
-        return votes_nc / (near_nk.shape[1] + 1)
+        np.add.at(votes_nc, (np.arange(len(labels_nk))[:, None], labels_nk), 1)
+        return votes_nc / (labels_nk.shape[1] + 1)
 
     def libraries(
-        self, z_nl: Tensor, donors: np.ndarray, among: np.ndarray, generator: np.random.Generator
+        self,
+        z_nl: Tensor,
+        templates: np.ndarray,
+        is_eligible: np.ndarray,
+        generator: np.random.Generator,
     ) -> np.ndarray:
-        """Total counts of donors; of other neighbours where donors lack a modality.
+        """Total counts of template cells, or of neighbours if modalities are missing.
 
         Parameters
         ----------
         z_nl
             Points, shape ``(n, n_latent)``.
-        donors
-            The known cell of each, shape ``(n,)``.
-        among
-            Mask of the cells to choose from where a donor lacks a modality; where none of these
-            has all modalities, any cell that has the modality will do.
+        templates
+            Template cell of each point, shape ``(n,)``.
+        is_eligible
+            Mask of the preferred neighbours, shape ``(n_subset,)``. If none of these cells has
+            all modalities, all cells with the missing modality are candidates.
         generator
-            Which draws them.
+            Random generator.
 
         Returns
         -------
         Shape ``(n, modalities)``.
         """
-        found = self.library[donors].copy()
-        lacking = (found == 0).any(axis=1)
+        library_nm = self.library[templates].copy()
+        is_missing = (library_nm == 0).any(axis=1)
         complete = (self.library > 0).all(axis=1)
-        if lacking.any() and (complete & among).any():
-            others = self.neighbours(z_nl[torch.from_numpy(lacking)], complete & among, generator)
-            found[lacking] = self.library[others]
-        for m in range(found.shape[1]):
-            lacking = found[:, m] == 0
+        if is_missing.any() and (complete & is_eligible).any():
+            points = torch.from_numpy(is_missing)
+            neighbours = self.random_neighbours(z_nl[points], complete & is_eligible, generator)
+            library_nm[is_missing] = self.library[neighbours]
+        for m in range(library_nm.shape[1]):
+            is_missing = library_nm[:, m] == 0
             measured = self.library[:, m] > 0
-            if lacking.any() and measured.any():
-                here = torch.from_numpy(lacking)
-                others = self.neighbours(z_nl[here], measured, generator)
-                found[lacking, m] = self.library[others, m]
-        return found
+            if is_missing.any() and measured.any():
+                points = torch.from_numpy(is_missing)
+                neighbours = self.random_neighbours(z_nl[points], measured, generator)
+                library_nm[is_missing, m] = self.library[neighbours, m]
+        return library_nm

@@ -1,4 +1,4 @@
-"""Columns of `obs` that users name."""
+"""Columns of `obs` named in arguments."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from multiDGD._names import nearest_columns
 
 
 def column_of(obs: pd.DataFrame, argument: str, name: str) -> pd.Series:
-    """A column that the user named.
+    """Column of ``obs`` with the name given by an argument.
 
     Parameters
     ----------
     obs
         Annotation of all cells.
     argument
-        By which it was named.
+        Name of the argument, for error messages.
     name
-        Its name.
+        Name of the column.
 
     Raises
     ------
     ValueError
-        If it is no name, or not there.
+        If ``name`` is not a string or not a column of ``obs``.
     """
     if not isinstance(name, str):
         raise ValueError(f"`{argument}` must be the name of a column, found {name!r}.")

@@ -1,4 +1,4 @@
-"""Initialisation of a module for registered cells."""
+"""Initialisation of the module from registered cells."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ def initialise(
     start: str | np.ndarray,
     train_cells: np.ndarray,
 ) -> None:
-    """Initialise representations, mixtures, decoder and the scales of continuous covariates.
+    """Initialise representations, mixtures, decoder and scales of continuous covariates.
 
     Parameters
     ----------
     module
-        The module, with one representation for each registered cell.
+        Module with one representation for each registered cell, changed in place.
     manager
         Manager of the registered cells.
     start
-        ``"spectral"``, ``"zero"`` or an embedding, shape ``(n_cells, n_latent)``.
+        ``"spectral"``, ``"zero"``, or an embedding of shape ``(n_cells, n_latent)``.
     train_cells
-        Positions of the training cells, the only ones that affect parameters.
+        Positions of the training cells. Other cells do not affect any parameter.
 
     Raises
     ------
     ValueError
-        If no training cell has a label in a supervised model, or ``start`` is invalid.
+        If the mixture is supervised and no training cell has a label, or ``start`` is invalid.
     """
     dataset = manager.create_torch_dataset()
     supervised = isinstance(module.mixture, GaussianMixtureSupervised)
     if supervised and not (dataset.labels[train_cells] >= 0).any():
-        raise ValueError("`labels_key`: no training cell has a label. Raise `train_size`.")
-    _standardise(module, dataset, train_cells)
+        raise ValueError("`labels_key`: no training cell has a label. Increase `train_size`.")
+    _set_covariate_scales(module, dataset, train_cells)
     if isinstance(start, str) and start == "zero":
         initialise_at_zero(module)
         return
     counts = {m: manager.matrix(m) for m in module.modalities}
     initialise_from_embedding(
         module,
-        _embedding(module, manager, start, counts, train_cells),
+        _initial_embedding(module, manager, start, counts, train_cells),
         counts,
         train_cells=train_cells,
         labels=dataset.labels,
@@ -60,28 +60,30 @@ def initialise(
     )
 
 
-def _embedding(
+def _initial_embedding(
     module: MultiDGDModule,
     manager: CellManager,
     start: str | np.ndarray,
     counts: Mapping[str, sparse.csr_matrix],
     train_cells: np.ndarray,
 ) -> np.ndarray:
-    """The spectral embedding, or the given one."""
+    """The given embedding, or the spectral embedding learned from the training cells."""
     shape = (manager.adata.n_obs, module.n_latent)
     if isinstance(start, str):
         if start != "spectral":
             raise ValueError(f"`start` must be 'spectral', 'zero' or an array, found {start!r}.")
         fit_cells = np.zeros(shape[0], dtype=bool)
         fit_cells[train_cells] = True
-        return embed_cells(manager, counts, shape[1], fit_cells)
+        return compute_spectral_embedding(manager, counts, shape[1], fit_cells)
     embedding = np.asarray(start)
     if embedding.shape != shape or not np.isfinite(embedding).all():
         raise ValueError(f"`start` must be finite and of shape {shape}, found {embedding.shape}.")
     return embedding
 
 
-def _standardise(module: MultiDGDModule, dataset: CellDataset, train_cells: np.ndarray) -> None:
+def _set_covariate_scales(
+    module: MultiDGDModule, dataset: CellDataset, train_cells: np.ndarray
+) -> None:
     """Set mean and scale of the continuous covariates to those of the training cells."""
     values = torch.from_numpy(dataset.continuous[train_cells])
     if values.shape[1]:
@@ -90,24 +92,24 @@ def _standardise(module: MultiDGDModule, dataset: CellDataset, train_cells: np.n
         module.continuous_scale.copy_(torch.where(scale > 0, scale, torch.ones(())))
 
 
-def embed_cells(
+def compute_spectral_embedding(
     manager: CellManager,
     counts: Mapping[str, sparse.csr_matrix],
     n_latent: int,
     fit_cells: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Where training starts from, for all registered cells, shape ``(n_cells, n_latent)``.
+    """Spectral embedding of all registered cells, shape ``(n_cells, n_latent)``.
 
     Parameters
     ----------
     manager
-        Of the registered cells.
+        Manager of the registered cells.
     counts
-        Their counts in each modality, shape ``(n_cells, f)``.
+        Counts of each modality, shape ``(n_cells, f)``.
     n_latent
         Dimensions of the representation.
     fit_cells
-        Mask of the cells to learn the embedding from, all by default.
+        Mask of the cells from which the embedding is learned, all by default.
     """
     return spectral_embedding(
         counts,

@@ -1,4 +1,4 @@
-"""Everything a model has learned from its training cells beside the module's parameters."""
+"""Learned records of a model, in addition to the parameters of its module."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from ._training_cells import TrainingCells
 
 @dataclass(frozen=True)
 class Learned:
-    """One immutable record per capability, installed together at the end of training.
+    """Immutable records, one for each capability, set together at the end of training.
 
     Attributes
     ----------
     cells
-        Identity of the cells in the table of representations.
+        Names and fingerprints of the cells in the table of representations.
     library_medians
         Median library size of the training cells in each modality.
     library_regression
         Regression of library sizes on representations; `None` before training.
     imputers
-        Imputation of each modality that other modalities can predict.
+        Imputation of each modality that can be predicted from other modalities.
     output_posteriors
         Posterior of the decoder's output layer for each modality; `None` before training.
     typical_scores
-        Ascending typicality scores of known cells; `None` before training.
+        Ascending typicality scores of the calibration cells; `None` before training.
     labels
-        Shape of the classes and calibration of their probabilities.
+        Correlation within classes and calibration of their probabilities.
     cell_subset
-        Representations, library sizes and labels of some training cells; `None` before training.
+        Random subset of the training cells; `None` before training.
     """
 
     cells: TrainingCells = field(default_factory=TrainingCells)
@@ -49,7 +49,7 @@ class Learned:
     cell_subset: CellSubset | None = None
 
     def state(self) -> dict[str, Any]:
-        """Plain values by the names of the attributes under which a model saves them."""
+        """Plain values, by name of the attribute that saves them."""
         posteriors, subset = self.output_posteriors, self.cell_subset
         regression = self.library_regression
         return {
@@ -71,7 +71,7 @@ class Learned:
         Parameters
         ----------
         state
-            As :meth:`state` returns it.
+            Result of :meth:`state`.
         """
         regression, subset = state["depth_model_"], state["known_cells_"]
         posteriors = state["output_posteriors_"]
@@ -89,10 +89,10 @@ class Learned:
 
 
 class SavedState:
-    """Attribute of a model that reads and sets one entry of the state of its :class:`Learned`.
+    """Descriptor that reads and sets one entry of the state of a model's :class:`Learned`.
 
-    scvi-tools saves the attributes of a model whose names end with an underscore, and sets them
-    when it loads the model.
+    scvi-tools saves all attributes with a trailing underscore, and sets them when it loads a
+    model.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -106,7 +106,7 @@ class SavedState:
 
 
 class SavedAttributes:
-    """Attributes under which a model saves its :class:`Learned`."""
+    """Attributes that save the :class:`Learned` records of a model."""
 
     _learned = Learned()
 
@@ -124,4 +124,5 @@ class SavedAttributes:
     known_cells_ = SavedState()
 
     def _update_learned(self, **records: Any) -> None:
+        """Replace some of the records."""
         self._learned = replace(self._learned, **records)

@@ -11,7 +11,7 @@ from multiDGD._checks import positive_int
 from multiDGD.data import CellManager
 from multiDGD.init import choose_n_components
 
-from ._initialisation import embed_cells
+from ._initialisation import compute_spectral_embedding
 
 
 def resolve_n_components(
@@ -23,8 +23,8 @@ def resolve_n_components(
     n_latent: int,
     n_cells: int,
     manager: CellManager | None,
-) -> int:
-    """Check the number of components that the user gave, or choose one.
+) -> tuple[int, int]:
+    """Check the given numbers of components, or choose them.
 
     Parameters
     ----------
@@ -33,47 +33,51 @@ def resolve_n_components(
     n_labels
         Number of registered labels.
     supervised
-        Whether they supervise the mixture.
+        Whether labels supervise the mixture.
     n_cells
         Number of cells.
     manager
         Manager of the registered cells; `None` in a model without data.
 
+    Returns
+    -------
+    Number of components, in total and of each class.
+
     Raises
     ------
     ValueError
-        If the number is invalid or does not fit the labels.
+        If a number is invalid or does not fit the labels.
     """
     positive_int("n_latent", n_latent)
     positive_int("n_components_per_class", n_components_per_class)
     if n_components == "auto":
         if supervised:
             raise ValueError(
-                "`n_components='auto'` is for mixtures without labels: use "
+                "`n_components='auto'` requires an unsupervised mixture: use "
                 "`n_components_per_class`, or `supervised=False`."
             )
         if manager is None:
-            raise ValueError("`n_components='auto'` needs `adata`.")
-        n_components = count_components(manager, n_latent)
+            raise ValueError("`n_components='auto'` requires `adata`.")
+        n_components = estimate_n_components(manager, n_latent)
     elif n_components is None:
-        # A model that is loaded without data takes the number that is in `init_params_`.
+        # Models loaded without data never need a default: `init_params_` contains the number.
         n_components = default_n_components(n_cells, n_labels, n_components_per_class)
     positive_int("n_components", n_components)
     if supervised and n_components < n_labels:
         raise ValueError(
-            f"`n_components` is {n_components}, below the {n_labels} labels. Give at least as "
-            "many, or leave `labels_key` out of the setup."
+            f"`n_components` is {n_components}, below the {n_labels} labels. Use at least "
+            f"{n_labels}, or omit `labels_key` in the setup."
         )
     if supervised and n_components % n_labels:
         raise ValueError(
-            f"`n_components` is {n_components}, not a multiple of the {n_labels} labels, "
-            "as a supervised mixture needs. Use `n_components_per_class`."
+            f"`n_components` is {n_components}, not a multiple of the {n_labels} labels, as "
+            "required in a supervised mixture. Use `n_components_per_class`."
         )
-    return n_components
+    return n_components, n_components // n_labels if supervised else n_components_per_class
 
 
 def default_n_components(n_cells: int, n_labels: int, n_components_per_class: int) -> int:
-    """Number of components without a value from the user.
+    """Default number of components.
 
     Parameters
     ----------
@@ -82,17 +86,17 @@ def default_n_components(n_cells: int, n_labels: int, n_components_per_class: in
     n_labels
         Number of labels, 0 without labels.
     n_components_per_class
-        Components of each label.
+        Number of components of each label.
     """
     if n_labels:
         return n_labels * n_components_per_class
     return int(np.clip(n_cells // 25, 2, 30))
 
 
-def count_components(manager: CellManager, n_latent: int) -> int:
+def estimate_n_components(manager: CellManager, n_latent: int) -> int:
     """Estimate the number of components from the spectral embedding.
 
-    Uses :func:`multiDGD.init.choose_n_components` on the embedding that initialises training.
+    Applies :func:`multiDGD.init.choose_n_components` to the embedding that initialises training.
 
     Parameters
     ----------
@@ -101,8 +105,8 @@ def count_components(manager: CellManager, n_latent: int) -> int:
     n_latent
         Dimensions of the representation.
     """
-    # Another model of the same object may have registered other codes since.
+    # Another model of the same object may have registered other codes in the meantime.
     manager.validate()
     counts = {m: manager.matrix(m) for m in manager.summary.features}
-    embedding = embed_cells(manager, counts, n_latent)
+    embedding = compute_spectral_embedding(manager, counts, n_latent)
     return choose_n_components(embedding, seed=settings.seed or 0)

@@ -1,4 +1,4 @@
-"""Named sets of arguments."""
+"""Sets of arguments with a name."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from typing import Any
 
 
 def published_defaults() -> dict[str, dict[str, Any]]:
-    """Arguments with which the model is the published one (Schuster et al., 2024).
+    """Arguments that reproduce the published model (Schuster et al., 2024).
 
-    They are kept for comparison; see the benchmarks for why they are not the defaults.
+    These settings are available for comparison. The benchmark of the defaults shows why other
+    settings are the default.
 
     Returns
     -------
-    ``"model"``, arguments of :class:`multiDGD.MultiDGD`, and ``"train"``, arguments of
-    :meth:`multiDGD.MultiDGD.train`. A fresh copy at every call.
+    A dictionary with two entries, created anew for each call:
+
+    - ``"model"``, the arguments of :class:`multiDGD.MultiDGD`;
+    - ``"train"``, the arguments of :meth:`multiDGD.MultiDGD.train`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Randomness that follows ``scvi.settings.seed`` and leaves the global generators as they were."""
+"""Seeds, isolated generators and random subsets of cells."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from multiDGD._checks import positive_int
 
 
 def resolve_seed() -> int:
-    """``scvi.settings.seed``; where there is none, one from torch's global generator."""
+    """``scvi.settings.seed``; if it is not set, a seed from torch's global generator."""
     return int(torch.randint(2**31, ())) if settings.seed is None else settings.seed
 
 
 @contextmanager
 def isolated_rng(device: torch.device, seed: int) -> Iterator[None]:
-    """Let torch's global generators start from a seed, and restore their state afterwards.
+    """Seed torch's global generators, and restore their state afterwards.
 
     Parameters
     ----------
     device
-        On which numbers are drawn, besides the CPU.
+        Device of the random numbers, in addition to the CPU.
     seed
-        The seed.
+        Seed of the generators.
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -36,31 +36,31 @@ def isolated_rng(device: torch.device, seed: int) -> Iterator[None]:
 def subsample(
     cells: np.ndarray, n_cells: int, generator: np.random.Generator | None = None
 ) -> np.ndarray:
-    """Draw at most so many of some cells, in ascending order.
+    """Draw at most ``n_cells`` of the given cells, in ascending order.
 
     Parameters
     ----------
     cells
-        Positions.
+        Positions of the cells.
     n_cells
-        Most cells wanted.
+        Maximal number of cells.
     generator
-        Which draws them; by default one with ``scvi.settings.seed``, or 0.
+        Random generator; by default, a new one with the seed ``scvi.settings.seed``, or 0.
     """
     generator = generator or np.random.default_rng(settings.seed or 0)
     return np.sort(generator.permutation(cells)[:n_cells])
 
 
 def draw_cells(cells: np.ndarray, n_cells: int | None, rng: np.random.Generator) -> np.ndarray:
-    """Draw at most ``n_cells`` of some cells, in ascending order.
+    """Draw at most ``n_cells`` of the cells in an argument, in ascending order; all if `None`.
 
     Raises
     ------
     ValueError
-        If there are none, or ``n_cells`` is not positive.
+        If there are no cells, or ``n_cells`` is not positive.
     """
     if n_cells is not None:
         positive_int("n_cells", n_cells)
     if not len(cells):
-        raise ValueError("`indices` names no cell.")
+        raise ValueError("`indices` must contain at least one cell, found none.")
     return cells if n_cells is None else subsample(cells, n_cells, rng)

@@ -1,4 +1,4 @@
-"""Which cells the model knows, and representations of any cells."""
+"""Representations of training cells and of all other cells."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from ._training_cells import TrainingCells
 
 
 class RepresentationMixin(SavedAttributes, BaseModelClass):
-    """Representations of training cells from the table, of all others by inference."""
+    """Trained representations of training cells; inferred representations of all others."""
 
     module: MultiDGDModule
-    #: Categories of each covariate that are in a query only; `None` in models that are no query.
+    #: Categories of each covariate that the query adds; `None` in models other than query models.
     new_categories_: dict[str, list[str]] | None = None
     _inferred_cache: WeakKeyDictionary[CellManager, tuple[np.ndarray, Tensor]]
 
@@ -43,38 +43,38 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         return self.registry_["setup_args"].get("batch_key")
 
     def _manager_of(self, adata: AnnData | MuData | None) -> CellManager:
+        """Manager of the given object, registered if necessary; of the model's data if `None`."""
         if not self.is_trained_:
             raise RuntimeError("The model is not trained: call `train()` first.")
         if adata is None and self.adata is None:
             raise ValueError(
-                "`adata` is needed: the model was loaded without data. "
-                "Representations, clusters and components of the training cells need none: leave "
-                "out all arguments of these methods."
+                "`adata` is required: the model was loaded without data. Only representations, "
+                "clusters and components of the training cells are available without `adata`."
             )
         if self.adata_manager is None:
-            return self._adopt(adata)
+            return self._register_first(adata)
         adata = self._validate_anndata(adata)
         return self.get_anndata_manager(adata, required=True)
 
-    def _adopt(self, adata: AnnData | MuData) -> CellManager:
-        """Register the first object that a model without data is asked about.
+    def _register_first(self, adata: AnnData | MuData) -> CellManager:
+        """Register the first object passed to a model that was loaded without data.
 
-        Newer scvi-tools do so themselves, 1.4.0 does not.
+        Later versions of scvi-tools do this themselves; 1.4.0 does not.
         """
         if adata.is_view:
             adata = adata.copy()
         setup = getattr(type(self), self.registry_["setup_method_name"])
         setup(adata, source_registry=self.registry_, **self.registry_["setup_args"])
-        # Not its data: the model still answers for the cells that it was trained on.
+        # `_adata` stays unset: without `adata`, results are still those of the training cells.
         self._adata_manager = self._get_most_recent_anndata_manager(adata, required=True)
         self._register_manager_for_instance(self._adata_manager)
         return self._adata_manager
 
     def _identify_cells(self) -> None:
-        """Record which cells the table of representations holds: those of the model's data."""
+        """Record the cells of the model's data as those of the table of representations."""
         self._update_learned(cells=TrainingCells.of(self.adata_manager))
 
-    # Whoever asks may have turned gradients off, without which nothing can be found.
+    # Inference requires gradients, which the caller may have disabled.
     @torch.inference_mode(False)
     @torch.enable_grad()
     def _representation(
@@ -83,31 +83,31 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         indices: Sequence[int] | np.ndarray | None,
         batch_size: int | None,
     ) -> tuple[np.ndarray, Tensor]:
-        """Positions of the asked cells and their rows, on the CPU."""
+        """Positions of cells and their representations, on the CPU."""
         n_obs = manager.adata.n_obs
         cells = as_positions(indices, n_obs)
         rows = self._learned.cells.find(manager, cells)
         table = self.module.representations.z.detach().cpu()
-        found = table[torch.from_numpy(rows).clamp(min=0)].clone()
+        w = table[torch.from_numpy(rows).clamp(min=0)].clone()
 
         new = np.flatnonzero(rows < 0)
         if len(new):
-            known = self._cached(manager)
-            missing = cells[new][known[cells[new], 0].isnan().numpy()]
-            if len(missing):
-                known[missing] = self._infer(manager, missing, batch_size)
-            found[new] = known[cells[new]]
-        return cells, found
+            cache = self._cached_representations(manager)
+            uncached = cells[new][cache[cells[new], 0].isnan().numpy()]
+            if len(uncached):
+                cache[uncached] = self._infer(manager, uncached, batch_size)
+            w[new] = cache[cells[new]]
+        return cells, w
 
-    def _cached(self, manager: CellManager) -> Tensor:
-        """Rows that were found before, NaN where there are none, shape ``(n_obs, d)``."""
-        cells = manager.fingerprints
-        of, known = self._inferred_cache.get(manager, (None, None))
-        # The user may have filtered the object in place since.
-        if known is None or of is not cells:
-            known = torch.full((len(cells), self.module.n_representation), torch.nan)
-            self._inferred_cache[manager] = cells, known
-        return known
+    def _cached_representations(self, manager: CellManager) -> Tensor:
+        """Inferred representations, NaN for other cells, shape ``(n_obs, n_representation)``."""
+        fingerprints = manager.fingerprints
+        cached_for, cache = self._inferred_cache.get(manager, (None, None))
+        # The user may have filtered the object in place in the meantime.
+        if cache is None or cached_for is not fingerprints:
+            cache = torch.full((len(fingerprints), self.module.n_representation), torch.nan)
+            self._inferred_cache[manager] = fingerprints, cache
+        return cache
 
     def _infer(
         self,
@@ -115,20 +115,20 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         cells: np.ndarray,
         batch_size: int | None = None,
         observed: Mapping[str, np.ndarray] | None = None,
-        **how: Any,
+        **options: Any,
     ) -> Tensor:
-        """Rows of some cells by what was measured in them, or a part of it, on the CPU."""
-        seen = FeatureSubset(self.module, manager.observed if observed is None else observed)
-        batches = manager.batches(cells, _size(batch_size))
-        return infer_representations(seen.module, map(seen.batch, batches), **how)
+        """Infer the representations of cells from their observed or given features, on the CPU."""
+        subset = FeatureSubset(self.module, manager.observed if observed is None else observed)
+        batches = manager.batches(cells, _cells_per_batch(batch_size))
+        return infer_representations(subset.module, map(subset.batch, batches), **options)
 
-    def _store_inferred(self, cells: np.ndarray, **how: Any) -> None:
-        """Give cells of the table the representation that any new cell gets."""
+    def _store_inferred(self, cells: np.ndarray, **options: Any) -> None:
+        """Infer the representations of cells of the table, and replace the stored ones."""
         if len(cells):
-            found = self._infer(self.adata_manager, cells, **how)
+            w = self._infer(self.adata_manager, cells, **options)
             table = self.module.representations.z
             with torch.no_grad():
-                table[torch.from_numpy(cells).to(table.device)] = found.to(table.device)
+                table[torch.from_numpy(cells).to(table.device)] = w.to(table.device)
 
     def _represented_batches(
         self,
@@ -136,9 +136,9 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         indices: Sequence[int] | np.ndarray | None,
         batch_size: int | None,
     ) -> Iterator[tuple[dict[str, Any], Tensor]]:
-        """Minibatches of the asked cells, each with its rows, on the module's device."""
-        cells, representation = self._representation(manager, indices, batch_size)
-        return self._batches_with(manager, cells, representation, batch_size)
+        """Minibatches of cells with their representations, on the module's device."""
+        cells, w = self._representation(manager, indices, batch_size)
+        return self._batches_with(manager, cells, w, batch_size)
 
     @torch.no_grad()
     def _complete_libraries(
@@ -147,7 +147,7 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         indices: Sequence[int] | np.ndarray | None,
         batch_size: int | None,
     ) -> np.ndarray:
-        """Libraries of the asked cells, as if all features had been measured in them."""
+        """Library sizes of cells, extrapolated from the observed features to all features."""
         module = self.module
         library_nm = manager.libraries[as_positions(indices, manager.adata.n_obs)].copy()
         n_features = self.summary.n_features
@@ -156,60 +156,63 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
             return library_nm
         first = 0
         for batch, w in self._represented_batches(manager, indices, batch_size):
-            here = slice(first, first + len(w))
-            first = here.stop
+            part = slice(first, first + len(w))
+            first = part.stop
             logits = module.generative(w, batch["continuous"], list(incomplete))["logits"]
             for modality, at in incomplete.items():
-                seen_n = logits[modality].softmax(-1)[:, at].sum(1)
-                library_nm[here, module.modalities.index(modality)] /= seen_n.cpu().numpy()
+                share_n = logits[modality].softmax(-1)[:, at].sum(1)
+                library_nm[part, module.modalities.index(modality)] /= share_n.cpu().numpy()
         return library_nm
 
     def _batches_with(
         self, manager: CellManager, cells: np.ndarray, w: Tensor, batch_size: int | None
     ) -> Iterator[tuple[dict[str, Any], Tensor]]:
-        """Minibatches of cells, each with its part of ``w``, on the module's device."""
-        batch_size = _size(batch_size)
+        """Minibatches of cells with the matching rows of ``w``, on the module's device."""
+        batch_size = _cells_per_batch(batch_size)
         device = self.module.device
         rows = w.split(batch_size) if len(cells) else ()
         for batch, part in zip(manager.batches(cells, batch_size), rows, strict=True):
             yield move_data_to_device(batch, device), part.to(device)
 
 
-def _size(batch_size: int | None) -> int:
-    """Number of cells to handle at a time."""
+def _cells_per_batch(batch_size: int | None) -> int:
+    """Check the given number of cells per minibatch, or return scvi-tools' setting."""
     return settings.batch_size if batch_size is None else positive_int("batch_size", batch_size)
 
 
 def as_positions(
     indices: Sequence[int] | Sequence[bool] | np.ndarray | None, n_obs: int
 ) -> np.ndarray:
-    """Positions of the cells that a user asked for, shape ``(n,)``.
+    """Positions of the cells in an ``indices`` argument, shape ``(n,)``.
 
     Parameters
     ----------
     indices
-        Positions, which may count from the end, or a mask; all cells if `None`.
+        Positions (negative ones count from the end) or a mask; all cells if `None`.
     n_obs
-        Number of cells that there are.
+        Number of cells in the object.
 
     Raises
     ------
     ValueError
-        If ``indices`` holds anything but positions of cells or a mask of all of them.
+        If ``indices`` is neither a list of valid positions nor a mask of all cells.
     """
     if indices is None:
         return np.arange(n_obs)
-    found = np.asarray(indices)
-    if found.dtype == bool:
-        if len(found) != n_obs:
-            raise ValueError(f"`indices` is a mask of {len(found)} for {n_obs} cells.")
-        return np.flatnonzero(found)
-    if found.size and (found.ndim != 1 or not np.issubdtype(found.dtype, np.integer)):
+    given = np.asarray(indices)
+    if given.dtype == bool:
+        if len(given) != n_obs:
+            raise ValueError(
+                f"`indices` must have one entry for each of the {n_obs} cells if it is a mask, "
+                f"found {len(given)}."
+            )
+        return np.flatnonzero(given)
+    if given.size and (given.ndim != 1 or not np.issubdtype(given.dtype, np.integer)):
         raise ValueError(
-            "`indices` must be a list of whole numbers or a mask, found "
-            f"{type(indices).__name__} of {found.dtype}."
+            "`indices` must be a list of integers or a mask, found "
+            f"{type(indices).__name__} of {given.dtype}."
         )
-    beyond = found[(found < -n_obs) | (found >= n_obs)]
+    beyond = given[(given < -n_obs) | (given >= n_obs)]
     if beyond.size:
         raise ValueError(f"`indices` must lie between 0 and {n_obs - 1}, found {beyond[0]}.")
-    return found.astype(np.int64) % max(n_obs, 1)
+    return given.astype(np.int64) % max(n_obs, 1)

@@ -1,4 +1,4 @@
-"""Saving a model together with its data."""
+"""Saving, copying and pickling of a model."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from scvi.model.base import BaseModelClass
 
 
 class SaveMixin(BaseModelClass):
-    """What scvi-tools saves, where it can be loaded again."""
+    """Saving with scvi-tools, after a check that the files can be loaded again."""
 
-    # For copies and pickles, which can hold neither weak references, which key the cache of
-    # inferred representations, nor the trainer, which no loaded model has.
+    # Copies and pickles cannot contain weak references, the keys of the cache of inferred
+    # representations. They omit the trainer, as saved models do.
     def __getstate__(self) -> dict[str, Any]:
-        left_out = ("_inferred_cache", "trainer")
-        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+        omitted = ("_inferred_cache", "trainer")
+        return {name: value for name, value in self.__dict__.items() if name not in omitted}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _inferred_cache=WeakKeyDictionary())
@@ -30,29 +30,33 @@ class SaveMixin(BaseModelClass):
         save_kwargs: dict | None = None,
         **kwargs: Any,
     ) -> None:
-        """Save the model, and its data if wanted.
+        """Save the model to a folder, optionally with its data.
+
+        Without the data, the folder still contains the names, fingerprints and representations of
+        all training cells. For at most 5,000 of them, it also contains total counts, labels and
+        covariates.
 
         Parameters
         ----------
         dir_path
-            Folder to write to.
+            Path of the folder.
         prefix
-            What names of files begin with.
+            Prefix of the file names.
         overwrite
-            Whether files that are there may be replaced.
+            Whether to replace existing files.
         save_anndata
-            Also save the data, which :meth:`load` then finds by itself.
+            Whether to save the data too. :meth:`load` then needs no ``adata``.
         save_kwargs
             Arguments of :func:`torch.save`.
         **kwargs
-            Further arguments of :meth:`scvi.model.base.BaseModelClass.save`, and those of writing
-            the data.
+            Further arguments of :meth:`scvi.model.base.BaseModelClass.save`, which passes them to
+            the writer of the data.
 
         Raises
         ------
         ValueError
-            If the folder is there and not to be overwritten, or the data have a modality that no
-            file can hold under its name.
+            If the folder exists and ``overwrite`` is `False`, or if ``save_anndata`` is `True` and
+            the name of a modality contains a slash.
 
         Examples
         --------
@@ -61,9 +65,9 @@ class SaveMixin(BaseModelClass):
         if save_anndata and isinstance(self.adata, MuData):
             nested = [name for name in self.adata.mod if "/" in name]
             if nested:
-                # HDF5 takes the name for a path, and what is written cannot be read.
+                # HDF5 interprets the name as a path, and the file cannot be read again.
                 raise ValueError(
-                    f"`save_anndata`: a file cannot hold the modality {nested[0]!r}, for its slash. "
-                    "Save without the data, or name it otherwise before the setup."
+                    f"`save_anndata`: files cannot contain the modality {nested[0]!r}, because of "
+                    "the slash in its name. Save without the data, or rename it before the setup."
                 )
         super().save(dir_path, prefix, overwrite, save_anndata, save_kwargs, **kwargs)

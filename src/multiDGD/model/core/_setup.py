@@ -9,7 +9,6 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 from scvi.data import AnnDataManagerValidationCheck
-from scvi.utils import setup_anndata_dsp
 
 from multiDGD._names import nearest
 from multiDGD.data import CellManager, anndata_fields, mudata_fields
@@ -18,10 +17,9 @@ from ._representations import RepresentationMixin
 
 
 class SetupMixin(RepresentationMixin):
-    """Registration of modalities, labels and covariates, and the registered names."""
+    """Registration of modalities, labels and covariates; names of the features."""
 
     @classmethod
-    @setup_anndata_dsp.dedent
     def setup_anndata(
         cls,
         adata: AnnData,
@@ -34,29 +32,40 @@ class SetupMixin(RepresentationMixin):
         continuous_covariate_keys: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        """%(summary)s.
+        """Register the counts, labels and covariates of an AnnData.
+
+        Counts are neither copied nor changed. The setup adds codes of labels and covariates to
+        ``obs`` and ``obsm``, under names with the prefix ``_scvi``.
 
         Parameters
         ----------
-        %(param_adata)s
-        %(param_layer)s
+        adata
+            AnnData with cells in rows and features in columns.
+        layer
+            Layer with raw counts; ``X`` by default.
         modality_key
-            Column of ``adata.var`` with the modality of each feature (``feature_types`` as 10x
-            writes it), where one AnnData holds several. Features may come in any order.
+            Column of ``adata.var`` with the modality of each feature, such as ``feature_types`` in
+            10x files, if the AnnData contains several modalities. Features can be in any order. If
+            all counts of a modality in a cell are zero, the modality is treated as missing.
         labels_key
-            Column of ``adata.obs`` with labels, which supervise the mixture. Missing entries and
-            ``unlabeled_category`` mark unlabelled cells.
+            Column of ``adata.obs`` with labels, which supervise the mixture. Only some cells need
+            a label.
         unlabeled_category
-            Value that says unknown.
+            Label that marks unlabelled cells, in addition to missing entries.
         batch_key
-            Column of ``adata.obs`` with the batch: one more categorical covariate.
-        %(param_cat_cov_keys)s
-        %(param_cont_cov_keys)s
+            Column of ``adata.obs`` with the batch, one of the categorical covariates.
+        categorical_covariate_keys
+            Columns of ``adata.obs`` with further categorical covariates.
+        continuous_covariate_keys
+            Columns of ``adata.obs`` with continuous covariates.
+        **kwargs
+            Arguments that scvi-tools passes to transfer the registry of a trained model.
 
         Raises
         ------
         ValueError
-            If a key is missing, names repeat, values are not counts, or cells have none.
+            If a column is missing, names are not unique, values are not counts, or a cell has no
+            counts.
 
         Examples
         --------
@@ -79,7 +88,6 @@ class SetupMixin(RepresentationMixin):
         cls._register(adata, fields, given, kwargs)
 
     @classmethod
-    @setup_anndata_dsp.dedent
     def setup_mudata(
         cls,
         mdata: MuData,
@@ -92,33 +100,38 @@ class SetupMixin(RepresentationMixin):
         continuous_covariate_keys: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        """%(summary_mdata)s.
+        """Register the counts, labels and covariates of a MuData.
+
+        Counts are neither copied nor changed. The setup adds codes of labels and covariates to
+        ``obs`` and ``obsm``, under names with the prefix ``_scvi``.
 
         Parameters
         ----------
-        %(param_mdata)s
+        mdata
+            MuData with one AnnData for each modality. A cell may be missing in some of them.
         modalities
-            Names of the modalities to model, in any number and order; all by default. A cell may
-            be missing from some of them.
+            Names of the modalities to model, in any number and order; all by default.
         layers
-            Layer with the counts of each modality; ``X`` where none is named.
+            Layer with raw counts of each modality, by its name; ``X`` by default.
         labels_key
-            Column of ``mdata.obs`` with labels, which supervise the mixture. Missing entries and
-            ``unlabeled_category`` mark unlabelled cells.
+            Column of ``mdata.obs`` with labels, which supervise the mixture. Only some cells need
+            a label.
         unlabeled_category
-            Value that says unknown.
+            Label that marks unlabelled cells, in addition to missing entries.
         batch_key
-            Column of ``mdata.obs`` with the batch: one more categorical covariate.
+            Column of ``mdata.obs`` with the batch, one of the categorical covariates.
         categorical_covariate_keys
             Columns of ``mdata.obs`` with further categorical covariates.
         continuous_covariate_keys
             Columns of ``mdata.obs`` with continuous covariates.
+        **kwargs
+            Arguments that scvi-tools passes to transfer the registry of a trained model.
 
         Raises
         ------
         ValueError
-            If a modality or key is missing, names repeat, values are not counts, or cells have
-            none.
+            If a modality or column is missing, names are not unique, values are not counts, or a
+            cell has no counts.
 
         Examples
         --------
@@ -145,13 +158,13 @@ class SetupMixin(RepresentationMixin):
         cls, data: AnnData | MuData, fields: list, given: dict[str, Any], kwargs: dict[str, Any]
     ) -> None:
         if kwargs and "source_registry" not in kwargs:
-            wrong = next(iter(kwargs))
-            near = nearest(wrong, [name for name in given if name not in ("cls", "kwargs")])
-            raise TypeError(f"The setup has no argument `{wrong}`. Nearest: {near}.")
+            unknown = next(iter(kwargs))
+            near = nearest(unknown, [name for name in given if name not in ("cls", "kwargs")])
+            raise TypeError(f"The setup has no argument `{unknown}`. Nearest: {near}.")
         manager = CellManager(
             fields=fields,
             setup_method_args=cls._get_setup_method_args(**given),
-            # Mosaics are welcome: their cells are looked up by name.
+            # Modalities of a mosaic have different cells, which are matched by name.
             validation_checks=AnnDataManagerValidationCheck(check_fully_paired_mudata=False),
         )
         manager.register_fields(data, **kwargs)
@@ -160,12 +173,12 @@ class SetupMixin(RepresentationMixin):
     def get_var_names(
         self, legacy_mudata_format: bool = False
     ) -> np.ndarray | dict[str, np.ndarray]:
-        """Feature names: an array for AnnData, arrays by modality for MuData.
+        """Return the feature names: an array for AnnData, a dictionary of arrays for MuData.
 
         Parameters
         ----------
         legacy_mudata_format
-            Return one array for a MuData too, of all modalities together.
+            Whether to return one joined array for a MuData as well.
         """
         if self.adata is not None:
             return super().get_var_names(legacy_mudata_format=legacy_mudata_format)

@@ -17,7 +17,7 @@ from ._representations import RepresentationMixin
 
 
 class TrainingMixin(RepresentationMixin):
-    """Start, training and what is left to do after it."""
+    """Initialisation, training, and inference of the remaining representations."""
 
     is_initialised_ = False
 
@@ -37,53 +37,56 @@ class TrainingMixin(RepresentationMixin):
         plan_kwargs: dict[str, Any] | None = None,
         **trainer_kwargs: Any,
     ) -> None:
-        """Fit decoder, mixtures and the cells' representations together.
+        """Train the decoder, the mixtures and the representations of all cells together.
 
-        Decoder and mixtures learn nothing from cells outside the training set, which are placed
-        afterwards as any new cell is. They say when to stop, calibrate :meth:`predict`, are the
-        standard of :meth:`get_typicality` and say how far :meth:`impute` departs from the decoder.
+        Cells outside the training set do not affect decoder and mixtures. Their representations
+        are inferred at the end, like those of query cells. Validation cells determine early
+        stopping. All held-out cells calibrate :meth:`predict`, are the standard of
+        :meth:`get_typicality`, and determine the corrections of :meth:`impute`.
 
-        On a model from :meth:`load_query_data` nothing of the reference is changed: categories
-        that it does not know are learned, then all cells are placed. Of the arguments only
-        ``max_epochs`` (passes over some cells in which the categories are learned; by default enough
-        for 150 steps, and at least 20) and ``batch_size`` count then.
+        On a model from :meth:`load_query_data`, the parameters of the reference stay unchanged.
+        Training learns a mixture component for each new category and then infers the
+        representations of all cells. It uses ``batch_size`` and ``max_epochs`` only. The latter
+        counts passes over a subset of the cells with new categories; the default makes 150 steps,
+        in at least 20 passes.
 
         Parameters
         ----------
         max_epochs
-            Passes over the training cells. By default as many as make 1,500 steps with the
-            default batch size, between 15 and 60.
+            Passes over the training cells. By default, the number that makes 1,500 steps of 128
+            cells, but between 15 and 60.
         accelerator, devices
-            As :class:`lightning.pytorch.Trainer` takes them; one device.
+            Device, as for :class:`lightning.pytorch.Trainer`. Only one is supported.
         train_size
-            Share of cells to train on, 0.9 by default.
+            Share of the cells in the training set, 0.9 by default.
         validation_size
-            Share of cells for validation; the rest by default.
+            Share of the cells in the validation set, all others by default. Any remaining cells
+            are the test set.
         shuffle_set_split
-            Whether to draw the split at random (with ``scvi.settings.seed``).
+            Whether to split the cells at random, depending on ``scvi.settings.seed``.
         batch_size
-            Cells in a minibatch.
+            Number of cells in a minibatch.
         early_stopping
-            Stop when the loss of validation cells has not improved for
-            ``early_stopping_patience`` epochs (20 by default). Not used without validation cells.
+            Whether to stop if the loss of the validation cells has not improved for
+            ``early_stopping_patience`` epochs (20 by default). Ignored without validation cells.
         start
-            Where representations start at the first training: ``"spectral"`` (default),
-            ``"zero"`` as published, or an array ``(n_cells, n_latent)``. A model that has been
-            trained goes on from where it is unless a start is given.
+            Initialisation of the representations: ``"spectral"`` (default), ``"zero"`` as
+            published, or an array of shape ``(n_cells, n_latent)``. A trained model continues from
+            its current state by default.
         keep_on_device
-            Move all counts to the device at the start instead of minibatch by minibatch. They
-            take 20 bytes for each that is not zero.
+            Whether to copy all counts to the device before training, and not minibatch by
+            minibatch. This requires 20 bytes for each non-zero count.
         datasplitter_kwargs
             Further arguments of :class:`scvi.dataloaders.DataSplitter`.
         plan_kwargs
-            Arguments of :class:`multiDGD.train.MultiDGDTrainingPlan`.
+            Arguments of :class:`multiDGD.train.MultiDGDTrainingPlan`, such as learning rates.
         **trainer_kwargs
             Further arguments of :class:`scvi.train.Trainer`.
 
         Raises
         ------
         ValueError
-            If an argument cannot be used, before any training.
+            If an argument is invalid. The error is raised before any training.
 
         Examples
         --------
@@ -91,22 +94,15 @@ class TrainingMixin(RepresentationMixin):
         >>> model.train(max_epochs=100, plan_kwargs={"lr": 1e-3})  # doctest: +SKIP
         """
         if self.adata is None:
-            raise ValueError("The model was loaded without data: load it with `adata` to train.")
+            raise ValueError(
+                "The model was loaded without data: load it with `adata` to train it."
+            )
         positive_int("batch_size", batch_size)
         if max_epochs is not None:
             positive_int("max_epochs", max_epochs)
-        if _n_devices(devices) > 1:
-            raise ValueError(
-                f"`devices` must be one, found {devices!r}: every process would learn places of its "
-                "own. Pass `devices=1`."
-            )
-        precision = str(trainer_kwargs.get("precision", "32-true"))
-        if precision.startswith("16") or precision == "bf16-true":
-            raise ValueError(
-                f"`precision` must be '32-true' or 'bf16-mixed', found {precision!r}, which has no "
-                "room for the derivatives of large counts."
-            )
-        # A model of another setup that was asked in between has left its codes in the object.
+        _check_devices(devices)
+        _check_precision(str(trainer_kwargs.get("precision", "32-true")))
+        # Another model of the same object may have registered other codes in the meantime.
         self.adata_manager.validate()
         if self.new_categories_ is not None:
             self._train_query(max_epochs, batch_size)
@@ -124,30 +120,22 @@ class TrainingMixin(RepresentationMixin):
         )
         splitter.setup()
         if not len(splitter.train_idx):
-            # By default scvi-tools moves a last minibatch of one or two out of the training set.
+            # By default, scvi-tools removes a last minibatch of one or two cells from training.
             raise ValueError(
-                f"`adata` has {self.adata.n_obs} cells, of which the split leaves none to train "
-                "on; at least 3 are needed."
+                f"`adata` has {self.adata.n_obs} cells, and the training set is empty after the "
+                "split; at least 3 are required."
             )
-        if start is not None or not self.is_initialised_:
-            self.module.resize(self.adata.n_obs)
-            start = "spectral" if start is None else start
-            initialise(self.module, self.adata_manager, start, splitter.train_idx)
-            self.is_initialised_ = True
-        else:
-            self._resize_to_data()
-        self._identify_cells()
-
+        self._initialise(start, splitter.train_idx)
         plan = MultiDGDTrainingPlan(self.module, **(plan_kwargs or {}))
         if max_epochs is None:
             max_epochs = default_max_epochs(len(splitter.train_idx))
-        stopping = {
+        defaults = {
             "early_stopping": early_stopping and len(splitter.val_idx) > 0,
             "early_stopping_monitor": "validation_loss",
             "early_stopping_patience": 20,
-            # Of small data an epoch has fewer minibatches than scvi-tools' interval of 10.
+            # In small data, an epoch has fewer minibatches than scvi-tools' interval of 10.
             "log_every_n_steps": min(10, -(-len(splitter.train_idx) // batch_size)),
-            # Validation cells learn their representations, which inference mode would forbid.
+            # Validation updates the representations of validation cells, so it needs gradients.
             "inference_mode": False,
         }
         runner = TrainRunner(
@@ -157,14 +145,14 @@ class TrainingMixin(RepresentationMixin):
             max_epochs=max_epochs,
             accelerator=accelerator,
             devices=devices,
-            **{**stopping, **trainer_kwargs},
+            **{**defaults, **trainer_kwargs},
         )
         self._inferred_cache.clear()
         self.module.train()
         try:
             runner()
         except BaseException:
-            # What was learned beside the weights of before does not go with these.
+            # The learned records belong to the parameters before this training.
             self.is_trained_ = False
             raise
         finally:
@@ -173,38 +161,68 @@ class TrainingMixin(RepresentationMixin):
         self._infer_remaining(splitter.train_idx)
         self._learn(plan.weight_precision)
 
-    def _infer_remaining(self, train_cells: np.ndarray) -> None:
-        """Give cells a new place that training leaves far from where their counts fit best.
+    def _initialise(
+        self, start: Literal["spectral", "zero"] | np.ndarray | None, train_cells: np.ndarray
+    ) -> None:
+        """Initialise the module, or resize its table if training continues."""
+        if start is not None or not self.is_initialised_:
+            self.module.resize(self.adata.n_obs)
+            start = "spectral" if start is None else start
+            initialise(self.module, self.adata_manager, start, train_cells)
+            self.is_initialised_ = True
+        else:
+            self._resize_to_data()
+        self._identify_cells()
 
-        Held-out cells followed the decoder in small steps; now they get what any new cell gets.
-        Cells that lack a modality started where other cells' modalities suggest. Less is known of
-        them than of others, so several components may explain them.
+    def _infer_remaining(self, train_cells: np.ndarray) -> None:
+        """Infer representations that training leaves far from their optimum.
+
+        Representations of held-out cells have followed the decoder in small steps only. Those of
+        cells with missing modalities were initialised from the counts of other cells. Such cells
+        contain less information, so several components may explain them.
         """
-        lacks = (self.adata_manager.libraries == 0).any(1)
-        is_train = np.zeros(len(lacks), dtype=bool)
+        is_incomplete = (self.adata_manager.libraries == 0).any(1)
+        is_train = np.zeros(len(is_incomplete), dtype=bool)
         is_train[train_cells] = True
-        self._store_inferred(np.flatnonzero(~is_train & ~lacks))
-        self._store_inferred(np.flatnonzero(~is_train & lacks), n_starts=3)
-        self._store_inferred(np.flatnonzero(is_train & lacks), n_starts=3, use_labels=True)
+        self._store_inferred(np.flatnonzero(~is_train & ~is_incomplete))
+        self._store_inferred(np.flatnonzero(~is_train & is_incomplete), n_starts=3)
+        incomplete_train = np.flatnonzero(is_train & is_incomplete)
+        self._store_inferred(incomplete_train, n_starts=3, use_labels=True)
 
     def _resize_to_data(self) -> None:
-        """Give the table one representation for each cell at hand, in their order."""
+        """Resize the table to one representation for each cell of the data, in their order."""
         _, w = self._representation(self.adata_manager, None, None)
         self.module.resize(len(w))
         with torch.no_grad():
             self.module.representations.z.copy_(w)
 
     def _learn(self, weight_precision: float) -> None:
-        """Learn everything beside the module's parameters from the training cells."""
+        """Learn all records in addition to the module's parameters."""
         raise NotImplementedError
 
     def _train_query(self, max_epochs: int | None, batch_size: int) -> None:
-        """Train a model of query cells."""
+        """Learn new categories and infer the representations of query cells."""
         raise NotImplementedError
 
 
+def _check_devices(devices: int | Sequence[int] | str) -> None:
+    if _n_devices(devices) > 1:
+        raise ValueError(
+            f"`devices` must be one, found {devices!r}: each process would train its own "
+            "representations. Pass `devices=1`."
+        )
+
+
+def _check_precision(precision: str) -> None:
+    if precision.startswith("16") or precision == "bf16-true":
+        raise ValueError(
+            f"`precision` must be '32-true' or 'bf16-mixed', found {precision!r}: 16 bits cannot "
+            "represent the derivatives of large counts."
+        )
+
+
 def _n_devices(devices: int | Sequence[int] | str) -> int:
-    """How many are asked for, in any of the ways in which Lightning is; 1 where it decides."""
+    """Number of devices in an argument of Lightning; 1 if Lightning chooses the number."""
     if isinstance(devices, str) and "," in devices:
         return sum(bool(name.strip()) for name in devices.split(","))
     if isinstance(devices, str):
@@ -214,7 +232,7 @@ def _n_devices(devices: int | Sequence[int] | str) -> int:
 
 
 def default_max_epochs(n_cells: int) -> int:
-    """Epochs that make about 1,500 steps of 128 cells, between 15 and 60.
+    """Number of epochs for about 1,500 steps of 128 cells, between 15 and 60.
 
     Parameters
     ----------

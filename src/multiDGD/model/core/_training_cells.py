@@ -1,4 +1,4 @@
-"""Identity of the cells whose representations the module stores."""
+"""Identity of the cells in the table of representations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from multiDGD.data import CellIndex, CellManager
 
 @dataclass(frozen=True)
 class TrainingCells:
-    """Names and fingerprints of the cells in the module's table of representations.
+    """Names and fingerprints of the cells in the table of representations.
 
     Attributes
     ----------
@@ -36,23 +36,23 @@ class TrainingCells:
         """
         return cls(np.asarray(manager.adata.obs_names, dtype=str), manager.fingerprints)
 
-    # The index of many cells takes longer to build than most queries take to answer.
+    # Building the index of many cells takes longer than most queries.
     @cached_property
     def _index(self) -> CellIndex:
         return CellIndex(self.names, self.fingerprints)
 
     def find(self, manager: CellManager, cells: np.ndarray) -> np.ndarray:
-        """Index in the table of each cell with the same name and counts, -1 for others.
+        """Position in the table of each cell with the same name and counts, -1 for other cells.
 
         Parameters
         ----------
         manager
-            Manager of the object that holds the cells.
+            Manager of the object that contains the cells.
         cells
-            Positions of m cells in the object.
+            Positions of n cells in the object.
 
         Returns
         -------
-        Shape ``(m,)``.
+        Shape ``(n,)``.
         """
         return self._index.find(manager.adata.obs_names[cells], manager.fingerprints[cells])

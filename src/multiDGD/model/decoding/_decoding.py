@@ -1,4 +1,4 @@
-"""What every capability that decodes cells needs: names, batches, depths, decoded tables."""
+"""Shared steps of decoding: names, batches, library sizes and tables of decoded values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ._output_array import allocate
 
 
 class DecodingMixin(PosteriorMixin):
-    """Decoded values of cells, by the names that users have for modalities, features, batches."""
+    """Decoded values of cells, selected by names of modalities, features and batches."""
 
     def _learn_library_medians(self) -> dict[str, float]:
         """Median library size of the training cells in each modality."""
@@ -37,7 +37,7 @@ class DecodingMixin(PosteriorMixin):
         }
 
     def _modality(self, modality: str | None) -> str:
-        """The asked modality, which is checked; the first one by default."""
+        """Check the name of a modality; the default is the first one."""
         known = self.module.modalities
         if modality is None:
             return known[0]
@@ -46,7 +46,7 @@ class DecodingMixin(PosteriorMixin):
         return modality
 
     def _features(self, modality: str, argument: str, wanted: Sequence[str] | None) -> np.ndarray:
-        """Positions of the features that an argument names, all by default."""
+        """Positions of the features named in an argument; all by default."""
         names = pd.Index(self.summary.features[modality])
         if wanted is None:
             return np.arange(len(names))
@@ -57,8 +57,8 @@ class DecodingMixin(PosteriorMixin):
             unknown = [str(w) for w, i in zip(wanted, at, strict=True) if i < 0]
             near = nearest(unknown[0], names)
             raise ValueError(
-                f"`{argument}`: {len(unknown)} features are not in modality {modality!r}, such as "
-                f"{unknown[0]!r}. Nearest names: {near}."
+                f"`{argument}`: {len(unknown)} of {len(at)} features do not exist in modality "
+                f"{modality!r}, for example {unknown[0]!r}. Nearest names: {near}."
             )
         return at
 
@@ -70,7 +70,7 @@ class DecodingMixin(PosteriorMixin):
         modality: str,
         features: np.ndarray,
     ) -> pd.DataFrame:
-        """Values of the asked cells and features, with their names."""
+        """Table of values with the names of the selected cells and features."""
         names = manager.adata.obs_names[as_positions(indices, manager.adata.n_obs)]
         columns = self.summary.features[modality][features]
         return pd.DataFrame(array_nf, index=names, columns=columns)
@@ -78,32 +78,33 @@ class DecodingMixin(PosteriorMixin):
     def _in_batches(
         self, categories: str | int | Sequence[str | int] | None
     ) -> Callable[[Tensor], list[Tensor]]:
-        """What turns rows of cells into those in each of some batches, by default in all."""
+        """Function that returns representations in each of several batches; all by default."""
         if categories is None:
             key = self.batch_key
             categories = [] if key is None else list(self.summary.covariates.get(key, []))
-        # One category may be a number, as columns of numbers have it.
+        # Categories are numbers if the column contains numbers.
         names: list[Any] = [categories]
         if pd.api.types.is_list_like(categories):
             names = list(cast(Sequence[Any], categories))
         empty = torch.zeros(0, self.module.n_representation, device=self.module.device)
-        # What is not there is to be said before any work.
+        # Unknown categories raise an error before any computation.
         for name in names or [""]:
             self._with_batch(empty, name)
         return lambda w: [self._with_batch(w, name) for name in names]
 
     def _with_batch(self, w: Tensor, transform_batch: str | int | None) -> Tensor:
-        """Rows of cells with the batch at a category's mean; as they are for `None`."""
+        """Representations with the batch at the mean of a category; unchanged for `None`."""
         if transform_batch is None:
             return w
         if pd.api.types.is_list_like(transform_batch):
             raise ValueError(
-                f"`transform_batch` must be one category here, found {transform_batch!r}."
+                "`transform_batch` must be one category for this method, found "
+                f"{transform_batch!r}."
             )
         key = self.batch_key
         if key is None or key not in self.module.covariates:
             raise ValueError(
-                "To decode cells in other batches needs a `batch_key` with several categories."
+                "Decoding in another batch needs a `batch_key` with at least two categories."
             )
         categories = self.summary.covariates[key]
         code, unknown = find_categories(pd.Series([transform_batch], dtype=object), categories)
@@ -121,18 +122,21 @@ class DecodingMixin(PosteriorMixin):
         return w
 
     def _require_background(self, modality: str) -> None:
+        """Raise if the likelihood of a modality has no background component."""
         likelihood = self.module.likelihood(modality)
         if not likelihood.has_background:
             raise ValueError(
-                f"`modality`: {modality!r} has the likelihood {likelihood.name!r}, which knows no "
-                f"background. Make the model with `likelihoods={{{modality!r}: 'protein'}}`."
+                f"`modality`: {modality!r} has the likelihood {likelihood.name!r}, which has no "
+                "background component. Create the model with "
+                f"`likelihoods={{{modality!r}: 'protein'}}`."
             )
 
     def _library_or_median(self, library_nm: np.ndarray, modality: str) -> Tensor:
-        """Libraries of one modality; the training cells' median where there is none."""
-        own_n = library_nm[:, self.module.modalities.index(modality)]
-        depth_n = np.where(own_n > 0, own_n, self._learned.library_medians[modality])
-        return torch.from_numpy(depth_n.astype(np.float32))
+        """Library sizes of one modality; the median of the training cells where missing."""
+        measured_n = library_nm[:, self.module.modalities.index(modality)]
+        median = self._learned.library_medians[modality]
+        library_n = np.where(measured_n > 0, measured_n, median)
+        return torch.from_numpy(library_n.astype(np.float32))
 
     def _library_sizes(
         self,
@@ -142,7 +146,7 @@ class DecodingMixin(PosteriorMixin):
         library_size: float | Literal["latent"],
         batch_size: int | None,
     ) -> Tensor:
-        """Totals that the values of the asked cells sum to, shape ``(n,)``."""
+        """Total of the decoded values of each selected cell, shape ``(n,)``."""
         if isinstance(library_size, str) and library_size == "latent":
             return self._library_or_median(
                 self._complete_libraries(manager, indices, batch_size), modality
@@ -152,7 +156,7 @@ class DecodingMixin(PosteriorMixin):
 
     @torch.inference_mode()
     def _mean_shares(self, batches: Sequence[tuple[dict[str, Any], Tensor]], m: str) -> np.ndarray:
-        """Decoded share of each feature of a modality, mean over cells, shape ``(f,)``."""
+        """Mean over cells of the decoded share of each feature, shape ``(f,)``."""
         total = torch.zeros(self.module.likelihood(m).n_features)
         for batch, w in batches:
             logits = self.module.generative(w, batch["continuous"], [m])["logits"][m]
@@ -175,11 +179,11 @@ class DecodingMixin(PosteriorMixin):
         return_numpy: bool,
         out: str | Path | None,
     ) -> pd.DataFrame | np.ndarray:
-        """A function of the decoded means of one modality, for some of its features.
+        """Evaluate a function of the decoded means of one modality for selected features.
 
-        ``value`` is given the likelihood, means of all features for some cells, shape ``(n, f)``,
-        and where these cells are among the asked ones; it returns the same shape. The other
-        arguments are as for :meth:`get_normalized_expression`.
+        The arguments of ``value`` are the likelihood, the means of all features of a minibatch,
+        shape ``(n, f)``, and the slice of these cells among the selected ones. It returns values
+        of the same shape. For the other arguments, see :meth:`get_normalized_expression`.
         """
         if n_samples is not None:
             positive_int("n_samples", n_samples)
@@ -187,7 +191,7 @@ class DecodingMixin(PosteriorMixin):
         library_n = self._library_sizes(manager, indices, modality, library_size, batch_size)
         module, likelihood = self.module, self.module.likelihood(modality)
         at = torch.from_numpy(features).to(module.device)
-        in_batches = _unchanged if transform_batch is None else self._in_batches(transform_batch)
+        in_batches = _own_batch if transform_batch is None else self._in_batches(transform_batch)
         n_draws = n_samples or 1
         keeps_draws = n_samples is not None and not return_mean
         found = allocate((n_draws if keeps_draws else 1, len(library_n), len(features)), out)
@@ -199,8 +203,8 @@ class DecodingMixin(PosteriorMixin):
                 first = here.stop
                 library = library_n[here].to(w)
                 values = []
-                for row in in_batches(w):
-                    latent = module.decoder_input(row, continuous)
+                for w_of_batch in in_batches(w):
+                    latent = module.decoder_input(w_of_batch, continuous)
                     logits = output(module.decoder.hidden(latent, [modality])[modality])
                     mean = likelihood.mean(logits, library)
                     values.append(value(likelihood, mean, here)[:, at])
@@ -216,6 +220,6 @@ class DecodingMixin(PosteriorMixin):
         return self._table(found[0], manager, indices, modality, features)
 
 
-def _unchanged(w: Tensor) -> list[Tensor]:
-    """Rows of cells in the batches that they have."""
+def _own_batch(w: Tensor) -> list[Tensor]:
+    """Representations in the cells' own batches."""
     return [w]

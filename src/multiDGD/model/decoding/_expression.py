@@ -1,4 +1,4 @@
-"""What the decoder says of cells: normalised values and how well they fit."""
+"""Decoded values of cells and their reconstruction error."""
 
 from __future__ import annotations
 
@@ -40,51 +40,56 @@ class ExpressionMixin(DecodingMixin):
         out: str | Path | None = None,
         include_protein_background: bool = True,
     ) -> pd.DataFrame | np.ndarray:
-        """Decoded values of one modality: each feature's share of the cell's counts.
+        """Decode the values of one modality: each feature's share of the cell's counts.
 
-        Works for any modality, also for cells in which it was not measured.
+        Modalities that were not measured in a cell can be decoded as well.
 
         Parameters
         ----------
-        adata, indices
-            As for :meth:`get_latent_representation`.
+        adata
+            Cells; those of the model by default.
+        indices
+            Positions or a mask of the selected cells; all by default.
         modality
-            Its name; the first one by default.
+            Name of the modality; the first one by default.
         gene_list
-            Features to return, all by default.
+            Names of the features to return; all by default.
         library_size
-            Total that a cell's values sum to; ``"latent"`` takes the cell's own count, as if all
-            features had been measured, or the training cells' median where it has none.
+            Sum of a cell's values over all features. ``"latent"`` uses the cell's own library
+            size, adjusted for features that were not measured. If the modality was not measured,
+            it uses the median of the training cells.
         transform_batch
-            Category of the ``batch_key`` in which all cells are decoded, at its mean, or several,
-            over which values are averaged; their own by default.
+            Category of the ``batch_key`` in which all cells are decoded, at the mean of its
+            component. The values are averaged over several categories. Default: the cell's own
+            batch.
         n_samples
-            Draw from the posterior of the cells' representations and of the decoder that often
-            (with ``scvi.settings.seed``) in place of decoding the estimate.
+            Number of draws from the posterior of representations and decoder, with
+            ``scvi.settings.seed``. By default, the MAP estimate is decoded.
         return_mean
-            Return the mean of the draws; otherwise all of them, as an array.
+            Return the mean of the draws; if `False`, return an array with all draws.
         batch_size
-            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+            Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
         return_numpy
-            Return an array in place of a table.
+            Return an array instead of a table.
         out
-            File (``.npy``) to write the array to, for results that do not fit into memory. It is
-            returned mapped into memory.
+            File (``.npy``) for the array, for results that exceed the memory. The returned array
+            is memory-mapped.
         include_protein_background
-            Whether values are all that is expected to be counted; `False` leaves the background
-            out of them, at the cell's own depth or, where it has none, the training cells'
-            median. Only for modalities whose likelihood has a background (``"protein"``).
+            Whether the values include the background. `False` removes the background expected at
+            the cell's own library size or, if the modality was not measured, at the median of the
+            training cells. Only for modalities whose likelihood has a background component
+            (``"protein"``).
 
         Returns
         -------
-        Shape ``(n_cells, n_features)``, in counts for a cell with ``library_size`` of them;
-        ``(n_samples, n_cells, n_features)`` for all draws.
+        Expected counts at a total count of ``library_size``, shape ``(n_cells, n_features)``. All
+        draws have shape ``(n_samples, n_cells, n_features)``.
 
         Raises
         ------
         ValueError
-            If modality, features or category are not there, ``n_samples`` is below 1, or the
-            result is larger than the machine's memory.
+            If the modality, a feature or the category does not exist, ``n_samples`` is below 1,
+            or the result exceeds the memory of the machine.
 
         Examples
         --------
@@ -95,8 +100,8 @@ class ExpressionMixin(DecodingMixin):
             value = _mean
         else:
             self._require_background(modality)
-            asked = self._manager_of(adata), indices, modality
-            value = partial(_foreground, self._library_sizes(*asked, "latent", batch_size))
+            cells = self._manager_of(adata), indices, modality
+            value = partial(_foreground_mean, self._library_sizes(*cells, "latent", batch_size))
         return self._decoded_table(
             value,
             modality,
@@ -127,30 +132,33 @@ class ExpressionMixin(DecodingMixin):
         return_numpy: bool = False,
         out: str | Path | None = None,
     ) -> pd.DataFrame | np.ndarray:
-        """Probability that each region is seen open, ``p(count > 0)``.
+        """Estimate the probability that each region is detected as open, ``p(count > 0)``.
 
         Parameters
         ----------
-        adata, indices
-            As for :meth:`get_latent_representation`.
+        adata
+            Cells; those of the model by default.
+        indices
+            Positions or a mask of the selected cells; all by default.
         modality
-            Its name; the last one by default.
+            Name of the modality; the last one by default.
         region_list
-            Regions to return, all by default.
+            Names of the regions to return; all by default.
         library_size
-            Total count at which cells are compared: the training cells' median by default, or
-            ``"latent"`` for the cell's own, where it has one.
+            Total count at which the cells are compared; the median of the training cells by
+            default. ``"latent"`` uses the cell's own library size where the modality was
+            measured.
         transform_batch, n_samples, return_mean
             As for :meth:`get_normalized_expression`.
         batch_size
-            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+            Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
         return_numpy, out
             As for :meth:`get_normalized_expression`.
 
         Returns
         -------
-        Shape ``(n_cells, n_regions)``, between 0 and 1; ``(n_samples, n_cells, n_regions)`` for
-        all draws.
+        Probabilities, shape ``(n_cells, n_regions)``. All draws have shape
+        ``(n_samples, n_cells, n_regions)``.
 
         Raises
         ------
@@ -186,19 +194,22 @@ class ExpressionMixin(DecodingMixin):
         indices: Sequence[int] | None = None,
         batch_size: int | None = None,
     ) -> dict[str, float]:
-        """Negative log-likelihood of the counts (nats), mean over cells.
+        """Compute the mean negative log-likelihood of the counts of a cell (nats).
 
         Parameters
         ----------
-        adata, indices
-            As for :meth:`get_latent_representation`.
+        adata
+            Cells; those of the model by default.
+        indices
+            Positions or a mask of the selected cells; all by default.
         batch_size
-            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+            Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
 
         Returns
         -------
-        ``"reconstruction_loss"``, the sum over modalities, and
-        ``"reconstruction_loss_<modality>"``, the mean over the cells that have counts in it.
+        Dictionary with ``"reconstruction_loss"``, the mean over all cells of the sum over
+        modalities, and ``"reconstruction_loss_<modality>"``, the mean over the cells with counts
+        in the modality.
 
         Examples
         --------
@@ -209,11 +220,11 @@ class ExpressionMixin(DecodingMixin):
         n_measured: dict[str, int] = defaultdict(int)
         n_cells = 0
         manager = self._manager_of(adata)
-        seen = FeatureSubset(self.module, manager.observed)
+        subset = FeatureSubset(self.module, manager.observed)
         for batch, w in self._represented_batches(manager, indices, batch_size):
-            batch = seen.batch(batch)
-            logits = seen.module.generative(w, batch["continuous"])["logits"]
-            losses = seen.module.reconstruction_loss(logits, batch["counts"])
+            batch = subset.batch(batch)
+            logits = subset.module.generative(w, batch["continuous"])["logits"]
+            losses = subset.module.reconstruction_loss(logits, batch["counts"])
             for modality, loss in losses.items():
                 counts = batch["counts"][modality]
                 sums[modality] += float(loss.sum())
@@ -229,8 +240,10 @@ def _mean(likelihood: Likelihood, mean_nf: Tensor, cells: slice) -> Tensor:
     return mean_nf
 
 
-def _foreground(depth_n: Tensor, likelihood: Likelihood, mean_nf: Tensor, cells: slice) -> Tensor:
-    """The part of the means that would not be background in cells of given depths."""
+def _foreground_mean(
+    library_n: Tensor, likelihood: Likelihood, mean_nf: Tensor, cells: slice
+) -> Tensor:
+    """Foreground part of the means, evaluated at the given library sizes."""
     total_n = mean_nf.sum(1).clamp(min=torch.finfo(mean_nf.dtype).tiny)
-    scale_n1 = (depth_n[cells].to(mean_nf) / total_n)[:, None]
+    scale_n1 = (library_n[cells].to(mean_nf) / total_n)[:, None]
     return likelihood.foreground_mean(mean_nf * scale_n1) / scale_n1

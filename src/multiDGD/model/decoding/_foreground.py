@@ -1,4 +1,4 @@
-"""Which counts are more than background."""
+"""Probability that counts are foreground and not background."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ._decoding import DecodingMixin
 
 
 class ForegroundMixin(DecodingMixin):
-    """Background and foreground, where the likelihood tells them apart."""
+    """Foreground probabilities of modalities whose likelihood has a background component."""
 
     @torch.inference_mode()
     def get_protein_foreground_probability(
@@ -35,46 +35,49 @@ class ForegroundMixin(DecodingMixin):
         modality: str | None = None,
         out: str | Path | None = None,
     ) -> pd.DataFrame | np.ndarray:
-        """Probability that each protein of a cell is more than background.
+        """Compute the probability that each protein count is foreground and not background.
 
-        Given what was counted of it: the share of the foreground in the likelihood of the count
-        at the decoded mean. Where a protein was not measured, and in other batches than the
-        cell's own, there is no count; then it is the share that is expected of one, at the cell's
-        depth or, where it has none, the training cells' median.
+        For an observed count, this is the posterior probability of the foreground component of
+        the likelihood, at the decoded mean. Otherwise it is the prior probability at the decoded
+        mean, for the cell's own library size or the median of the training cells. This applies to
+        proteins that were not measured, and to all proteins with ``transform_batch``.
 
         Parameters
         ----------
-        adata, indices
-            As for :meth:`get_latent_representation`.
+        adata
+            Cells; those of the model by default.
+        indices
+            Positions or a mask of the selected cells; all by default.
         transform_batch
-            Category of the ``batch_key`` in which all cells are decoded, or several, over which
-            probabilities are averaged; their own by default.
+            Category of the ``batch_key`` in which all cells are decoded. The probabilities are
+            averaged over several categories. Default: the cell's own batch.
         protein_list
-            Proteins to return, all by default.
+            Names of the proteins to return; all by default.
         n_samples
-            Average over draws from the posterior of the cells' representations and of the
-            decoder, as many (with ``scvi.settings.seed``), in place of decoding the estimate.
+            Number of draws from the posterior of representations and decoder, with
+            ``scvi.settings.seed``. By default, the MAP estimate is decoded.
         batch_size
-            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+            Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
         return_mean
-            Return the mean of the draws; otherwise all of them, as an array.
+            Return the mean of the draws; if `False`, return an array with all draws.
         return_numpy
-            Return an array in place of a table.
+            Return an array instead of a table.
         modality
-            Its name; by default the first one whose likelihood has a background.
+            Name of the modality; by default the first one whose likelihood has a background
+            component.
         out
             As for :meth:`get_normalized_expression`.
 
         Returns
         -------
-        Shape ``(n_cells, n_proteins)``, between 0 and 1; ``(n_samples, n_cells, n_proteins)`` for
-        all draws.
+        Probabilities, shape ``(n_cells, n_proteins)``. All draws have shape
+        ``(n_samples, n_cells, n_proteins)``.
 
         Raises
         ------
         ValueError
-            If the modality's likelihood has no background, or modality, proteins or category are
-            not there.
+            If the likelihood of the modality has no background component, or the modality, a
+            protein or the category does not exist.
 
         Examples
         --------
@@ -94,24 +97,25 @@ class ForegroundMixin(DecodingMixin):
         manager = self._manager_of(adata)
         cells = as_positions(indices, manager.adata.n_obs)
         library_nm = manager.libraries[cells]
-        depth_n = self._library_or_median(library_nm, modality)
+        library_n = self._library_or_median(library_nm, modality)
         counts = manager.matrix(modality)
-        place = self.module.modalities.index(modality)
-        is_measured_n1 = torch.from_numpy(library_nm[:, [place]] > 0)
+        column = self.module.modalities.index(modality)
+        is_measured_n1 = torch.from_numpy(library_nm[:, [column]] > 0)
         is_observed_f = torch.zeros(counts.shape[1], dtype=torch.bool)
         is_observed_f[manager.observed.get(modality, [])] = True
 
         def value(likelihood: Likelihood, share_nf: Tensor, here: slice) -> Tensor:
             x_nf = torch.from_numpy(counts[cells[here]].toarray()).to(share_nf)
-            seen_f, seen_n1 = is_observed_f.to(x_nf.device), is_measured_n1[here].to(x_nf.device)
-            # A library is the total of the features that were measured.
-            of_seen_n1 = (share_nf * seen_f).sum(1, keepdim=True).where(seen_n1, 1)
-            mean_nf = share_nf * depth_n[here].to(x_nf)[:, None] / of_seen_n1
-            expected_nf = likelihood.foreground_probability(mean_nf)
+            observed_f = is_observed_f.to(x_nf.device)
+            measured_n1 = is_measured_n1[here].to(x_nf.device)
+            # The library size is the total of the measured features only.
+            observed_share_n1 = (share_nf * observed_f).sum(1, keepdim=True).where(measured_n1, 1)
+            mean_nf = share_nf * library_n[here].to(x_nf)[:, None] / observed_share_n1
+            prior_nf = likelihood.foreground_probability(mean_nf)
             if transform_batch is not None:
-                return expected_nf
-            given_nf = likelihood.foreground_probability(mean_nf, x_nf)
-            return torch.where(seen_f & seen_n1, given_nf, expected_nf)
+                return prior_nf
+            posterior_nf = likelihood.foreground_probability(mean_nf, x_nf)
+            return torch.where(observed_f & measured_n1, posterior_nf, prior_nf)
 
         return self._decoded_table(
             value,
@@ -129,6 +133,7 @@ class ForegroundMixin(DecodingMixin):
         )
 
     def _modality_with_background(self, modality: str | None) -> str:
+        """Check that a modality has a background component; the default is the first one."""
         if modality is not None:
             self._require_background(self._modality(modality))
             return modality
@@ -138,7 +143,7 @@ class ForegroundMixin(DecodingMixin):
             return found[0]
         names = ", ".join(f"{m!r} has {x.name!r}" for m, x in likelihoods.items())
         raise ValueError(
-            f"No modality has a likelihood that knows a background: {names}. Make the model with "
-            f"`likelihoods={{{next(reversed(likelihoods))!r}: 'protein'}}`, or whichever modality "
-            "holds the proteins."
+            f"No modality has a likelihood with a background component: {names}. Create the model "
+            f"with `likelihoods={{{next(reversed(likelihoods))!r}: 'protein'}}`, or with the name "
+            "of the modality that contains the proteins."
         )

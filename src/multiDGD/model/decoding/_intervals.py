@@ -1,4 +1,4 @@
-"""How sure decoded values are."""
+"""Credible intervals of decoded values."""
 
 from __future__ import annotations
 
@@ -36,34 +36,45 @@ class IntervalMixin(DecodingMixin):
         batch_size: int | None = None,
         return_numpy: bool = False,
     ) -> tuple[pd.DataFrame, pd.DataFrame] | tuple[np.ndarray, np.ndarray]:
-        r"""Credible intervals of what :meth:`get_normalized_expression` returns.
+        r"""Compute credible intervals of the values of :meth:`get_normalized_expression`.
 
-        The true value lies in each with probability ``level``, if the model holds. Two things are
-        not known: where the cell lies (the fewer its counts the less; a modality that was not
-        measured says nothing) and what the decoder makes of that place (the fewer counts a
-        feature has in the training cells the less). Both are normal by Laplace's approximation,
-        and carry over to the log odds of a share by its derivatives. Intervals are of the mean:
-        counts scatter around it.
+        If the model is correct, each interval contains the true value with probability ``level``.
+        An interval covers two sources of uncertainty:
+
+        - the representation of the cell, which is less certain with fewer counts; missing
+          modalities provide no information;
+        - the output layer of the decoder, which is less certain for features with fewer counts in
+          the training cells.
+
+        Both posteriors are normal by the Laplace approximation. Their variances are propagated to
+        the log odds of a share by its derivatives. The intervals are for the mean; counts scatter
+        around it.
 
         Parameters
         ----------
-        adata, indices, modality, gene_list, library_size, batch_size
+        adata
+            Cells; those of the model by default.
+        indices
+            Positions or a mask of the selected cells; all by default.
+        modality, gene_list, library_size, batch_size
             As for :meth:`get_normalized_expression`.
-        transform_batch
-            Category of the ``batch_key`` in which all cells are decoded; their own by default.
         level
-            Probability, between 0 and 1.
+            Probability that an interval contains the true value, between 0 and 1.
+        transform_batch
+            Category of the ``batch_key`` in which all cells are decoded. Default: the cell's own
+            batch.
         return_numpy
-            Return arrays in place of tables.
+            Return arrays instead of tables.
 
         Returns
         -------
-        Lower and upper ends, shape ``(n_cells, n_features)`` each.
+        Lower and upper bounds, shape ``(n_cells, n_features)`` each.
 
         Raises
         ------
         ValueError
-            If modality, features or category are not there, or ``level`` is no probability.
+            If the modality, a feature or the category does not exist, or ``level`` is not between
+            0 and 1.
 
         Examples
         --------
@@ -81,22 +92,25 @@ class IntervalMixin(DecodingMixin):
         parts = [np.zeros((2, 0, len(features)), np.float32)]
         first = 0
         for batch, posterior in self._posteriors(manager, indices, batch_size):
-            share, variance = self._share(batch, posterior, layer, modality, transform_batch, at)
+            share, variance = self._share_moments(
+                batch, posterior, layer, modality, transform_batch, at
+            )
             share = share.double().clamp(min=1e-30)
-            # A share stays below 1, which its log odds know and its logarithm does not.
-            half = quantile * variance.double().sqrt() / (1 - share)
-            ends = torch.stack([share.logit() - half, share.logit() + half]).sigmoid()
+            # On the scale of log odds, the upper bound of a share stays below 1.
+            half_width = quantile * variance.double().sqrt() / (1 - share)
+            log_odds = share.logit()
+            bounds = torch.stack([log_odds - half_width, log_odds + half_width]).sigmoid()
             here = slice(first, first + len(share))
             first = here.stop
-            ends *= library_n[here].to(ends)[:, None]
-            parts.append(ends.float().cpu().numpy())
+            bounds *= library_n[here].to(bounds)[:, None]
+            parts.append(bounds.float().cpu().numpy())
         lower, upper = np.concatenate(parts, axis=1)
         if return_numpy:
             return lower, upper
-        asked = manager, indices, modality, features
-        return self._table(lower, *asked), self._table(upper, *asked)
+        names = manager, indices, modality, features
+        return self._table(lower, *names), self._table(upper, *names)
 
-    def _share(
+    def _share_moments(
         self,
         batch: dict[str, Any],
         posterior: Laplace,
@@ -105,7 +119,7 @@ class IntervalMixin(DecodingMixin):
         transform_batch: str | int | None,
         features: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Share of each asked feature, and the variance of its logarithm, shape ``(n, f)``."""
+        """Share of each selected feature and the variance of its logarithm, shape ``(n, f)``."""
         module = self.module
         w = self._with_batch(posterior.mean, transform_batch)
         latent = module.decoder_input(w, batch["continuous"])
@@ -113,10 +127,10 @@ class IntervalMixin(DecodingMixin):
         logits = module.decoder.head(modality).output(hidden_nh)
         jacobian_nhd = hidden_jacobians(module, batch, w)[modality]
         if transform_batch is not None:
-            # The cells' own batch has no say, nor has how sure it is.
+            # The posterior of the cell's own batch does not apply to another batch.
             first = module.n_latent
             jacobian_nhd[:, :, first : first + module.n_covariate_latent] = 0
         share = logits.softmax(-1)
         blocks = log_mean_jacobian(module, modality, logits, jacobian_nhd, features)
-        of_cell = torch.cat([posterior.variance_along(j_ndf) for _, j_ndf in blocks], dim=1)
-        return share[:, features], of_cell + layer.variance(hidden_nh, share)[:, features]
+        cell_variance = torch.cat([posterior.variance_along(j_ndf) for _, j_ndf in blocks], dim=1)
+        return share[:, features], cell_variance + layer.variance(hidden_nh, share)[:, features]

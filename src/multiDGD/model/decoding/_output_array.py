@@ -1,4 +1,4 @@
-"""Where results are put that may be larger than the memory."""
+"""Allocation of results that may exceed the memory."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _GIB = 2**30
 
 
 def allocate(shape: tuple[int, ...], out: str | Path | None = None) -> np.ndarray:
-    """Zeros of float32 for decoded values, in memory or in a file.
+    """Allocate zeros (float32) for decoded values, in memory or in a file.
 
     Parameters
     ----------
     shape
-        Its last two are cells and features.
+        Shape of the array; the last two dimensions are cells and features.
     out
-        File to hold the array (``.npy``), which is mapped into memory and never read as a whole.
+        File for the array (``.npy``). The array is memory-mapped and never read as a whole.
 
     Raises
     ------
     ValueError
-        If the array is larger than the machine's memory and ``out`` is not given, or ``out``
-        does not end in ``.npy``.
+        If the array exceeds the memory of the machine and ``out`` is not given, or ``out`` does
+        not end in ``.npy``.
 
     Examples
     --------
@@ -36,18 +36,18 @@ def allocate(shape: tuple[int, ...], out: str | Path | None = None) -> np.ndarra
         if Path(out).suffix != ".npy":
             raise ValueError(f"`out` must end in .npy, found {str(out)!r}.")
         return np.lib.format.open_memmap(out, mode="w+", dtype=np.float32, shape=shape)
-    needed, there = 4 * math.prod(shape), _physical_memory()
-    if there is not None and needed > there:
+    required, available = 4 * math.prod(shape), _physical_memory()
+    if available is not None and required > available:
         raise ValueError(
-            f"The result, of shape {shape}, takes {needed / _GIB:.0f} GiB and the machine has "
-            f"{there / _GIB:.0f}. Ask for fewer features or, by `indices`, for fewer cells, take "
-            "the mean of draws, or give `out`, a file to write to."
+            f"The result of shape {shape} requires {required / _GIB:.0f} GiB, but the machine has "
+            f"{available / _GIB:.0f} GiB. Select fewer features or, with `indices`, fewer cells; "
+            "return the mean of the draws; or pass a file as `out`."
         )
     return np.zeros(shape, np.float32)
 
 
 def _physical_memory() -> int | None:
-    """In bytes, where the system tells."""
+    """Memory of the machine in bytes; `None` if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

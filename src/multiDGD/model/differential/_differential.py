@@ -29,7 +29,7 @@ _MIN_SAMPLES = 2
 
 
 class DifferentialMixin(DecodingMixin):
-    """Comparison of groups of cells, feature by feature."""
+    """Differential expression and accessibility of features between groups of cells."""
 
     def differential_expression(
         self,
@@ -53,75 +53,96 @@ class DifferentialMixin(DecodingMixin):
         sample_key: str | None = None,
         cred_interval_lvls: Sequence[float] = (),
     ) -> pd.DataFrame:
-        r"""Features of one modality whose share of the counts differs between groups of cells.
+        r"""Compare the share of each feature in the counts between groups of cells.
 
-        A group's share is the mean of what the decoder says of its cells, mended by what their
-        counts say beyond it (:class:`multiDGD.stats.RateSums`), so that a difference which the
-        decoder has missed is found too. Fold changes between groups have a prior that is learned
-        from all features (:class:`multiDGD.stats.FoldChanges`), which makes probabilities hold
-        over the features that are looked at: no correction for multiple testing is to be added.
-        The groups are taken for draws from all cells like theirs, or, with ``sample_key``, from
-        all such samples. Arguments and columns are those of scvi-tools; there, probabilities are
-        about single cells drawn from the groups, here about their means.
+        The share of a feature in a group is estimated by the mean decoded share, corrected by the
+        residual counts (:class:`multiDGD.stats.RateSums`). It therefore includes differences that
+        the decoder misses. Fold changes between groups have a prior that is estimated from all
+        features (:class:`multiDGD.stats.FoldChanges`). As a result, probabilities are calibrated
+        over all features, and no correction for multiple testing is needed.
+
+        The replicates are the cells or, with ``sample_key``, the samples of a group. Arguments and
+        columns are those of scvi-tools. There, probabilities refer to single cells drawn from the
+        groups; here, they refer to the means of the groups.
 
         Parameters
         ----------
         adata
-            As for :meth:`get_latent_representation`. Cells with no counts in the modality are
-            left out.
+            Data to compare, as for :meth:`get_latent_representation`; the training data by
+            default. Cells without counts in the modality are ignored.
         groupby
-            Column of obs with the groups.
+            Column of ``.obs`` with the groups. Either ``groupby`` or ``idx1`` is required.
         group1
-            Groups to compare, each by itself; all by default.
+            Name or names of groups, each of which is compared with ``group2``; all by default.
         group2
-            Group to compare with; by default all other cells.
+            Name of the group to compare with; all other cells by default.
         idx1, idx2
-            In place of groups: a mask, positions, or a query of obs. ``idx2`` is everything else
-            by default.
+            Cells of the first and second group, instead of ``groupby``: a mask, positions, or a
+            query of ``.obs``. ``idx2`` defaults to all other cells.
         modality
-            Its name; the first one by default.
+            Name of the modality; the first one by default.
         mode
-            ``"change"`` asks which shares differ by more than ``delta``, ``"vanilla"`` in which
-            group each is higher.
+            ``"change"`` tests if the absolute log2 fold change is larger than ``delta``,
+            ``"vanilla"`` which group has the larger share.
         delta
-            Fold change (log2) up to which a feature counts as unchanged.
+            Absolute log2 fold change up to which a feature counts as unchanged.
         batch_size
-            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+            Cells in each minibatch. Defaults to ``scvi.settings.batch_size``.
         all_stats
-            Also return means and non-zero fractions of the counts.
+            Include means and non-zero fractions of the counts in the table.
         batch_correction
-            Compare what the cells would be in all batches alike, in place of their own.
+            Average the decoded shares of each cell over batches instead of using its own batch.
         batchid1, batchid2
-            Categories of the ``batch_key`` that are meant then, for either group; all by default.
+            Batches (categories of the ``batch_key``) for the correction of the first and second
+            group; all by default.
         fdr_target
-            Expected share of false ones among the features that ``is_de_fdr_...`` marks.
+            Expected share of false discoveries among the features marked in ``is_de_fdr_...``.
         silent
-            Show no progress bar.
+            Hide the progress bar.
         weights
-            How much each cell counts: a column of obs, or a value for each cell; alike by default.
+            Weight of each cell: a column of ``.obs``, or an array with a value for each cell.
+            Equal by default.
         sample_key
-            Column of obs with the sample (donor, animal) that each cell is from: samples, of which
-            each group needs two, are the replicates then, and not cells.
+            Column of ``.obs`` with the sample (donor, animal) of each cell. If given, samples are
+            the replicates instead of cells, and each group needs at least two samples. Cells
+            without a sample are ignored.
         cred_interval_lvls
-            Levels of credible intervals to return.
+            Levels of credible intervals of the fold change, such as ``[0.9]``.
 
         Returns
         -------
-        A table of features for each comparison, one below the other, surest first. For
-        ``"change"``: ``proba_de`` and ``proba_not_de``; ``bayes_factor`` (log odds); ``scale1`` and
-        ``scale2``, the shares; ``delta``; ``lfc_mean``, ``lfc_median``, ``lfc_std`` and the ends
-        of intervals (``lfc_confidence_interval_0.9_min``), in log2; ``lfdr``, the local false
-        discovery rate, and ``is_de_fdr_0.05``. For ``"vanilla"``: ``proba_m1``, that the first
-        group's share is higher, and ``proba_m2``; ``bayes_factor``; shares; ``lfdr``, the
-        probability that the sign is wrong. Then ``raw_mean1``, ``non_zeros_proportion1``,
-        ``raw_normalized_mean1`` (counts of 10,000) and those of the second group;
-        ``comparison``, ``group1`` and ``group2``, where ``groupby`` names the groups.
+        Table with a row for each feature, in order of decreasing evidence; the tables of several
+        comparisons are concatenated. Fold changes are log2 ratios of the first group to the
+        second. Columns for ``"change"``:
+
+        - ``proba_de``, ``proba_not_de``: probability that the absolute fold change is larger than
+          ``delta``, and that it is not;
+        - ``bayes_factor``: logarithm of their ratio;
+        - ``scale1``, ``scale2``: share in each group;
+        - ``delta``: the argument;
+        - ``lfc_mean``, ``lfc_median``, ``lfc_std`` and limits of credible intervals, such as
+          ``lfc_confidence_interval_0.9_min``: posterior of the fold change;
+        - ``lfdr``: local false discovery rate;
+        - ``is_de_fdr_0.05``: mask of the discoveries at ``fdr_target``.
+
+        Columns for ``"vanilla"``:
+
+        - ``proba_m1``, ``proba_m2``: probability that the first or the second group has the larger
+          share;
+        - ``bayes_factor``, ``scale1``, ``scale2``: as above;
+        - ``lfdr``: probability that the sign is wrong.
+
+        Further columns:
+
+        - ``raw_mean1``, ``non_zeros_proportion1``, ``raw_normalized_mean1`` (mean counts per
+          10,000) and the same for the second group, with ``all_stats``;
+        - ``comparison``, ``group1``, ``group2``: names of the groups, with ``groupby``.
 
         Raises
         ------
         ValueError
-            If a column, modality, group or category is not there, groups overlap or have fewer
-            than 3 cells (or 2 samples), or a number is out of range.
+            If a column, modality, group or category does not exist, if groups overlap or have
+            fewer than 3 cells (or 2 samples), or if a number is out of range.
 
         Examples
         --------
@@ -136,13 +157,13 @@ class DifferentialMixin(DecodingMixin):
         (150, True)
         """
         modality = self._modality(modality)
-        question = TestSettings(mode, delta, fdr_target, cred_interval_lvls)
+        settings = TestSettings(mode, delta, fdr_target, cred_interval_lvls)
         manager = self._manager_of(adata)
         groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)
         batches = (batchid1, batchid2) if batch_correction else None
         tables = []
         for comparison, sums, table, _ in self._run_comparisons(
-            manager, groups, modality, question, batches, weights, sample_key, batch_size, silent
+            manager, groups, modality, settings, batches, weights, sample_key, batch_size, silent
         ):
             order = order_by_evidence(table)
             if all_stats:
@@ -170,30 +191,40 @@ class DifferentialMixin(DecodingMixin):
         weights: str | Sequence[float] | None = None,
         sample_key: str | None = None,
     ) -> pd.DataFrame:
-        """Regions that are open in different fractions of the cells of two groups.
+        """Compare the accessibility of regions between groups of cells.
 
-        :meth:`differential_expression` with the columns that PeakVI and MultiVI give.
+        The method is that of :meth:`differential_expression`; the columns are those of PeakVI and
+        MultiVI.
 
         Parameters
         ----------
         adata, groupby, group1, group2, idx1, idx2, mode
             As for :meth:`differential_expression`.
         modality
-            Its name; the last one by default.
+            Name of the modality; the last one by default.
         delta
-            Fold change (log2) of a region's share of the counts up to which it is unchanged.
+            Absolute log2 fold change of the share up to which a region counts as unchanged.
         batch_size, batch_correction, batchid1, batchid2, fdr_target, silent, weights, sample_key
             As for :meth:`differential_expression`.
 
         Returns
         -------
-        A table of regions for each comparison, one below the other, surest first: ``prob_da`` (for
-        ``"vanilla"`` that the first group's share is higher), ``is_da_fdr`` (``"change"`` only),
-        ``bayes_factor``; ``est_prob1`` and ``est_prob2``, the probability to see the region open
-        at the training cells' median depth, and ``effect_size``, the second minus the first;
-        ``emp_prob1``, ``emp_prob2`` and ``emp_effect``, the same of the fractions of cells with
-        counts; ``lfc_mean`` (``"change"`` only), ``lfdr``; ``comparison``, ``group1``, ``group2``,
-        where ``groupby`` names the groups.
+        Table with a row for each region, in order of decreasing evidence; the tables of several
+        comparisons are concatenated:
+
+        - ``prob_da``: probability that the absolute log2 fold change is larger than ``delta``, or,
+          for ``"vanilla"``, that the first group has the larger share;
+        - ``is_da_fdr``: mask of the discoveries at ``fdr_target`` (``"change"`` only);
+        - ``bayes_factor``: log odds of ``prob_da``;
+        - ``effect_size``: ``est_prob2 - est_prob1``;
+        - ``emp_effect``: ``emp_prob2 - emp_prob1``;
+        - ``est_prob1``, ``est_prob2``: probability of at least one count in the region at the
+          median library size of the training cells;
+        - ``emp_prob1``, ``emp_prob2``: fraction of the cells with counts in the region;
+        - ``lfc_mean``: posterior mean of the log2 fold change, first relative to second group
+          (``"change"`` only);
+        - ``lfdr``: local false discovery rate, or probability of the wrong sign for ``"vanilla"``;
+        - ``comparison``, ``group1``, ``group2``: names of the groups, with ``groupby``.
 
         Raises
         ------
@@ -212,31 +243,31 @@ class DifferentialMixin(DecodingMixin):
         (60, 14)
         """
         modality = self._modality(modality or self.module.modalities[-1])
-        question = TestSettings(mode, delta, fdr_target, ())
+        settings = TestSettings(mode, delta, fdr_target, ())
         manager = self._manager_of(adata)
         groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)
         batches = (batchid1, batchid2) if batch_correction else None
-        seen = self._observed_share(manager, groups[0] >= 0, modality, batch_size)
-        depth = self._learned.library_medians[modality] * seen
+        observed = self._observed_share(manager, groups[0] >= 0, modality, batch_size)
+        library_size = self._learned.library_medians[modality] * observed
         tables = []
         for comparison, sums, table, likelihood in self._run_comparisons(
-            manager, groups, modality, question, batches, weights, sample_key, batch_size, silent
+            manager, groups, modality, settings, batches, weights, sample_key, batch_size, silent
         ):
             order = order_by_evidence(table)
             table = table.join(raw_statistics(sums))
-            table = accessibility(table, likelihood, depth, question)
+            table = accessibility(table, likelihood, library_size, settings)
             tables.append(self._named_table(table, order, comparison, manager, modality))
         return pd.concat(tables)
 
     def _observed_share(
         self, manager: CellManager, mask: np.ndarray, modality: str, batch_size: int | None
     ) -> float:
-        """Share of the counts of some cells that falls to the features that were measured."""
-        place = self.module.modalities.index(modality)
-        own_n = manager.libraries[mask, place]
-        whole_n = self._complete_libraries(manager, mask, batch_size)[:, place]
+        """Mean share of the measured features in the complete library sizes of cells."""
+        column = self.module.modalities.index(modality)
+        own_n = manager.libraries[mask, column]
+        complete_n = self._complete_libraries(manager, mask, batch_size)[:, column]
         measured = own_n > 0
-        return float((own_n[measured] / whole_n[measured]).mean()) if measured.any() else 1.0
+        return float((own_n[measured] / complete_n[measured]).mean()) if measured.any() else 1.0
 
     @torch.inference_mode()
     def _run_comparisons(
@@ -244,14 +275,14 @@ class DifferentialMixin(DecodingMixin):
         manager: CellManager,
         groups: tuple[np.ndarray, list[Comparison]],
         modality: str,
-        question: TestSettings,
+        settings: TestSettings,
         batches: tuple[Sequence[str] | None, Sequence[str] | None] | None,
         weights: str | Sequence[float] | None,
         sample_key: str | None,
         batch_size: int | None,
         silent: bool,
     ) -> list[tuple[Comparison, RateSums, pd.DataFrame, Likelihood]]:
-        """Each comparison with the sums of its groups and what is known of all features."""
+        """Sums, table of all features and likelihood of each comparison."""
         obs = manager.adata.obs
         codes, comparisons = groups
         sample = np.zeros(len(obs), np.int64)
@@ -259,26 +290,26 @@ class DifferentialMixin(DecodingMixin):
             sample = pd.Categorical(column_of(obs, "sample_key", sample_key)).codes.astype(
                 np.int64
             )
-        place = self.module.modalities.index(modality)
-        is_measured = (manager.libraries[:, place] > 0) & (sample >= 0)
+        column = self.module.modalities.index(modality)
+        is_measured = (manager.libraries[:, column] > 0) & (sample >= 0)
         n_samples = int(sample.max()) + 1
         strata = np.where((codes >= 0) & is_measured, codes * n_samples + sample, -1)
         _check_sizes(comparisons, strata, n_samples, sample_key)
 
         used = {c for comparison in comparisons for c in comparison.first + comparison.second}
         cells = np.flatnonzero((strata >= 0) & np.isin(codes, list(used)))
-        there, row = np.unique(strata[cells], return_inverse=True)
-        seen = FeatureSubset(self.module, manager.observed)
+        used_strata, stratum = np.unique(strata[cells], return_inverse=True)
+        subset = FeatureSubset(self.module, manager.observed)
         weight = None if weights is None else torch.from_numpy(_weights(obs, weights)[cells])
 
         def sums(in_batches: Callable[[Tensor], list[Tensor]] | None) -> RateSums:
             decoded = self._represented_batches(manager, cells, batch_size)
             return rate_sums(
-                seen.module,
-                ((seen.batch(b), w) for b, w in track(decoded, "Comparing", disable=silent)),
+                subset.module,
+                ((subset.batch(b), w) for b, w in track(decoded, "Comparing", disable=silent)),
                 modality,
-                torch.from_numpy(row),
-                len(there),
+                torch.from_numpy(stratum),
+                len(used_strata),
                 weight,
                 in_batches,
             )
@@ -289,12 +320,12 @@ class DifferentialMixin(DecodingMixin):
         first = sums(in_batches1)
         is_same = batches is None or batches[0] == batches[1]
         second = first if is_same else sums(in_batches2)
-        category, sample = np.divmod(there, n_samples)
-        likelihood = seen.module.likelihood(modality)
+        category, sample = np.divmod(used_strata, n_samples)
+        likelihood = subset.module.likelihood(modality)
         return [
             (
                 comparison,
-                *_compare(comparison, (first, second), category, sample, question),
+                *_compare(comparison, (first, second), category, sample, settings),
                 likelihood,
             )
             for comparison in comparisons
@@ -308,7 +339,7 @@ class DifferentialMixin(DecodingMixin):
         manager: CellManager,
         modality: str,
     ) -> pd.DataFrame:
-        """The table in some order, with names of features and groups."""
+        """Table in a given order, with the names of features and groups."""
         table.index = self.summary.features[modality][manager.observed[modality]]
         table = table.iloc[order].copy()
         if comparison.name1 is not None:
@@ -322,26 +353,28 @@ def _compare(
     sums: Sequence[RateSums],
     category: np.ndarray,
     sample: np.ndarray,
-    question: TestSettings,
+    settings: TestSettings,
 ) -> tuple[RateSums, pd.DataFrame]:
-    """Sums of both groups, and what is known of their fold changes.
+    """Sums of both groups, and the table of their fold changes.
 
-    ``category`` and ``sample`` are those of each stratum of the sums.
+    ``category`` and ``sample`` belong to each stratum of the sums.
     """
-    sides = []
-    for found, group in zip(sums, (comparison.first, comparison.second), strict=True):
-        here = np.isin(category, group)
-        samples = [np.flatnonzero(here & (sample == s)).tolist() for s in np.unique(sample[here])]
-        sides.append(found.merged(samples))
-    parts = zip(*(vars(side).values() for side in sides), strict=True)
-    strata = RateSums(*(torch.cat(part) for part in parts))
-    n1, n = len(sides[0].n), len(strata.n)
-    whole = strata.merged([range(n1), range(n1, n)])
+    by_sample = []
+    for group_sums, group in zip(sums, (comparison.first, comparison.second), strict=True):
+        is_in = np.isin(category, group)
+        samples = [
+            np.flatnonzero(is_in & (sample == s)).tolist() for s in np.unique(sample[is_in])
+        ]
+        by_sample.append(group_sums.merged(samples))
+    fields = zip(*(vars(merged).values() for merged in by_sample), strict=True)
+    strata = RateSums(*(torch.cat(field) for field in fields))
+    n1, n = len(by_sample[0].n), len(strata.n)
+    both = strata.merged([range(n1), range(n1, n)])
     if sample.any():
         rates = strata.sample_rates([range(n1), range(n1, n)])
     else:
-        rates = [whole.rates(0), whole.rates(1)]
-    return whole, probabilities(FoldChanges(*rates), rates, question)
+        rates = [both.rates(0), both.rates(1)]
+    return both, probabilities(FoldChanges(*rates), rates, settings)
 
 
 def _check_sizes(
@@ -352,17 +385,17 @@ def _check_sizes(
             ("group1", comparison.first, comparison.name1),
             ("group2", comparison.second, comparison.name2),
         ):
-            here = strata[np.isin(strata // n_samples, group) & (strata >= 0)]
+            members = strata[np.isin(strata // n_samples, group) & (strata >= 0)]
             which = f"`{argument}`" if name is None else f"`{argument}` {name!r}"
-            if len(here) < _MIN_CELLS:
+            if len(members) < _MIN_CELLS:
                 raise ValueError(
-                    f"{which} has {len(here)} cells with counts in the modality; at least "
+                    f"{which} has {len(members)} cells with counts in the modality; at least "
                     f"{_MIN_CELLS} are needed."
                 )
-            found = len(np.unique(here % n_samples))
+            found = len(np.unique(members % n_samples))
             if sample_key is not None and found < _MIN_SAMPLES:
                 raise ValueError(
-                    f"{which} has cells of {found} sample by `sample_key` {sample_key!r}; at "
+                    f"{which} has cells from {found} sample of `sample_key` {sample_key!r}; at "
                     f"least {_MIN_SAMPLES} are needed."
                 )
 
@@ -373,7 +406,7 @@ def _weights(obs: pd.DataFrame, weights: str | Sequence[float]) -> np.ndarray:
     if found.shape != (len(obs),):
         raise ValueError(f"`weights` must have {len(obs)} entries, found shape {found.shape}.")
     if not (np.isfinite(found).all() and (found >= 0).all()):
-        raise ValueError("`weights` must be finite and not negative.")
+        raise ValueError("`weights` must be finite and non-negative.")
     if not found.any():
-        raise ValueError("`weights` are 0 for all cells.")
+        raise ValueError("`weights` are 0 for all cells; at least one must be positive.")
     return found

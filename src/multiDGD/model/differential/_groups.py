@@ -1,4 +1,4 @@
-"""Which cells are to be compared."""
+"""Groups of cells to compare."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Comparison:
     Attributes
     ----------
     first, second
-        Their cells' categories.
+        Categories of the cells in each group.
     name1, name2
-        What they are called; none where the user gave indices.
+        Names of the groups; `None` for groups defined by indices.
     """
 
     first: list[int]
@@ -42,26 +42,26 @@ def read_groups(
     idx1: Any,
     idx2: Any,
 ) -> tuple[np.ndarray, list[Comparison]]:
-    """Category of each cell, -1 for none, and the comparisons of categories that are asked for.
+    """Category of each cell (-1 for none) and the comparisons of categories.
 
     Parameters
     ----------
     obs
-        Annotation of all cells.
+        Annotations of all cells.
     groupby, group1, group2, idx1, idx2
         As for :meth:`multiDGD.MultiDGD.differential_expression`.
 
     Raises
     ------
     ValueError
-        If a column or group is not there, or groups overlap.
+        If a column or group does not exist, or groups overlap.
     """
     if idx2 is not None and idx1 is None:
-        raise ValueError("`idx2` is what `idx1` is compared with, which is needed too.")
+        raise ValueError("`idx2` requires `idx1`, the cells to compare with those of `idx2`.")
     if idx1 is not None:
         return _by_index(obs, idx1, idx2)
     if groupby is None:
-        raise ValueError("`groupby` or `idx1` is needed: which cells are to be compared?")
+        raise ValueError("`groupby` or `idx1` is required to choose the cells to compare.")
     column = pd.Categorical(column_of(obs, "groupby", groupby))
     if group1 is None:
         column = column.remove_unused_categories()
@@ -70,41 +70,48 @@ def read_groups(
     if group2 is not None:
         if pd.api.types.is_list_like(group2):
             raise ValueError(f"`group2` must be the name of one group, found {group2!r}.")
-        (group2,) = _named(names, "group2", groupby, [group2])
+        (group2,) = _resolve_names(names, "group2", groupby, [group2])
     if group1 is None:
-        wanted = [name for name in names if name != group2]
+        first_names = [name for name in names if name != group2]
     else:
         is_one = isinstance(group1, str) or not isinstance(
             group1, Sequence | np.ndarray | pd.Index
         )
-        wanted = _named(names, "group1", groupby, [group1] if is_one else list(group1))
+        first_names = _resolve_names(
+            names, "group1", groupby, [group1] if is_one else list(group1)
+        )
     if len(names) < 2:
-        raise ValueError(f"`groupby`: obs[{groupby!r}] has one category, {names}.")
-    if not wanted:
+        raise ValueError(
+            f"`groupby`: obs[{groupby!r}] must have at least 2 categories, found {names}."
+        )
+    if not first_names:
         raise ValueError("`group1` must name at least one group, found none.")
-    if group2 in wanted:
-        raise ValueError(f"`group2`: {group2!r} is in `group1` as well.")
+    if group2 in first_names:
+        raise ValueError(f"`group2`: {group2!r} is also in `group1`.")
     if group2 is None and (codes < 0).any():
-        # Cells of no category are part of the rest, as in scvi-tools.
+        # As in scvi-tools, cells without a category belong to the rest.
         codes = np.where(codes < 0, len(names), codes)
-    everything = range(codes.max() + 1)
-    found = []
-    for name in wanted:
+    categories = range(codes.max() + 1)
+    comparisons = []
+    for name in first_names:
         first = names.index(name)
         if group2 is None:
-            found.append(Comparison([first], [c for c in everything if c != first], name, _REST))
+            comparisons.append(
+                Comparison([first], [c for c in categories if c != first], name, _REST)
+            )
         else:
-            found.append(Comparison([first], [names.index(group2)], name, group2))
-    return codes, found
+            comparisons.append(Comparison([first], [names.index(group2)], name, group2))
+    return codes, comparisons
 
 
-def _named(names: list[Any], argument: str, groupby: str, asked: list[Any]) -> list[Any]:
-    """Categories as the column has them, where a number may be given as it is written."""
-    at, _ = find_categories(pd.Series(asked, dtype=object), np.array(names, dtype=object))
-    for name, position in zip(asked, at, strict=True):
+def _resolve_names(names: list[Any], argument: str, groupby: str, given: list[Any]) -> list[Any]:
+    """Categories with the given names; the name of a number may be a string."""
+    at, _ = find_categories(pd.Series(given, dtype=object), np.array(names, dtype=object))
+    for name, position in zip(given, at, strict=True):
         if position < 0:
             raise ValueError(
-                f"`{argument}`: {name!r} is not in obs[{groupby!r}]. Nearest names: {nearest(name, names)}."
+                f"`{argument}`: {name!r} is not in obs[{groupby!r}]. Nearest names: "
+                f"{nearest(name, names)}."
             )
     return [names[position] for position in at]
 
@@ -114,12 +121,12 @@ def _by_index(obs: pd.DataFrame, idx1: Any, idx2: Any) -> tuple[np.ndarray, list
     second = ~first if idx2 is None else _mask(obs, "idx2", idx2)
     both = int((first & second).sum())
     if both:
-        raise ValueError(f"`idx1` and `idx2` share {both} cells.")
+        raise ValueError(f"`idx1` and `idx2` must not overlap, found {both} cells in both.")
     return np.where(first, 0, np.where(second, 1, -1)), [Comparison([0], [1])]
 
 
 def _mask(obs: pd.DataFrame, argument: str, idx: Any) -> np.ndarray:
-    """Cells named by a query, a mask or positions."""
+    """Mask of the cells in a query, a mask or positions."""
     if isinstance(idx, str):
         return obs.index.isin(obs.query(idx).index)
     found = np.asarray(idx).ravel()

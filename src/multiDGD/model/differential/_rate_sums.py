@@ -1,4 +1,4 @@
-"""Sums over cells from which the rates of groups are estimated."""
+"""Sums over cells for the estimation of the rates of groups."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ def rate_sums(
     weights: Tensor | None = None,
     conditions: Callable[[Tensor], Iterable[Tensor]] | None = None,
 ) -> RateSums:
-    """Sum what rates of one modality need, in one pass over the cells.
+    """Compute the sums for the rates of one modality in one pass over the cells.
 
     Parameters
     ----------
     module
         A trained module.
     cells
-        Minibatches of cells with their rows, on the module's device.
+        Minibatches of cells with their representations, on the module's device.
     modality
-        Its name.
+        Name of the modality.
     strata
-        Stratum of each cell, shape ``(n,)``, int64; -1 for cells of none. Cells in which nothing
-        was counted are of none.
+        Stratum of each cell, shape ``(n,)``, int64; -1 for cells to ignore. Cells without counts
+        are ignored as well.
     n_strata
-        Their number s.
+        Number s of strata.
     weights
-        Of each cell, shape ``(n,)``; 1 by default.
+        Weight of each cell, shape ``(n,)``; 1 by default.
     conditions
-        Gives rows of the same cells under other conditions, over which a cell's share is
-        averaged; its own by default.
+        Function that returns representations of the same cells under several conditions. Shares
+        are averaged over these; by default, each cell has its own condition.
     """
     likelihood = module.likelihood(modality)
     shape = n_strata, likelihood.n_features
@@ -53,7 +53,7 @@ def rate_sums(
 
     def share_of(w: Tensor, batch: dict[str, Any]) -> Tensor:
         logits = module.generative(w, batch["continuous"], [modality])["logits"][modality]
-        # The softmax of a feature that is next to never counted may be 0.
+        # The softmax of a feature with hardly any counts may underflow to 0.
         return likelihood.mean(logits, torch.ones_like(w[:, 0])).clamp(min=1e-30)
 
     for batch, w in cells:
@@ -70,7 +70,7 @@ def rate_sums(
         mean = counts.library[:, None] * own
         precision = likelihood.fisher(mean) / mean.clamp(min=1e-30)
         residual = (counts.to_dense() - mean).mul_(precision).mul_(share / own)
-        depth = precision * counts.library[:, None]
+        exposure = precision * counts.library[:, None]
         squares = share.square(), share * residual, residual.square()
         for found, added in zip(
             vars(sums).values(),
@@ -78,7 +78,7 @@ def rate_sums(
                 is_in.sum(1),
                 weighted.sum(1),
                 weighted.square().sum(1),
-                _sums(weighted, share, residual, depth),
+                _sums(weighted, share, residual, exposure),
                 _sums(weighted.square(), share, residual, *squares),
                 _count_sums(code, counts, n_strata),
             ),
@@ -94,7 +94,7 @@ def _sums(weight_sn: Tensor, *values_nf: Tensor) -> Tensor:
 
 
 def _count_sums(code: Tensor, counts: Counts, n_strata: int) -> Tensor:
-    """Sums of counts, of those above 0 and of their shares, shape ``(s, 3, f)``."""
+    """Sums of counts, of non-zero counts and of their shares, shape ``(s, 3, f)``."""
     stratum = code[counts.rows]
     kept = stratum >= 0
     at = (stratum * counts.n_features + counts.columns)[kept]

@@ -1,4 +1,4 @@
-"""The tables that comparisons of groups are reported in, with the columns of scvi-tools."""
+"""Tables of comparisons of groups, with the columns of scvi-tools."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from multiDGD.nn import Likelihood
 from multiDGD.stats import FoldChanges, GroupRates, RateSums, is_discovery
 
 _EPS = 1e-8
-# Raw shares are given as counts of so many, as in scvi-tools.
-_PER = 1e4
+# As in scvi-tools, raw shares are scaled to this library size.
+_RAW_LIBRARY_SIZE = 1e4
 
 
 @dataclass(frozen=True)
 class TestSettings:
-    """What is asked of a comparison.
+    """Settings of a comparison.
 
     Attributes
     ----------
     mode
-        ``"change"``, by more than ``delta``, or ``"vanilla"``, of any size.
+        ``"change"`` tests for fold changes larger than ``delta``, ``"vanilla"`` for their sign.
     delta
-        Log2 fold change.
+        Absolute log2 fold change.
     fdr_target
-        Expected share of false ones among the features that are marked.
+        Expected share of false discoveries among the marked features.
     levels
-        Of credible intervals.
+        Levels of credible intervals.
 
     Raises
     ------
     ValueError
-        If one is out of range.
+        If a setting is out of range.
     """
 
     mode: Literal["change", "vanilla"]
@@ -61,26 +61,26 @@ class TestSettings:
 
 
 def probabilities(
-    changes: FoldChanges, rates: Sequence[GroupRates], question: TestSettings
+    changes: FoldChanges, rates: Sequence[GroupRates], settings: TestSettings
 ) -> pd.DataFrame:
-    """What is known of the fold change of each feature.
+    """Table of the posterior fold change of each feature.
 
     Parameters
     ----------
     changes
-        Their posterior.
+        Posterior of the fold changes.
     rates
-        Of the two groups.
-    question
-        What is asked.
+        Rates of the two groups.
+    settings
+        Settings of the comparison.
 
     Returns
     -------
-    A row for each feature, in the likelihood's order, with the columns that
-    :meth:`multiDGD.MultiDGD.differential_expression` describes.
+    A row for each feature in the order of the likelihood, with the columns of
+    :meth:`multiDGD.MultiDGD.differential_expression`.
     """
-    is_change = question.mode == "change"
-    found = changes.summary(question.delta if is_change else 0.0, question.levels)
+    is_change = settings.mode == "change"
+    found = changes.summary(settings.delta if is_change else 0.0, settings.levels)
     up, down, none = (found.pop(f"proba_{name}") for name in ("up", "down", "none"))
     if is_change:
         yes, no = up + down, none
@@ -90,29 +90,29 @@ def probabilities(
         yes, no = up + none / 2, down + none / 2
         columns = {"proba_m1": yes, "proba_m2": no}
         lfdr = none + np.minimum(up, down)
-    # They sum to 1 but for rounding, which may leave them a little below 0 or above 1.
+    # Rounding errors may leave probabilities slightly below 0 or above 1.
     columns = {name: np.clip(values, 0, 1) for name, values in columns.items()}
     columns["bayes_factor"] = np.log(np.clip(yes, _EPS, 1)) - np.log(np.clip(no, _EPS, 1))
     for group, (rate, _, _) in enumerate(rates, 1):
         columns[f"scale{group}"] = rate.numpy()
     if is_change:
-        columns["delta"] = np.full(len(yes), question.delta)
+        columns["delta"] = np.full(len(yes), settings.delta)
         columns |= {f"lfc_{name}": values for name, values in found.items()}
     columns["lfdr"] = np.clip(lfdr, 0, 1)
     if is_change:
-        columns[f"is_de_fdr_{question.fdr_target}"] = is_discovery(
-            columns["lfdr"], question.fdr_target
+        columns[f"is_de_fdr_{settings.fdr_target}"] = is_discovery(
+            columns["lfdr"], settings.fdr_target
         )
     return pd.DataFrame(columns)
 
 
 def order_by_evidence(table: pd.DataFrame) -> np.ndarray:
-    """Order of the features: by the odds, and where these are at their limits by size.
+    """Order of the features by the odds and, if these are at their limit, by effect size.
 
     Parameters
     ----------
     table
-        What :func:`probabilities` has returned.
+        Result of :func:`probabilities`.
 
     Returns
     -------
@@ -129,37 +129,37 @@ def raw_statistics(sums: RateSums) -> pd.DataFrame:
     Parameters
     ----------
     sums
-        Of the two groups, each of which is one stratum.
+        Sums of two strata, one for each group.
     """
     means = (sums.counts / sums.n[:, None, None]).numpy()
     columns = {}
     for row, name in enumerate(("raw_mean", "non_zeros_proportion", "raw_normalized_mean")):
         for group in (0, 1):
-            scale = _PER if name == "raw_normalized_mean" else 1.0
+            scale = _RAW_LIBRARY_SIZE if name == "raw_normalized_mean" else 1.0
             columns[f"{name}{group + 1}"] = means[group, row] * scale
     return pd.DataFrame(columns)
 
 
 def accessibility(
-    table: pd.DataFrame, likelihood: Likelihood, library: float, question: TestSettings
+    table: pd.DataFrame, likelihood: Likelihood, library: float, settings: TestSettings
 ) -> pd.DataFrame:
-    """The columns of PeakVI and MultiVI in place of those of differential expression.
+    """Table of differential accessibility, with the columns of PeakVI and MultiVI.
 
     Parameters
     ----------
     table
         Probabilities and raw statistics of all regions, in the likelihood's order.
     likelihood
-        Of the regions.
+        Likelihood of the regions.
     library
-        Total count at which they are looked for.
-    question
-        What was asked.
+        Library size for the probability of at least one count.
+    settings
+        Settings of the comparison.
     """
-    is_change = question.mode == "change"
+    is_change = settings.mode == "change"
     found = pd.DataFrame({"prob_da": table["proba_de" if is_change else "proba_m1"]})
     if is_change:
-        found["is_da_fdr"] = table[f"is_de_fdr_{question.fdr_target}"]
+        found["is_da_fdr"] = table[f"is_de_fdr_{settings.fdr_target}"]
     found["bayes_factor"] = table["bayes_factor"]
     est = [-np.expm1(_log_prob_zero(likelihood, library * table[f"scale{g}"])) for g in (1, 2)]
     emp = [table[f"non_zeros_proportion{g}"] for g in (1, 2)]

@@ -1,4 +1,4 @@
-"""Results where scanpy and muon look for them."""
+"""Results in the slots of AnnData and MuData that scanpy and muon use."""
 
 from __future__ import annotations
 
@@ -13,45 +13,46 @@ from ._latent import LatentMixin
 
 
 class AnnotationMixin(LatentMixin, LabelMixin):
-    """Writing what the model says of cells into their object."""
+    """Annotation of an object with results for its cells."""
 
     def annotate(self, adata: AnnData | MuData | None = None, *, prefix: str = "multidgd") -> None:
-        """Write representations, components and labels of all cells into their object.
+        """Write representations, components and labels of all cells to their object.
 
-        ========================================  ===================================================
-        key                                       what it holds
-        ========================================  ===================================================
+        ========================================  =================================================
+        key                                       result
+        ========================================  =================================================
         ``obsm["X_multidgd"]``                    :meth:`get_latent_representation`
-        ``obsm["X_multidgd_<covariate>"]``        :meth:`get_covariate_representation`, for every
-                                                  covariate that is modelled
+        ``obsm["X_multidgd_<covariate>"]``        :meth:`get_covariate_representation`, for each
+                                                  modelled covariate
         ``obs["multidgd_component"]``             :meth:`get_cluster_assignments`, as categories
-        ``obs["multidgd_label"]``                 :meth:`predict`, where labels supervise the mixture
-        ========================================  ===================================================
+        ``obs["multidgd_label"]``                 :meth:`predict`, if labels supervise the mixture
+        ========================================  =================================================
 
-        What is there under these keys is replaced.
+        Existing entries under these keys are replaced.
 
         Parameters
         ----------
         adata
-            Cells; those of the model by default. An AnnData or MuData, changed in place.
+            AnnData or MuData with the cells, changed in place; the data of the model by default.
         prefix
-            Used in the keys in place of ``multidgd``, to keep the results of several models.
+            Replacement for ``multidgd`` in the keys, for the results of several models.
 
         Raises
         ------
         ValueError
-            If ``adata`` is a view, which cannot hold results, or is not given to a model that was
-            loaded without data.
+            If ``adata`` is a view, or is missing in a model that was loaded without data.
 
         Examples
         --------
         >>> model.annotate()  # doctest: +SKIP
         >>> sc.pp.neighbors(mdata, use_rep="X_multidgd")  # doctest: +SKIP
         """
-        # The manager is asked because it says what is wrong with a model that has no cells.
+        # Unlike `self.adata`, this raises a helpful error if the model was loaded without data.
         data = self._manager_of(None).adata if adata is None else adata
         if data.is_view:
-            raise ValueError("`adata` is a view: what is written into it is lost. Copy it first.")
+            raise ValueError(
+                "`adata` is a view, and results written to a view are lost. Copy it first."
+            )
         data.obsm[f"X_{prefix}"] = self.get_latent_representation(adata)
         for key in self.module.covariates:
             data.obsm[f"X_{prefix}_{key}"] = self.get_covariate_representation(key, adata)
@@ -60,5 +61,5 @@ class AnnotationMixin(LatentMixin, LabelMixin):
         data.obs[f"{prefix}_component"] = pd.Categorical(component.astype(str), names)
         if isinstance(self.module.mixture, GaussianMixtureSupervised):
             labels = [str(label) for label in self.summary.labels]
-            found = self.predict(adata).astype(str)
-            data.obs[f"{prefix}_label"] = pd.Categorical(found, labels)
+            predicted = self.predict(adata).astype(str)
+            data.obs[f"{prefix}_label"] = pd.Categorical(predicted, labels)

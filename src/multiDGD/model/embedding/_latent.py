@@ -1,4 +1,4 @@
-"""Representations of cells and their components."""
+"""Representations and mixture components of cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from multiDGD.model.core._representations import as_positions
 
 
 class LatentMixin(PosteriorMixin):
-    """Representations and components of cells."""
+    """Representations and mixture components of cells."""
 
     def _named_representation(
         self,
@@ -25,11 +25,11 @@ class LatentMixin(PosteriorMixin):
         indices: Sequence[int] | None,
         batch_size: int | None = None,
     ) -> tuple[pd.Index, Tensor]:
-        """Names of the asked cells and their rows, from the table alone in a model without data."""
+        """Names and representations of cells; of training cells in a model without data."""
         if adata is None and self.adata is None and self.is_trained_:
             table = self.module.representations.z.detach().cpu()
-            at = as_positions(indices, len(table))
-            return pd.Index(self.cell_names_[at]), table[at]
+            cells = as_positions(indices, len(table))
+            return pd.Index(self.cell_names_[cells]), table[cells]
         manager = self._manager_of(adata)
         cells, w = self._representation(manager, indices, batch_size)
         return manager.adata.obs_names[cells], w
@@ -60,29 +60,30 @@ class LatentMixin(PosteriorMixin):
         batch_size: int | None = None,
         return_dist: bool = False,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Basal representation z of each cell.
+        """Return the basal representation z of each cell.
 
-        Training cells are recognised by name and counts, in whatever subset, order, view or copy
-        they come. The representation of any other cell is found by maximum a posteriori with the
-        model frozen.
+        Training cells are recognised by name and counts in any subset, order, view or copy, and
+        keep their trained representations. The representation of any other cell is its MAP
+        estimate, with all other parameters frozen.
 
         Parameters
         ----------
         adata
-            Cells; those of the model by default. A model loaded without data then returns the
-            training cells'.
+            AnnData or MuData with the cells; the data of the model by default. If the model was
+            loaded without data, the default cells are the training cells.
         indices
-            Positions (or a mask) of the cells to return, all by default.
+            Positions or a mask of the cells to return; all by default.
         batch_size
-            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+            Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
         return_dist
-            Return mean and variance of the posterior, by Laplace's approximation at its maximum:
-            the fewer counts a cell has, the larger its variance. It is local: other components
-            of the mixture that could explain the cell as well are not in it.
+            Whether to return the mean and variance of the posterior, in a Laplace approximation
+            around the MAP estimate. The variance is larger for cells with fewer counts. The
+            approximation is local: it ignores other mixture components that could explain the cell
+            as well.
 
         Returns
         -------
-        Shape ``(n_cells, n_latent)``; two such arrays with ``return_dist``.
+        Array of shape ``(n_cells, n_latent)``; two such arrays with ``return_dist``.
 
         Raises
         ------
@@ -109,24 +110,24 @@ class LatentMixin(PosteriorMixin):
         adata: AnnData | MuData | None = None,
         indices: Sequence[int] | None = None,
     ) -> np.ndarray:
-        """Representation of each cell in one covariate.
+        """Return the representation of each cell for one categorical covariate.
 
         Parameters
         ----------
         key
-            Column that was registered as ``batch_key`` or in ``categorical_covariate_keys``; may
-            be left out if there is one.
+            Column registered as ``batch_key`` or in ``categorical_covariate_keys``. Optional if
+            there is only one.
         adata, indices
             As for :meth:`get_latent_representation`.
 
         Returns
         -------
-        Shape ``(n_cells, n_covariate_latent)``.
+        Array of shape ``(n_cells, n_covariate_latent)``.
 
         Raises
         ------
         ValueError
-            If there is no such covariate, or several and ``key`` does not say which.
+            If ``key`` is not a modelled covariate, or is missing although there are several.
 
         Examples
         --------
@@ -149,18 +150,20 @@ class LatentMixin(PosteriorMixin):
         indices: Sequence[int] | None = None,
         soft: bool = False,
     ) -> np.ndarray:
-        """Component of the mixture that each cell belongs to.
+        """Return the mixture component of each cell.
 
         Parameters
         ----------
         adata, indices
             As for :meth:`get_latent_representation`.
         soft
-            Return the posterior over all components instead of the most probable one.
+            Whether to return the posterior probabilities of all components at the MAP estimate,
+            instead of the most probable component.
 
         Returns
         -------
-        Shape ``(n_cells,)``, whole numbers; or ``(n_cells, n_components)``, rows that sum to 1.
+        Integers of shape ``(n_cells,)``; with ``soft``, probabilities of shape
+        ``(n_cells, n_components)``.
 
         Examples
         --------

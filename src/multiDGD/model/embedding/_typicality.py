@@ -1,4 +1,4 @@
-"""Whether a cell is one that the model could have made."""
+"""Comparison of cells with cells that the model would generate."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from multiDGD.nn import Likelihood
 
 _N_DRAWS = 16
 _MAX_CELLS = 200
-# Cells that were not trained on are the fair standard, but quantiles need some of them.
+# Held-out cells are the unbiased standard, but quantiles of very few cells are too coarse.
 _MIN_HELD_OUT = 20
-# Minibatches move scores by less: a known cell is where it is among the known ones in any.
+# Scores vary by less between minibatches, so quantiles of calibration cells do not depend on them.
 _ROUNDING = 1e-4
 
 
 class TypicalityMixin(RepresentationMixin):
-    """Cells unlike anything in the training data."""
+    """Detection of cells unlike the training data."""
 
     def _learn_typical_scores(self) -> np.ndarray:
-        """Ascending scores of held-out cells, or of training cells if few are held out."""
+        """Ascending scores of held-out cells, or of training cells if too few are held out."""
         held_out = np.concatenate([self.validation_indices_, self.test_indices_]).astype(int)
         cells = held_out if len(held_out) >= _MIN_HELD_OUT else self.train_indices_
         cells = subsample(cells, _MAX_CELLS)
@@ -43,74 +43,80 @@ class TypicalityMixin(RepresentationMixin):
         batch_size: int | None = None,
         as_quantile: bool = True,
     ) -> np.ndarray:
-        r"""How ordinary each cell is to the model, between 0 and 1.
+        r"""Compute how typical each cell is of the training data, between 0 and 1.
 
-        The log-likelihood of a cell grows with its depth and depends on its type, so it is held
-        against what the model itself would draw at the same place and with the same library:
+        The log-likelihood of a cell depends on its library size and its type. It is therefore
+        compared with the log-likelihood of counts drawn from the model, for the same
+        representation and library size:
 
         .. math::
             s_i = \frac{\log p(x_i \mid w_i) - \mathrm{E} \log p(\tilde x \mid w_i)
             + \log p(z_i)}{\mathrm{sd} \log p(\tilde x \mid w_i)},
             \quad \tilde x \sim p(\cdot \mid w_i)
 
-        with the prior's part :math:`\log p(z_i)` low between and beyond the components. The value
-        is the share of known cells whose :math:`s` is not above the cell's, as a p-value: values
-        of cells of known types are spread evenly, and values near 0 say that a cell is unlike
-        what the model knows (or worse measured). Known cells are those held out from training,
-        or the training cells where there are fewer than 20 of them; these fit better than new
-        ones, whose values are then too low. At most 200 are kept: the lowest value is 1 / (n + 1)
-        with n of them.
+        The prior :math:`\log p(z_i)` is low between the components and far from all of them. The
+        result is a p-value: the share of calibration cells with an :math:`s` not above that of the
+        cell. It is uniformly distributed for cells of known types. Values near 0 indicate cells
+        unlike the training data, or cells of lower quality.
 
-        Expectation and deviation are those of 16 draws, the same whenever a cell is asked about; on a
-        GPU they are others than on a processor.
+        The calibration cells are held-out cells, or training cells if fewer than 20 are held out.
+        Training cells fit better than new cells, so the results for new cells are then too low.
+        At most 200 calibration cells are used. With n of them, the lowest result is 1 / (n + 1).
 
-        Values of cells in which only a part of the features was measured can be compared with
-        each other, and are less exact as p-values.
+        Expectation and standard deviation are estimated from 16 draws for each cell. The draws
+        depend on the counts of the cell only, so results are reproducible, but they differ between
+        CPU and GPU.
+
+        For cells with only some of the features measured, results can be compared with each other,
+        but are less exact as p-values.
 
         Parameters
         ----------
         adata, indices
             As for :meth:`get_latent_representation`.
         batch_size
-            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+            Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
         as_quantile
-            Return quantiles; otherwise :math:`s`, which goes on below the lowest known one.
+            Whether to return quantiles. Otherwise, :math:`s` is returned, which also ranks cells
+            below all calibration cells.
 
         Returns
         -------
-        Shape ``(n_cells,)``.
+        Array of shape ``(n_cells,)``.
 
         Raises
         ------
         ValueError
-            If the model was trained by a version that did not note the known cells' scores.
+            If the model was saved without the scores of the calibration cells.
 
         Examples
         --------
-        >>> query.obs["new"] = query_model.get_typicality() < 0.05  # doctest: +SKIP
+        >>> query.obs["atypical"] = query_model.get_typicality() < 0.05  # doctest: +SKIP
         """
         manager = self._manager_of(adata)
-        known = self._learned.typical_scores
-        if as_quantile and known is None:
+        calibration = self._learned.typical_scores
+        if as_quantile and calibration is None:
             raise ValueError("The model was saved without typicality scores: train it again.")
         cells, w = self._representation(manager, indices, batch_size)
         scores = self._scores(manager, cells, w, batch_size)
         if not as_quantile:
             return scores
-        assert known is not None
-        return (1 + np.searchsorted(known, scores + _ROUNDING, side="right")) / (len(known) + 1)
+        assert calibration is not None
+        rank = np.searchsorted(calibration, scores + _ROUNDING, side="right")
+        return (1 + rank) / (len(calibration) + 1)
 
     @torch.inference_mode()
     def _scores(
         self, manager: CellManager, cells: np.ndarray, w: Tensor, batch_size: int | None
     ) -> np.ndarray:
-        seen = FeatureSubset(self.module, manager.observed)
+        """Standardised log posterior of each cell, shape ``(n,)``."""
+        subset = FeatureSubset(self.module, manager.observed)
         parts = [np.zeros(0)]
         with isolated_rng(self.module.device, 0):
             for batch, rows in self._batches_with(manager, cells, w, batch_size):
-                # A cell's own counts say which draws are its: not which others are asked about.
+                # Seeds from the counts of a cell make its draws independent of other cells.
                 seeds = manager.fingerprints[batch["cells"].cpu().numpy()] >> np.uint64(1)
-                scores = standard_scores(seen.module, seen.batch(batch), rows, seeds.tolist())
+                scores = standard_scores(subset.module, subset.batch(batch), rows, seeds.tolist())
                 parts.append(scores.cpu().numpy())
         return np.concatenate(parts)
 
@@ -118,18 +124,18 @@ class TypicalityMixin(RepresentationMixin):
 def standard_scores(
     module: MultiDGDModule, batch: dict[str, Any], w: Tensor, seeds: Sequence[int]
 ) -> Tensor:
-    """Log posterior of cells in standard deviations from what the model draws in their place.
+    """Log posterior of each cell, standardised by that of counts drawn from the model.
 
     Parameters
     ----------
     module
-        The module.
+        Trained module.
     batch
-        A minibatch of n cells on the module's device.
+        Minibatch of n cells on the module's device.
     w
-        Their rows, shape ``(n, n_representation)``.
+        Representations, shape ``(n, n_representation)``.
     seeds
-        Of each cell's draws, for torch's global generator.
+        Seed of the draws of each cell, for torch's global generator.
 
     Returns
     -------
@@ -153,9 +159,10 @@ def standard_scores(
 def _moments(
     likelihood: Likelihood, mean_nf: Tensor, seeds: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the log-likelihood of each cell's draws, shape ``(n,)`` each.
+    """Mean and variance of the log-likelihood of draws for each cell, shape ``(n,)`` each.
 
-    Features are independent: the sum of their variances says more than the variance of few sums.
+    Features are independent. The sum of their variances is therefore a more precise estimate than
+    the variance of a few sums.
     """
     zero_nf = likelihood.log_prob_zero(mean_nf)
     log_mean_nf = mean_nf.clamp(min=torch.finfo(mean_nf.dtype).tiny).log()

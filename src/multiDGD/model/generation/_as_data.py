@@ -1,4 +1,4 @@
-"""Counts as the kind of object that a model was set up with."""
+"""Conversion of counts to the type of object used in the setup."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from multiDGD.data import summarize_registry
 def as_anndata(
     counts: Mapping[str, sparse.csr_matrix], obs: pd.DataFrame, registry: dict
 ) -> AnnData:
-    """Features of all modalities in one object, in the order of the registered one.
+    """Combine all modalities in one AnnData, with features in the order of the registered one.
 
     Parameters
     ----------
     counts
-        Of each modality, shape ``(n, f)``.
+        Counts of each modality, shape ``(n, f)``.
     obs
-        What is known of the cells.
+        Annotation of the cells.
     registry
-        That of the model.
+        Registry of the model.
     """
     setup = registry["setup_args"]
     features = summarize_registry(registry).features
@@ -45,7 +45,13 @@ def as_anndata(
 def as_mudata(
     counts: Mapping[str, sparse.csr_matrix], obs: pd.DataFrame, registry: dict
 ) -> MuData:
-    """Every modality an object of its own; arguments as for :func:`as_anndata`."""
+    """Create a MuData with one AnnData for each modality.
+
+    Parameters
+    ----------
+    counts, obs, registry
+        As for :func:`as_anndata`.
+    """
     layers = registry["setup_args"].get("layers") or {}
     features = summarize_registry(registry).features
     parts = {}
@@ -58,7 +64,7 @@ def as_mudata(
             layers={} if layer is None else {layer: x.copy()},
         )
     with without_pulling(), warnings.catch_warnings():
-        # A gene and its protein may have one name, as in the object that was registered.
+        # A gene and its protein may share a name, as in the registered object.
         warnings.filterwarnings("ignore", message="var_names are not unique")
         found = MuData(parts)
     found.obs = obs
@@ -66,12 +72,12 @@ def as_mudata(
 
 
 def feature_order(registry: dict, names: np.ndarray) -> np.ndarray:
-    """Positions that bring features into the order of the AnnData that was registered.
+    """Return the positions that sort features in the order of the registered AnnData.
 
     Parameters
     ----------
     registry
-        That of the model.
+        Registry of the model.
     names
         Names of the features.
     """

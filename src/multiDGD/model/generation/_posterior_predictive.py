@@ -1,4 +1,4 @@
-"""Counts that the model would have drawn in the cells' place."""
+"""Posterior predictive samples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from multiDGD.module import FeatureSubset
 
 
 class PredictiveMixin(DecodingMixin):
-    """Posterior predictive samples, with which :mod:`scvi.criticism` works."""
+    """Posterior predictive samples in the format of :mod:`scvi.criticism`."""
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -35,40 +35,43 @@ class PredictiveMixin(DecodingMixin):
         batch_size: int | None = None,
         silent: bool = True,
     ) -> Any:
-        """Draw counts of cells like these.
+        """Draw counts from the posterior predictive distribution of each cell.
 
-        A representation is drawn from each cell's posterior (by Laplace's approximation), then
-        counts from the likelihoods, with the cell's own libraries.
+        A representation is drawn from the posterior of the cell (Laplace approximation). Counts
+        are then drawn from the likelihoods, with the cell's own library sizes.
 
-        :class:`scvi.criticism.PosteriorPredictiveCheck` of scvi-tools 1.4 takes sparse counts
-        only if their type is an integer: ``adata.X = adata.X.astype(int)`` before the setup.
+        :class:`scvi.criticism.PosteriorPredictiveCheck` of scvi-tools 1.4 requires sparse counts
+        of an integer type: set ``adata.X = adata.X.astype(int)`` before the setup.
 
         Parameters
         ----------
-        adata, indices
-            As for :meth:`get_latent_representation`.
+        adata
+            Cells; those of the model by default.
+        indices
+            Positions or a mask of the selected cells; all by default.
         transform_batch
-            Category of the ``batch_key`` in which all cells are decoded; their own by default.
+            Category of the ``batch_key`` in which all cells are decoded. Default: the cell's own
+            batch.
         n_samples
-            Draws of each cell, with ``scvi.settings.seed``.
+            Number of draws of each cell, with ``scvi.settings.seed``.
         gene_list
-            Features to return, of any modality; all by default.
+            Names of the features to return, of any modality; all by default.
         batch_size
-            Cells handled at a time, of each of which ``n_samples`` dense draws are held. Defaults
-            to ``scvi.settings.batch_size``.
+            Number of cells in a minibatch; ``scvi.settings.batch_size`` by default. The
+            ``n_samples`` draws of a minibatch are dense.
         silent
-            Accepted as in scvi-tools; there is no progress bar.
+            Accepted as in scvi-tools; it has no effect, since there is no progress bar.
 
         Returns
         -------
-        :class:`sparse.GCXS` of shape ``(n_cells, n_features)`` with one draw, else
-        ``(n_cells, n_features, n_samples)``, the features in the order of ``adata``; for a MuData
-        a dictionary of these by modality.
+        :class:`sparse.GCXS` of shape ``(n_cells, n_features)`` for one draw and
+        ``(n_cells, n_features, n_samples)`` for several, with features in the order of ``adata``.
+        For a MuData, a dictionary of these arrays by modality.
 
         Raises
         ------
         ValueError
-            If features or category are not there, or ``n_samples`` is not positive.
+            If a feature or the category does not exist, or ``n_samples`` is not positive.
 
         Examples
         --------
@@ -81,71 +84,76 @@ class PredictiveMixin(DecodingMixin):
         >>> model.posterior_predictive_sample(n_samples=3).shape
         (60, 30, 3)
         """
-        # Comes with scvi-tools, and takes a while to import.
+        # A dependency of scvi-tools with a slow import.
         from sparse import GCXS, concatenate  # type: ignore[import-untyped]
 
         positive_int("n_samples", n_samples)
         manager = self._manager_of(adata)
-        chosen = self._chosen(manager, gene_list)
+        columns_by_key = self._output_columns(manager, gene_list)
         device = self.module.device
-        found: dict[str, list[Any]] = {key: [] for key in chosen}
-        seen = FeatureSubset(self.module, manager.observed)
+        found: dict[str, list[Any]] = {key: [] for key in columns_by_key}
+        subset = FeatureSubset(self.module, manager.observed)
         with isolated_rng(device, resolve_seed()):
             for batch, posterior in self._posteriors(manager, indices, batch_size):
                 shape = (n_samples, *posterior.mean.shape)
-                rows_snd = posterior.at(torch.randn(shape, device=device))
+                w_snd = posterior.at(torch.randn(shape, device=device))
                 draws = [
-                    self._draw_like(seen, batch, self._with_batch(w, transform_batch))
-                    for w in rows_snd
+                    self._sample_counts(subset, batch, self._with_batch(w, transform_batch))
+                    for w in w_snd
                 ]
-                for key, columns in chosen.items():
-                    x = np.stack([columns.of(drawn) for drawn in draws], axis=2)
+                for key, columns in columns_by_key.items():
+                    x = np.stack([columns.select(drawn) for drawn in draws], axis=2)
                     x = x[:, :, 0] if n_samples == 1 else x
                     found[key].append(GCXS.from_numpy(x, compressed_axes=(0,)))
         arrays = {key: concatenate(parts, axis=0) for key, parts in found.items()}
         return arrays if isinstance(manager.adata, MuData) else next(iter(arrays.values()))
 
-    def _chosen(self, manager: CellManager, wanted: Sequence[str] | None) -> dict[str, Columns]:
-        """What to return by key: for an AnnData all modalities together."""
-        seen = {m: self.summary.features[m][at] for m, at in manager.observed.items()}
+    def _output_columns(
+        self, manager: CellManager, wanted: Sequence[str] | None
+    ) -> dict[str, Columns]:
+        """Columns of each returned array, by modality; for an AnnData, one array of all."""
+        measured = {m: self.summary.features[m][at] for m, at in manager.observed.items()}
         data = manager.adata
         if wanted is not None:
-            known = set(np.concatenate(list(seen.values())).astype(str))
+            known = set(np.concatenate(list(measured.values())).astype(str))
             unknown = [str(w) for w in wanted if str(w) not in known]
             if unknown:
                 near = nearest(unknown[0], known)
-                raise ValueError(f"`gene_list`: no feature {unknown[0]!r}. Nearest names: {near}.")
+                raise ValueError(
+                    f"`gene_list`: {unknown[0]!r} was not measured or does not exist. Nearest "
+                    f"names: {near}."
+                )
         if isinstance(data, MuData):
-            return {m: _columns({m: seen[m]}, data.mod[m].var_names, wanted) for m in seen}
-        return {"": _columns(seen, data.var_names, wanted)}
+            return {m: _columns({m: measured[m]}, data.mod[m].var_names, wanted) for m in measured}
+        return {"": _columns(measured, data.var_names, wanted)}
 
-    def _draw_like(
-        self, seen: FeatureSubset, batch: dict[str, Any], w: Tensor
+    def _sample_counts(
+        self, subset: FeatureSubset, batch: dict[str, Any], w: Tensor
     ) -> dict[str, np.ndarray]:
-        """Dense counts of each measured modality."""
-        counts = seen.batch(batch)["counts"]
-        logits = seen.module.generative(w, batch["continuous"])["logits"]
+        """Draw dense counts of each measured modality."""
+        counts = subset.batch(batch)["counts"]
+        logits = subset.module.generative(w, batch["continuous"])["logits"]
         drawn = {}
         for m, a in logits.items():
-            likelihood = seen.module.likelihood(m)
+            likelihood = subset.module.likelihood(m)
             drawn[m] = likelihood.sample(likelihood.mean(a, counts[m].library.to(a))).cpu().numpy()
         return drawn
 
 
 class Columns(NamedTuple):
-    """Some columns of the modalities put side by side."""
+    """Selection of columns of the joined modalities."""
 
     modalities: list[str]
     at: np.ndarray
 
-    def of(self, drawn: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Take them, shape ``(n, len(at))``."""
+    def select(self, drawn: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Select the columns, shape ``(n, len(at))``."""
         return np.concatenate([drawn[m] for m in self.modalities], axis=1)[:, self.at]
 
 
 def _columns(
-    seen: Mapping[str, np.ndarray], order: pd.Index, wanted: Sequence[str] | None
+    measured: Mapping[str, np.ndarray], order: pd.Index, wanted: Sequence[str] | None
 ) -> Columns:
-    names = pd.Index(np.concatenate(list(seen.values())))
+    names = pd.Index(np.concatenate(list(measured.values())))
     kept = order[order.isin(names if wanted is None else names.intersection(list(wanted)))]
-    return Columns(list(seen), names.get_indexer(kept))
+    return Columns(list(measured), names.get_indexer(kept))

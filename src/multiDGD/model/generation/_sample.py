@@ -1,4 +1,4 @@
-"""Cells that never were: draws from the trained model."""
+"""Simulation of cells from the trained model."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from multiDGD.model.decoding._decoding import DecodingMixin
 from ._as_data import as_anndata, as_mudata
 
 _BATCH = 256
-# Training cells that are kept, without their counts, to draw new ones that are as deep.
+# Training cells whose representations, library sizes and annotation are stored.
 _MAX_CELLS = 5_000
 
 
 class GenerationMixin(DecodingMixin):
-    """Synthetic cells."""
+    """Simulated cells."""
 
     def _learn_cell_subset(self) -> CellSubset:
         """Representations, library sizes and annotation of some training cells."""
@@ -55,48 +55,54 @@ class GenerationMixin(DecodingMixin):
         from_: Literal["mixture", "cells"] = "mixture",
         seed: int | None = None,
     ) -> AnnData | MuData:
-        """Draw new cells with counts of every modality.
+        """Simulate cells with counts of every modality.
 
-        A component is drawn by its weight, and a representation as its training cells are spread
-        around its mean (with the component's own variances in the weight of 5 cells). What is not
-        given, the categories of covariates, continuous covariates and the total counts of all
-        modalities together, is that of a training cell of the same component, so that depths are
-        those of the type and the place, and remain correlated. Counts follow from the likelihoods,
-        given that they add up to these totals (within 2 %, where 50 draws find such a cell).
+        For each cell, a component is drawn by its weight. A representation is then drawn around
+        the mean of the component, with the covariance of its training cells. The component's own
+        variances contribute to this covariance with the weight of 5 cells.
+
+        Covariates and library sizes that are not given are those of one training cell of the same
+        component. The library sizes thus match the cell type and the representation, and remain
+        correlated between modalities. If no training cell has the given combination of
+        categories, cells of other categories are used.
+
+        Counts are drawn from the likelihoods under the condition that they sum to the library
+        size within 2 %, or as close to it as the best of 50 draws.
 
         Parameters
         ----------
         n
             Number of cells.
         label
-            Draw cells of this label only.
+            Label of all cells; any by default. It requires a supervised mixture or
+            ``from_="cells"``.
         component
-            Draw from this component of the mixture only, or from these.
+            Component of the mixture, or a list of components, to draw from; all by default.
         batch
             Category of the ``batch_key``.
         covariates
-            Categories of other categorical covariates, by their names.
+            Categories of other categorical covariates, by name of the covariate.
         library_size
-            Total count, of every modality or by modality.
+            Total count of each cell, for every modality or by name of the modality.
         from_
-            ``"mixture"`` to draw representations from the mixture; ``"cells"`` to take those of
-            training cells, at random with replacement, with the label they were given.
+            ``"mixture"`` draws representations from the mixture. ``"cells"`` draws training
+            cells with replacement and uses their representations and labels.
         seed
-            Defaults to ``scvi.settings.seed``. The global generators are not touched.
+            Random seed; ``scvi.settings.seed`` by default. The global generators keep their
+            state.
 
         Returns
         -------
-        The kind of object that the model was set up with: integer counts (CSR), where the model
-        looks for them, and in ``obs`` the ``component`` (``multidgd_component`` where a covariate
-        has that name) and, under the registered names, label and covariates. It can be used as a
-        query as it is.
+        Object of the type used in the setup, with integer counts (CSR) in ``X`` and the registered
+        layers. The columns of ``obs`` are ``component`` (``multidgd_component`` if a covariate has
+        the name ``component``) and, under their registered names, the label and the covariates.
+        The object is a valid query.
 
         Raises
         ------
         ValueError
-            If label, component, category or modality are not there, an argument cannot be used,
-            or, with ``from_="cells"``, no training cell has the label and component. Where none
-            has the categories together, cells of others lend place and depth.
+            If the label, component, category or modality does not exist, or an argument is
+            invalid. With ``from_="cells"``, also if no training cell has the label and component.
         RuntimeError
             If the model is not trained.
 
@@ -116,64 +122,71 @@ class GenerationMixin(DecodingMixin):
         positive_int("n", n)
         if from_ not in ("mixture", "cells"):
             raise ValueError(f"`from_` must be 'mixture' or 'cells', found {from_!r}.")
-        known = self._learned.cell_subset
-        if known is None:
-            raise ValueError("The model was saved without a subset of its cells: train it again.")
+        subset = self._learned.cell_subset
+        if subset is None:
+            raise ValueError(
+                "The saved model contains no subset of its training cells: train it again."
+            )
         components = self._components(label, component, from_)
         categories = self._categories(batch, covariates)
-        libraries = self._given_libraries(library_size)
+        libraries = self._fixed_libraries(library_size)
         candidates = None
         if from_ == "cells":
-            candidates = self._candidates(known, known.within(categories), label, component)
+            candidates = self._candidates(subset, subset.within(categories), label, component)
         seed = resolve_seed() if seed is None else integer("seed", seed)
         with isolated_rng(self.module.device, seed):
-            return self._sample(n, known, candidates, components, categories, libraries, seed)
+            return self._sample(n, subset, candidates, components, categories, libraries, seed)
 
     def _sample(
         self,
         n: int,
-        known: CellSubset,
+        subset: CellSubset,
         candidates: np.ndarray | None,
         components: np.ndarray,
         categories: dict[int, int],
         libraries: dict[str, float],
         seed: int,
     ) -> AnnData | MuData:
-        """New cells, all arguments checked: from the mixture, or from ``candidates`` if given."""
+        """Simulate cells from checked arguments, from the mixture or from ``candidates``."""
         generator = np.random.default_rng(seed)
         module, mixture = self.module, self.module.mixture
-        among = known.within(categories)
+        is_eligible = subset.within(categories)
         u: list[Tensor] | None = None
         labels = np.full(n, -1)
         if candidates is None:
-            component, z_nl = _draw(mixture, components, known, n)
-            owner = self._owner(known)
-            donors = known.from_components(component.cpu().numpy(), owner, z_nl, among, generator)
+            component, z_nl = _sample_mixture(mixture, components, subset, n)
+            templates = subset.from_components(
+                component.cpu().numpy(),
+                self._components_of(subset),
+                z_nl,
+                is_eligible,
+                generator,
+            )
             if isinstance(mixture, GaussianMixtureSupervised):
                 labels = (component // mixture.Ncompperclass).cpu().numpy()
         else:
-            donors = generator.choice(candidates, n)
-            w = torch.from_numpy(known.representation[donors]).to(module.device)
+            templates = generator.choice(candidates, n)
+            w = torch.from_numpy(subset.representation[templates]).to(module.device)
             z_nl, u = module.split(w)
             component = mixture.clustering(z_nl)
-            labels = known.labels[donors]
-        codes = known.covariates[donors].copy()
+            labels = subset.labels[templates]
+        codes = subset.covariates[templates].copy()
         changed = {c for c, code in categories.items() if (codes[:, c] != code).any()}
         for column, code in categories.items():
             codes[:, column] = code
-        rows = [z_nl]
+        representations = [z_nl]
         for number, of_covariate in enumerate(module.mixtures_of_covariates):
             column = module.covariate_columns[number]
             if u is not None and column not in changed:
-                rows.append(u[number])
+                representations.append(u[number])
                 continue
             drawn = torch.from_numpy(codes[:, column]).to(module.device)
-            rows.append(of_covariate.supervised_sampling(drawn))
-        library_nm = known.libraries(z_nl, donors, among, generator)
+            representations.append(of_covariate.supervised_sampling(drawn))
+        library_nm = subset.libraries(z_nl, templates, is_eligible, generator)
         for modality, size in libraries.items():
             library_nm[:, module.modalities.index(modality)] = size
-        continuous = known.continuous[donors]
-        counts = self._draw_counts(torch.cat(rows, 1), continuous, library_nm)
+        continuous = subset.continuous[templates]
+        counts = self._draw_counts(torch.cat(representations, 1), continuous, library_nm)
         obs = self._obs(component.cpu().numpy(), labels, codes, continuous)
         make = as_mudata if self.registry_["setup_method_name"] == "setup_mudata" else as_anndata
         return make(counts, obs, self.registry_)
@@ -181,7 +194,7 @@ class GenerationMixin(DecodingMixin):
     def _draw_counts(
         self, w: Tensor, continuous: np.ndarray, library_nm: np.ndarray
     ) -> dict[str, sparse.csr_matrix]:
-        """Counts by modality; only a few cells are dense at a time."""
+        """Draw counts by modality, in minibatches to limit dense memory."""
         parts: dict[str, list[sparse.csr_matrix]] = {m: [] for m in self.module.modalities}
         inputs = (w, torch.from_numpy(continuous).to(w), torch.from_numpy(library_nm).to(w))
         for w_bd, c, library_bm in zip(*(x.split(_BATCH) for x in inputs), strict=True):
@@ -195,6 +208,7 @@ class GenerationMixin(DecodingMixin):
     def _obs(
         self, component: np.ndarray, labels: np.ndarray, codes: np.ndarray, continuous: np.ndarray
     ) -> pd.DataFrame:
+        """Annotation of the simulated cells."""
         summary = self.summary
         columns: dict[str, Any] = {}
         for column, (name, categories) in enumerate(summary.covariates.items()):
@@ -212,7 +226,7 @@ class GenerationMixin(DecodingMixin):
     def _components(
         self, label: str | None, component: int | list[int] | None, from_: str
     ) -> np.ndarray:
-        """Mask of the components to draw from."""
+        """Mask of the components to draw from, after checks."""
         mixture = self.module.mixture
         mask = np.ones(mixture.n_mix_comp, dtype=bool)
         if label is not None:
@@ -229,13 +243,13 @@ class GenerationMixin(DecodingMixin):
                 )
             mask &= np.isin(np.arange(len(mask)), wanted)
         if not mask.any():
-            raise ValueError(f"`component`: {component} is none of label {label!r}.")
+            raise ValueError(f"`component`: {component} does not belong to label {label!r}.")
         return mask
 
     def _categories(
         self, batch: str | None, covariates: Mapping[str, str] | None
     ) -> dict[int, int]:
-        """Code by column of the given categories."""
+        """Code of each given category, by column of the covariate."""
         if not isinstance(covariates, Mapping | None):
             raise ValueError(
                 f"`covariates` must map names to categories, as in {{'site': 'a'}}, found "
@@ -254,10 +268,10 @@ class GenerationMixin(DecodingMixin):
             found[list(known).index(name)] = _code(name, category, known[name])
         return found
 
-    def _given_libraries(
+    def _fixed_libraries(
         self, library_size: float | Mapping[str, float] | None
     ) -> dict[str, float]:
-        """The given total counts by modality, none by default."""
+        """Given library sizes by modality; empty by default."""
         if library_size is None:
             return {}
         if not isinstance(library_size, Mapping):
@@ -266,47 +280,47 @@ class GenerationMixin(DecodingMixin):
             self._modality(modality)
         return {m: positive("library_size", size) for m, size in library_size.items()}
 
-    def _owner(self, known: CellSubset) -> np.ndarray:
-        """Most probable component of each known cell."""
-        z_nl = torch.from_numpy(known.representation[:, : self.module.n_latent])
+    def _components_of(self, subset: CellSubset) -> np.ndarray:
+        """Most probable component of each stored training cell."""
+        z_nl = torch.from_numpy(subset.representation[:, : self.module.n_latent])
         return self.module.mixture.clustering(z_nl.to(self.module.device)).cpu().numpy()
 
     def _candidates(
         self,
-        known: CellSubset,
-        among: np.ndarray,
+        subset: CellSubset,
+        is_eligible: np.ndarray,
         label: str | None,
         component: int | list[int] | None,
     ) -> np.ndarray:
-        """Known cells that are what was asked for."""
-        mask = among.copy()
+        """Positions of the eligible training cells with the label and component."""
+        mask = is_eligible.copy()
         if label is not None:
-            mask &= known.labels == _code("label", label, self.summary.labels)
+            mask &= subset.labels == _code("label", label, self.summary.labels)
         if component is not None:
-            mask &= np.isin(self._owner(known), component)
+            mask &= np.isin(self._components_of(subset), component)
         if not mask.any():
             raise ValueError(
-                "`from_='cells'`: no training cell that was kept is of this label, component and "
+                "`from_='cells'`: none of the stored training cells has this label, component and "
                 "category. Use `from_='mixture'`."
             )
         return np.flatnonzero(mask)
 
 
-def _draw(
-    mixture: GaussianMixture, components: np.ndarray, known: CellSubset, n: int
+def _sample_mixture(
+    mixture: GaussianMixture, components: np.ndarray, subset: CellSubset, n: int
 ) -> tuple[Tensor, Tensor]:
-    """Component and place of each of n new cells; ``components`` is a mask of those wanted."""
+    """Draw components from a mask ``components``, and a representation from each."""
     weight = mixture.mixture_probs() * torch.from_numpy(components).to(mixture.mean)
     component = torch.multinomial(weight, n, replacement=True)
     mean = mixture.mean[component]
-    factor_nll = torch.linalg.cholesky(known.spread(mixture))[component]
+    factor_nll = torch.linalg.cholesky(subset.covariances(mixture))[component]
     return component, mean + (factor_nll @ torch.randn_like(mean)[..., None]).squeeze(-1)
 
 
 def _code(argument: str, wanted: str, names: Sequence[str] | np.ndarray) -> int:
-    """Position of a name, which may be given as text."""
+    """Position of a name; names that are not strings match by their text."""
     known = [str(x) for x in names]
     if str(wanted) not in known:
         near = nearest(wanted, known)
-        raise ValueError(f"`{argument}`: {wanted!r} is not known. Nearest names: {near}.")
+        raise ValueError(f"`{argument}`: {wanted!r} does not exist. Nearest names: {near}.")
     return known.index(str(wanted))

@@ -1,4 +1,4 @@
-"""What would have been counted in a modality that was not measured."""
+"""Imputation of counts in missing modalities."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ._learning import ImputerMixin, log_normal
 
 
 class ImputationMixin(ImputerMixin):
-    """Counts of cells in modalities that they lack."""
+    """Expected and sampled counts of missing modalities."""
 
     @torch.inference_mode()
     def impute(
@@ -38,55 +38,59 @@ class ImputationMixin(ImputerMixin):
         return_numpy: bool = False,
         key_added: str | None = None,
     ) -> pd.DataFrame | np.ndarray | None:
-        """Counts to be expected of cells in a modality, measured or not.
+        """Impute the counts of one modality, measured or not.
 
-        Cells are placed by what was measured in them. What they would have counted in the
-        modality is the decoder's answer there, for a library of the size that cells with such a
-        representation and such libraries in the other modalities had in training.
+        The representation of each cell is inferred from its measured modalities, and the expected
+        counts are decoded from it. Missing library sizes are predicted from the representation
+        and the cell's other library sizes, by a regression fitted to training cells.
 
-        For features that are counted at least once a cell on average, this is mixed with what
-        training cells that have the modality and others counted at such places: a kernel ridge
-        regression of log counts, learned at the end of training, whose share is what explains
-        held-out cells best. Cells that have the modality keep the decoder's answer, and so do all
-        if fewer than 20 held-out cells have it and another one.
+        For features with a mean of at least one count per cell, the decoded value is combined
+        with a kernel ridge regression of log counts. It uses training cells with similar
+        representations in which the modality and others were measured. It is fitted at the end of
+        training, and its weight is the one that explains held-out cells best. Cells in which the
+        modality was measured keep the decoded value. So do all cells if fewer than 20 held-out
+        cells have this modality and another one.
 
-        To see how good this is, leave the modality out of ``adata``: where it is there, it has
-        its say in where the cells lie.
+        To evaluate imputation, remove the modality from ``adata``; otherwise it contributes to
+        the representations.
 
         Parameters
         ----------
-        adata, indices
-            As for :meth:`get_latent_representation`.
+        adata
+            Cells; those of the model by default.
         modality
-            The one to impute; may be left out if the cells lack exactly one.
+            Name of the modality to impute. It may be omitted if exactly one modality is missing.
+        indices
+            Positions or a mask of the selected cells; all by default.
         feature_list
-            Features to return, all by default.
+            Names of the features to return; all by default.
         n_samples
-            Draw counts that often (with ``scvi.settings.seed``) in place of their mean, each time
-            from another draw of the cells' places, of the decoder, of the library around what is
-            predicted for it, and of what cells at one place scatter beyond their counts'
-            likelihood, as far as held-out cells did.
+            Number of draws of counts, with ``scvi.settings.seed``. By default, the expected
+            counts are returned. Each draw includes the uncertainty of the representation, of the
+            decoder and of the predicted library size, and the variance of held-out cells beyond
+            that of the likelihood.
         library_size
-            Total count of every cell. By default the cell's own where the modality was measured,
-            and else as predicted.
+            Total count of every cell. By default, the cell's own library size if the modality was
+            measured, and the predicted one otherwise.
         transform_batch
-            Category of the ``batch_key`` in which all cells are decoded; their own by default.
+            Category of the ``batch_key`` in which all cells are decoded. Default: the cell's own
+            batch.
         batch_size
-            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+            Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
         return_numpy
-            Return an array in place of a table.
+            Return an array instead of a table.
         key_added
-            Write the table into ``adata.obsm[key_added]`` and return nothing.
+            Write the table to ``adata.obsm[key_added]`` and return `None`.
 
         Returns
         -------
-        Shape ``(n_cells, n_features)``, in counts; ``(n_samples, n_cells, n_features)``, always
-        an array, for several draws.
+        Counts, shape ``(n_cells, n_features)``. Several draws are always an array of shape
+        ``(n_samples, n_cells, n_features)``.
 
         Raises
         ------
         ValueError
-            If there is no such modality, ``modality`` is needed, or an argument cannot be used.
+            If the modality does not exist, ``modality`` is required, or an argument is invalid.
 
         Examples
         --------
@@ -97,19 +101,24 @@ class ImputationMixin(ImputerMixin):
         if library_size is not None:
             positive("library_size", library_size)
         if key_added is not None and (indices is not None or (n_samples or 1) > 1):
-            raise ValueError("`key_added` needs one table of all cells: leave out `indices`.")
+            raise ValueError(
+                "`key_added` requires one table of all cells: omit `indices` and draw at most "
+                "one sample."
+            )
         manager = self._manager_of(adata)
-        modality = self._lacking(manager) if modality is None else self._modality(modality)
+        modality = (
+            self._missing_modality(manager) if modality is None else self._modality(modality)
+        )
         features = self._features(modality, "feature_list", feature_list)
         likelihood = self.module.likelihood(modality)
         module = self.module
         is_drawn = n_samples is not None
         _, w = self._representation(manager, indices, batch_size)
         library_nm = self._complete_libraries(manager, indices, batch_size)
-        lacks_n = torch.from_numpy(library_nm[:, module.modalities.index(modality)] == 0)
-        regression = self._regression(modality)
-        # What mends the answer was learned for libraries as predicted.
-        library_n, spread_n = self._depth(
+        is_missing_n = torch.from_numpy(library_nm[:, module.modalities.index(modality)] == 0)
+        regression = self._residual_regression(modality)
+        # The residual regression was fitted to means at predicted library sizes.
+        library_n, spread_n = self._predicted_libraries(
             library_nm, w, modality, None if regression else library_size
         )
         tables = []
@@ -125,15 +134,17 @@ class ImputationMixin(ImputerMixin):
                     given = DecoderInput(
                         self._with_batch(w, transform_batch), continuous, library_n[here].to(w)
                     )
-                    lacks = lacks_n[here].to(w.device)
+                    is_missing = is_missing_n[here].to(w.device)
                     log1p = self._decoded_log1p(modality, given, output)
                     if regression is not None:
                         x_np = self._regressors(w, library_nm[here], modality)
                         average = self._average_log1p(modality, given, output, log1p)
-                        log1p[lacks] = regression.corrected(x_np, log1p, average)[lacks]
+                        corrected = regression.corrected(x_np, log1p, average)
+                        log1p[is_missing] = corrected[is_missing]
                     mean = log1p.expm1()
                     if is_drawn:
-                        mean = _with_scatter(mean, spread_n[here].to(mean), lacks, regression)
+                        spread = spread_n[here].to(mean)
+                        mean = _sample_means(mean, spread, is_missing, regression)
                     if library_size is not None:
                         mean = mean * (library_size / mean.sum(1, keepdim=True))
                     values = likelihood.sample(mean) if is_drawn else mean
@@ -151,46 +162,49 @@ class ImputationMixin(ImputerMixin):
         target.obsm[key_added] = table
         return None
 
-    def _lacking(self, manager: CellManager) -> str:
-        """The one modality that was measured in no cell."""
-        lacking = [m for m in self.module.modalities if m not in manager.observed]
-        if len(lacking) != 1:
+    def _missing_modality(self, manager: CellManager) -> str:
+        """Name of the only modality that was not measured in any cell."""
+        missing = [m for m in self.module.modalities if m not in manager.observed]
+        if len(missing) != 1:
             raise ValueError(
-                f"`modality` is needed: the cells lack {lacking or 'none'} of "
-                f"{self.module.modalities}."
+                "`modality` is required unless exactly one modality is missing; missing: "
+                f"{missing or 'none'} of {self.module.modalities}."
             )
-        return lacking[0]
+        return missing[0]
 
-    def _depth(
+    def _predicted_libraries(
         self,
         library_nm: np.ndarray,
         w: Tensor,
         modality: str,
         library_size: float | None,
     ) -> tuple[Tensor, Tensor]:
-        """Total count of each cell in one modality, and the deviation of its logarithm."""
+        """Library sizes in one modality and standard deviations of their logarithms."""
         if library_size is not None:
             return torch.full((len(w),), float(library_size)), torch.zeros(len(w))
         z_nl = w[:, : self.module.n_latent].cpu().numpy()
         imputer = self._learned.imputers.get(modality)
-        depth_model = self._learned.library_regression if imputer is None else imputer.depth
-        if depth_model is None:
-            raise ValueError("`library_size` is needed: the model was saved without a regression.")
-        library_n, spread_n = depth_model.predict(z_nl, library_nm, modality)
+        regression = self._learned.library_regression if imputer is None else imputer.depth
+        if regression is None:
+            raise ValueError(
+                "`library_size` is required: the saved model contains no regression of library "
+                "sizes."
+            )
+        library_n, spread_n = regression.predict(z_nl, library_nm, modality)
         return torch.from_numpy(library_n), torch.from_numpy(spread_n)
 
 
-def _with_scatter(
-    mean_nf: Tensor, spread_n: Tensor, lacks_n: Tensor, regression: ResidualRegression | None
+def _sample_means(
+    mean_nf: Tensor, spread_n: Tensor, is_missing_n: Tensor, regression: ResidualRegression | None
 ) -> Tensor:
-    """Means with a draw of what is not known of them beside place and decoder.
+    """Draw means given the representation and the decoder.
 
-    That is the library, whose logarithm has the deviation ``spread_n``, and in cells that lack the
-    modality what cells at one place scatter.
+    The log library size has the standard deviation ``spread_n``. If the modality is missing, the
+    means also have the excess variance of held-out cells.
     """
     mean_nf = log_normal(mean_nf, spread_n.square()[:, None])
     if regression is not None:
         variance_nf = torch.zeros_like(mean_nf)
         variance_nf[:, regression.features] = regression.scatter
-        mean_nf[lacks_n] = log_normal(mean_nf, variance_nf)[lacks_n]
+        mean_nf[is_missing_n] = log_normal(mean_nf, variance_nf)[is_missing_n]
     return mean_nf

@@ -1,4 +1,4 @@
-"""What a model learns of the counts of cells that lack a modality."""
+"""Regressions for imputation, fitted at the end of training."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from multiDGD.stats import (
     fit_residual_regression,
 )
 
-# Cells that are placed without a modality to learn how to impute it. More change little.
+# Cells whose representations are inferred without the modality. More cells change little.
 _MAX_TRAINING, _MAX_HELD_OUT = 2000, 500
-# With fewer nothing can be said of what holds for other cells.
+# Fewer held-out cells do not show whether the correction generalises.
 _MIN_HELD_OUT = 20
 _MAX_ANCHORS = 400
-# Of a feature that is counted more rarely than once a cell, the logarithm of a count says little.
+# Log counts of rarer features are hardly informative.
 _MIN_COUNT = 1.0
-# Pairs of draws that a held-out cell is compared with.
+# Pairs of draws for each held-out cell.
 _N_PAIRS = 2
 
 
 class ImputerMixin(DecodingMixin):
-    """Libraries, and what the decoder misses where cells are placed without a modality."""
+    """Regressions of library sizes and residuals for cells with a missing modality."""
 
     def _learn_library_regression(self) -> LibraryRegression:
         """Regression of the training cells' library sizes on their representations."""
@@ -45,99 +45,104 @@ class ImputerMixin(DecodingMixin):
         return LibraryRegression.fit(z_nl, library_nm, self.module.modalities)
 
     def _learn_imputers(self) -> dict[str, Imputer]:
-        """Imputation of each modality that enough held-out cells have beside another one."""
+        """Imputer of each modality that enough held-out cells have together with another one."""
         found = {m: self._learn_imputer(m) for m in self.module.modalities}
         return {m: imputer for m, imputer in found.items() if imputer is not None}
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def _learn_imputer(self, modality: str) -> Imputer | None:
-        """Place cells without a modality that was measured in them and learn what that misses."""
+        """Fit the regressions to representations inferred without a measured modality."""
         manager, module = self.adata_manager, self.module
         m = module.modalities.index(modality)
         measured = manager.libraries > 0
         is_paired = measured[:, m] & (measured.sum(1) > 1)
-        new = np.concatenate([self.validation_indices_, self.test_indices_]).astype(int)
+        others = np.concatenate([self.validation_indices_, self.test_indices_]).astype(int)
         training = subsample(self.train_indices_[is_paired[self.train_indices_]], _MAX_TRAINING)
-        held_out = subsample(new[is_paired[new]], _MAX_HELD_OUT)
+        held_out = subsample(others[is_paired[others]], _MAX_HELD_OUT)
         if not len(training) or len(held_out) < _MIN_HELD_OUT:
             return None
         cells = np.concatenate([training, held_out])
-        others = {k: at for k, at in manager.observed.items() if k != modality}
+        observed = {k: at for k, at in manager.observed.items() if k != modality}
         with torch.enable_grad():
-            w = self._infer(manager, cells, observed=others)
+            w = self._infer(manager, cells, observed=observed)
         library_nm = manager.libraries[cells]
         z_nl = w[:, : module.n_latent].numpy()
         n = len(training)
-        depth = LibraryRegression.fit(z_nl[:n], library_nm[:n], module.modalities)
-        hidden_nm = np.where(np.arange(measured.shape[1]) == m, 0, library_nm)
-        library_n, spread_n = map(torch.from_numpy, depth.predict(z_nl, hidden_nm, modality))
+        library_regression = LibraryRegression.fit(z_nl[:n], library_nm[:n], module.modalities)
+        without_nm = np.where(np.arange(measured.shape[1]) == m, 0, library_nm)
+        predicted = library_regression.predict(z_nl, without_nm, modality)
+        library_n, spread_n = map(torch.from_numpy, predicted)
         x_np = self._regressors(w, library_nm, modality)
         counts = manager.matrix(modality)
         mean_f = np.asarray(counts.sum(0)).ravel() / max(measured[:, m].sum(), 1)
         features = torch.from_numpy(np.flatnonzero(mean_f >= _MIN_COUNT))
-        placed = _InferredCells(cells, w, x_np, library_n, spread_n)
-        new_cells = placed.part(slice(n, None))
-        some = partial(self._regression_cells, modality, features)
+        inferred = _InferredCells(cells, w, x_np, library_n, spread_n)
+        held_out_cells = inferred.part(slice(n, None))
+        minibatches = partial(self._regression_cells, modality, features)
         regression = None
         if len(features):
             regression = fit_residual_regression(
                 features,
                 x_np[:n],
-                _spread(x_np[:n], module.n_latent),
+                _kernel_scale(x_np[:n], module.n_latent),
                 subsample(np.arange(n), _MAX_ANCHORS),
-                partial(some, placed.part(slice(n))),
-                partial(some, new_cells),
+                partial(minibatches, inferred.part(slice(n))),
+                partial(minibatches, held_out_cells),
             )
         if regression is not None:
-            scatter = self._scatter(modality, regression, new_cells)
+            scatter = self._excess_variance(modality, regression, held_out_cells)
             regression = replace(regression, scatter=scatter)
-        return Imputer(depth, regression)
+        return Imputer(library_regression, regression)
 
     def _regression_cells(
-        self, modality: str, features: Tensor, placed: _InferredCells
+        self, modality: str, features: Tensor, inferred: _InferredCells
     ) -> Iterator[RegressionCells]:
-        """Cells in minibatches, with what they have counted and what the decoder says."""
-        for batch, here, decoded, average in self._minibatches(modality, placed):
-            seen = batch["counts"][modality].to_dense().log1p()
+        """Minibatches of cells with observed and decoded log counts."""
+        for batch, here, decoded, average in self._minibatches(modality, inferred):
+            observed = batch["counts"][modality].to_dense().log1p()
             yield RegressionCells(
-                here.x, *(a.cpu()[:, features] for a in (seen, decoded, average))
+                here.x, *(a.cpu()[:, features] for a in (observed, decoded, average))
             )
 
-    def _scatter(
-        self, modality: str, regression: ResidualRegression, placed: _InferredCells
+    def _excess_variance(
+        self, modality: str, regression: ResidualRegression, inferred: _InferredCells
     ) -> Tensor:
-        """Variance of log means that counts of held-out cells ask for, shape ``(f,)``.
+        """Variance of the log means beyond that of the likelihood, shape ``(f,)``.
 
-        Counts that are like draws are as far from a draw as two draws are from each other.
+        It is estimated from held-out cells. Without excess variance, the distance between an
+        observed count and a draw equals that between two draws.
         """
         likelihood, at = self.module.likelihood(modality), regression.features
         regression = regression.to(self.module.device)
         found = torch.zeros(len(at))
         with isolated_rng(self.module.device, 0):
-            for batch, here, decoded, average in self._minibatches(modality, placed):
+            for batch, here, decoded, average in self._minibatches(modality, inferred):
                 mean = regression.corrected(here.x.to(decoded), decoded, average).expm1()
-                seen = batch["counts"][modality].to_dense()[:, at].log1p()
+                observed = batch["counts"][modality].to_dense()[:, at].log1p()
                 variance = here.spread.to(mean).square()[:, None]
                 for _ in range(_N_PAIRS):
                     one, other = (
                         likelihood.sample(log_normal(mean, variance))[:, at].log1p()
                         for _ in range(2)
                     )
-                    apart = (seen - one).square() - (one - other).square()
-                    found += apart.sum(0).cpu() / _N_PAIRS
-        return (found / len(placed.cells)).clamp(min=0)
+                    excess = (observed - one).square() - (one - other).square()
+                    found += excess.sum(0).cpu() / _N_PAIRS
+        return (found / len(inferred.cells)).clamp(min=0)
 
     def _minibatches(
-        self, modality: str, placed: _InferredCells
+        self, modality: str, inferred: _InferredCells
     ) -> Iterator[tuple[dict[str, Any], _InferredCells, Tensor, Tensor]]:
-        """Minibatches on the module's device, each with its cells and what is decoded of them.
+        """Minibatches on the module's device, each with its cells and their decoded values.
 
-        That is the logarithm of 1 + mean counts, with the cells' covariates and at the average.
+        Decoded values are logarithms of 1 + mean counts, first with the cells' own covariates and
+        then at the average of all covariates.
         """
         output, first = self.module.decoder.head(modality).output, 0
-        for batch, w_bd in self._batches_with(self.adata_manager, placed.cells, placed.w, None):
-            here = placed.part(slice(first, first + len(w_bd)))
+        for batch, w_bd in self._batches_with(
+            self.adata_manager, inferred.cells, inferred.w, None
+        ):
+            here = inferred.part(slice(first, first + len(w_bd)))
             first += len(w_bd)
             given = DecoderInput(w_bd, batch["continuous"], here.library.to(w_bd))
             decoded = self._decoded_log1p(modality, given, output)
@@ -153,27 +158,27 @@ class ImputerMixin(DecodingMixin):
     def _average_log1p(
         self, modality: str, given: DecoderInput, output: nn.Linear, decoded_nf: Tensor
     ) -> Tensor:
-        """The same at the average of all covariates."""
+        """Logarithm of 1 + mean counts at the average of all covariates, shape ``(n, f)``."""
         if not (self.module.covariates or self.summary.continuous):
             return decoded_nf
         return self._decoded_log1p(modality, self._average_covariates(given), output)
 
     def _average_covariates(self, given: DecoderInput) -> DecoderInput:
-        """The same cells at the average of all covariates."""
+        """Decoder input of the same cells at the average of all covariates."""
         module, n = self.module, len(given.w)
         unknown = torch.full((n, len(self.summary.covariates)), -1, device=given.w.device)
         w = torch.cat([given.w[:, : module.n_latent], category_means(module, unknown)], dim=1)
         return given._replace(w=w, continuous=module.continuous_mean.expand(n, -1))
 
     def _regressors(self, w: Tensor, library_nm: np.ndarray, modality: str) -> Tensor:
-        """Basal representation and log libraries of the other modalities, NaN if not measured."""
+        """Basal representation and other log library sizes, NaN where not measured."""
         others = np.delete(library_nm, self.module.modalities.index(modality), axis=1)
         log_library = np.log(np.where(others > 0, others, np.nan))
         z_nl = w[:, : self.module.n_latent]
         return torch.cat([z_nl, torch.from_numpy(log_library).to(z_nl)], dim=1)
 
-    def _regression(self, modality: str) -> ResidualRegression | None:
-        """What mends the decoder's answer for cells without a modality, on the device."""
+    def _residual_regression(self, modality: str) -> ResidualRegression | None:
+        """Correction of decoded means for cells with a missing modality, on the device."""
         imputer = self._learned.imputers.get(modality)
         if imputer is None or imputer.regression is None:
             return None
@@ -181,18 +186,18 @@ class ImputerMixin(DecodingMixin):
 
 
 class _InferredCells(NamedTuple):
-    """Cells that were placed without a modality.
+    """Cells whose representations were inferred without a modality.
 
     Attributes
     ----------
     cells
-        Positions.
+        Positions of the cells, shape ``(n,)``.
     w
-        Rows, shape ``(n, n_representation)``.
+        Representations, shape ``(n, n_representation)``.
     x
-        Places as the regression knows them, shape ``(n, p)``.
+        Inputs of the regression, shape ``(n, p)``.
     library, spread
-        What the modality's library is predicted to be, and the deviation of its logarithm, shape
+        Predicted library size of the modality and standard deviation of its logarithm, shape
         ``(n,)`` each.
     """
 
@@ -203,30 +208,32 @@ class _InferredCells(NamedTuple):
     spread: Tensor
 
     def part(self, here: slice) -> _InferredCells:
-        """Some of them."""
+        """Subset of the cells."""
         return _InferredCells(
             self.cells[here], self.w[here], self.x[here], self.library[here], self.spread[here]
         )
 
 
 def log_normal(mean: Tensor, variance: Tensor) -> Tensor:
-    """Log-normal draws with given means and given variances of the logarithm.
+    """Draw log-normal values with given means and given variances of the logarithm.
 
-    One normal number is drawn for each entry of ``variance``, which is broadcast against ``mean``:
-    what shares a variance shares its draw.
+    One normal number is drawn for each entry of ``variance`` and broadcast against ``mean``.
 
     Parameters
     ----------
     mean
-        Shape ``(n, f)``.
+        Means, shape ``(n, f)``.
     variance
-        Shape ``(n, f)``, or ``(n, 1)`` to draw once for all features of a cell.
+        Variances, shape ``(n, f)``; with shape ``(n, 1)``, all features of a cell share one draw.
     """
     return mean * (variance.sqrt() * torch.randn_like(variance) - variance / 2).exp()
 
 
-def _spread(x_np: Tensor, n_latent: int) -> Tensor:
-    """Standard deviations of places, shape ``(p,)``: one for all of z, one for each log library."""
+def _kernel_scale(x_np: Tensor, n_latent: int) -> Tensor:
+    """Standard deviations of the inputs of the regression, shape ``(p,)``.
+
+    All dimensions of z share one; each log library size has its own.
+    """
     known = ~x_np.isnan()
     deviation = torch.where(known, x_np - x_np.nanmean(0), 0.0)
     variance = deviation.square().sum(0) / known.sum(0).clamp(min=1)

@@ -14,10 +14,10 @@ from multiDGD.stats import shrunk_correlation
 def class_correlation(
     z_nl: Tensor, labels_n: Tensor, mixture: GaussianMixtureSupervised
 ) -> np.ndarray:
-    """Correlation of the dimensions within classes, one for all of them.
+    """Correlation of the latent dimensions within classes, shared by all classes.
 
-    The mixture's components have none. What the cells of all classes have is drawn towards
-    it, as far as their number cannot tell it (Ledoit and Wolf, 2004).
+    The mixture components have diagonal covariances. The pooled correlation of the labelled cells
+    is estimated with Ledoit-Wolf shrinkage towards zero correlation (Ledoit and Wolf, 2004).
 
     Parameters
     ----------
@@ -26,11 +26,11 @@ def class_correlation(
     labels_n
         Codes of their classes, shape ``(n,)``.
     mixture
-        The mixture over z.
+        Mixture over z.
 
     Returns
     -------
-    Positive definite, shape ``(L, L)``.
+    Positive definite matrix, shape ``(L, L)``.
     """
     z_nl = z_nl.to(mixture.mean)
     log_joint_nk = mixture.component_log_prob(z_nl)

@@ -1,4 +1,4 @@
-"""Labels of cells by the supervised mixture."""
+"""Prediction of labels with the supervised mixture."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from multiDGD.stats import LabelCalibration, calibrate, fit_calibration
 
 from ._class_correlation import class_correlation
 
-# A calibration on fewer cells would describe these cells rather than the model.
+# A calibration on fewer cells would be overfitted.
 _MIN_CELLS = 20
-# More cells would not change three numbers.
+# More cells would hardly change the three parameters.
 _MAX_CELLS = 2000
-# Degrees of freedom of the tails of classes; the benchmark `labels` compares others.
+# Degrees of freedom of the class densities; the benchmark `labels` compares other values.
 _DF = 16.0
 
 
@@ -42,58 +42,59 @@ class LabelMixin(PosteriorMixin):
         soft: bool = False,
         batch_size: int | None = None,
     ) -> np.ndarray | pd.DataFrame:
-        """Label of each cell by the supervised mixture.
+        """Predict the label of each cell with the supervised mixture.
 
-        The place of a cell is not known exactly, and its most probable place leans towards some
-        class: what each class says of the counts is therefore averaged over all places where the
-        cell may lie (by a normal approximation; see
-        :func:`multiDGD.inference.component_log_evidence`). Classes are as wide along each dimension as
-        their components, with the tails of Student's density with 16 degrees of freedom; the
-        correlation between dimensions is one for all classes, learned from the labelled training
-        cells. Where at least 20 labelled cells were held out from training, which never shows
-        their labels to the model, probabilities are calibrate on them: a temperature, how much
-        the labels of the 15 nearest training cells count beside the classes' densities, and a small
-        share of wrong labels are chosen such that these labels are explained best.
+        The MAP estimate of a representation is biased towards some class. The likelihood of each
+        class is therefore integrated over the representation, with a normal approximation (see
+        :func:`multiDGD.inference.component_log_evidence`). Classes have the standard deviations of
+        their mixture components and the tails of a Student density with 16 degrees of freedom.
+        The correlation between dimensions within classes is shared by all classes. It is estimated
+        from the labelled training cells.
+
+        If at least 20 labelled cells are held out from training, the probabilities are calibrated
+        on them. Training does not use the labels of these cells. Three parameters are fitted to
+        them: a temperature, the weight of the labels of the 15 nearest training cells, and a small
+        share of wrong labels.
 
         Parameters
         ----------
         adata, indices
             As for :meth:`get_latent_representation`.
         soft
-            Return the probability of every label.
+            Whether to return the probabilities of all labels.
         batch_size
-            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+            Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
 
         Returns
         -------
-        Labels, shape ``(n_cells,)``; or a table of cells by labels whose rows sum to 1.
+        Labels, shape ``(n_cells,)``; with ``soft``, a table of probabilities, cells x labels.
 
         Raises
         ------
         ValueError
-            If the mixture is not supervised, or the model was loaded without data and ``adata``
-            is not given.
+            If the mixture is not supervised, or ``adata`` is missing in a model that was loaded
+            without data.
 
         Examples
         --------
         >>> adata.obs["predicted"] = model.predict()  # doctest: +SKIP
-        >>> is_sure = model.predict(soft=True).max(axis=1) > 0.9  # doctest: +SKIP
+        >>> is_confident = model.predict(soft=True).max(axis=1) > 0.9  # doctest: +SKIP
         """
         mixture = self.module.mixture
         if not isinstance(mixture, GaussianMixtureSupervised):
             raise ValueError(
-                "`predict` needs a supervised mixture: register `labels_key` and leave "
+                "`predict` needs a supervised mixture: register `labels_key` and keep "
                 "`supervised=True`."
             )
         manager = self._manager_of(adata)
         cells, w = self._representation(manager, indices, batch_size)
-        found = self._learned.labels
+        calibration = self._learned.labels
         log_prob = calibrate(
-            self._label_log_prob(manager, cells, w, found.correlation, batch_size),
+            self._label_log_prob(manager, cells, w, calibration.correlation, batch_size),
             self._label_log_share(w, self._learned.cell_subset),
-            found.temperature,
-            found.weight,
-            found.noise,
+            calibration.temperature,
+            calibration.weight,
+            calibration.noise,
         )
         labels = self.summary.labels
         if soft:
@@ -102,25 +103,25 @@ class LabelMixin(PosteriorMixin):
         return labels[log_prob.argmax(1).numpy()]
 
     def _learn_labels(self, subset: CellSubset | None) -> LabelCalibration:
-        """Estimate the shape of the classes on training cells, calibrate on held-out cells."""
+        """Estimate the correlation within classes, and calibrate on held-out cells."""
         mixture = self.module.mixture
         if not isinstance(mixture, GaussianMixtureSupervised):
             return LabelCalibration()
         held_out = np.concatenate([self.validation_indices_, self.test_indices_]).astype(int)
         labels = self.adata_manager.create_torch_dataset().labels
-        known = self.train_indices_[labels[self.train_indices_] >= 0]
+        labelled = self.train_indices_[labels[self.train_indices_] >= 0]
         w = self.module.representations.z.detach().cpu()
-        z_nl = w[known, : self.module.n_latent]
-        correlation = class_correlation(z_nl, torch.from_numpy(labels[known]), mixture)
+        z_nl = w[labelled, : self.module.n_latent]
+        correlation = class_correlation(z_nl, torch.from_numpy(labels[labelled]), mixture)
         cells = subsample(held_out[labels[held_out] >= 0], _MAX_CELLS)
         if len(cells) < _MIN_CELLS:
             return LabelCalibration(correlation=correlation)
-        found = fit_calibration(
+        fitted = fit_calibration(
             self._label_log_prob(self.adata_manager, cells, w[cells], correlation),
             self._label_log_share(w[cells], subset),
             torch.from_numpy(labels[cells]),
         )
-        return LabelCalibration(*found, correlation=correlation)
+        return LabelCalibration(*fitted, correlation=correlation)
 
     @torch.inference_mode(False)
     def _label_log_prob(
@@ -131,29 +132,31 @@ class LabelMixin(PosteriorMixin):
         correlation: np.ndarray | None,
         batch_size: int | None = None,
     ) -> Tensor:
-        """Log probability of each label of a supervised mixture, with cells' places integrated out.
+        """Log probability of each label, integrated over the representation of the cell.
 
         Shape ``(n, labels)``, on the CPU.
         """
-        seen = FeatureSubset(self.module, manager.observed)
+        subset = FeatureSubset(self.module, manager.observed)
         mixture = cast(GaussianMixtureSupervised, self.module.mixture)
-        shape = (
+        correlation_ll = (
             None if correlation is None else torch.from_numpy(correlation).to(mixture.mean.device)
         )
         parts = [torch.zeros(0, mixture.Nclass)]
         for batch, w_bd in self._batches_with(manager, cells, w, batch_size):
-            joint_bk = component_log_evidence(seen.module, seen.batch(batch), w_bd, shape, _DF)
+            joint_bk = component_log_evidence(
+                subset.module, subset.batch(batch), w_bd, correlation_ll, _DF
+            )
             joint_bc = joint_bk.view(len(w_bd), mixture.Nclass, -1).logsumexp(2)
             parts.append(joint_bc.log_softmax(1).cpu())
         self.module.workspace.clear()
         return torch.cat(parts)
 
-    def _label_log_share(self, w: Tensor, cells: CellSubset | None) -> Tensor:
-        """Log shares of the labels among the labelled training cells nearest to rows.
+    def _label_log_share(self, w: Tensor, subset: CellSubset | None) -> Tensor:
+        """Log shares of the labels among the nearest labelled training cells.
 
-        Shape ``(n, labels)``, on the CPU; alike in models that have noted no cells.
+        Shape ``(n, labels)``, on the CPU. Shares are equal without a subset of training cells.
         """
         mixture = cast(GaussianMixtureSupervised, self.module.mixture)
-        if cells is None:
+        if subset is None:
             return torch.full((len(w), mixture.Nclass), -math.log(mixture.Nclass))
-        return torch.from_numpy(cells.label_shares(w[:, : mixture.dim], mixture.Nclass)).log()
+        return torch.from_numpy(subset.label_shares(w[:, : mixture.dim], mixture.Nclass)).log()

@@ -1,4 +1,4 @@
-"""Which peaks go with a gene, and which genes with a peak."""
+"""Associations between genes and peaks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ._published_step import published_step
 
 
 class LinkMixin(DecodingMixin):
-    """Links between features of two modalities."""
+    """Associations between features of two modalities."""
 
     def gene2peak(
         self,
@@ -39,46 +39,52 @@ class LinkMixin(DecodingMixin):
         positions: pd.DataFrame | None = None,
         batch_size: int | None = None,
     ) -> pd.DataFrame:
-        """Peaks that go with a gene.
+        """Rank peaks by their association with a gene.
+
+        Associations are learned from unperturbed cells; they are not causal effects.
 
         Parameters
         ----------
         gene
             Name of the gene.
         gene_modality, peak_modality
-            Modalities of gene and peaks; the first and the last by default.
+            Modalities of the gene and the peaks; the first and the last by default.
         adata, indices
-            Cells to look at, as for :meth:`get_latent_representation`.
+            Cells to include, as for :meth:`get_latent_representation`.
         method
-            ``"association"``: correlation of the log means of gene and peak as the decoder lets
-            them vary around each cell, under the variation of the population, batch and other
-            covariates held still. ``"published"``: the change of each peak's share after one step
-            of gradient descent towards silence of the gene, in cells that express it (Schuster et
-            al., 2024). A peak that goes with the gene has a positive association, and a negative
-            change.
+            ``"association"`` is the correlation between the decoded log means of gene and peak.
+            It refers to the variation of the population around each cell, with batch and other
+            covariates fixed. ``"published"`` is the change of each peak's share after one gradient
+            step towards a count of 0 of the gene. It is averaged over the cells that express the
+            gene (Schuster et al., 2024). A peak that increases with the gene has a positive
+            association and a negative change.
         n_cells
-            Cells to draw at random (with ``scvi.settings.seed``) where there are more; `None` for
-            all.
+            Maximum number of cells, drawn at random with ``scvi.settings.seed``; `None` for all.
         n_controls
-            Other genes of about the same mean, from which p-values come.
+            Number of control genes with about the same mean, for the p-values.
         positions
-            Table with columns ``chrom``, ``start`` and ``end`` by feature name (as from a GTF
-            file). Not needed where ``.var`` of the modalities has these columns, nor for features
-            named as ``chr1:100-200``.
+            Table of genomic positions with the columns ``chrom``, ``start`` and ``end`` by feature
+            name (such as from a GTF file). Not required if ``.var`` of the modalities has these
+            columns, or for features with names such as ``chr1:100-200``.
         batch_size
-            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+            Cells in each minibatch. Defaults to ``scvi.settings.batch_size``.
 
         Returns
         -------
-        A row for each peak, the strongest first: ``association`` or ``change``; ``p_value``, the
-        share of control genes for which the peak has at least as strong a one; where positions
-        are known ``chrom``, ``start``, ``end`` and ``distance``, from the gene's start to the middle
-        of the peak in base pairs (missing on other chromosomes).
+        Table with a row for each peak, strongest first:
+
+        - ``association`` or ``change``, depending on ``method``;
+        - ``p_value``: share of the control genes with an at least equally strong association or
+          change of the peak;
+        - ``chrom``, ``start``, ``end``: position of the peak, if that of the gene is known;
+        - ``distance``: base pairs from the start of the gene to the middle of the peak, missing on
+          other chromosomes.
 
         Raises
         ------
         ValueError
-            If gene, modality or cells are not there, or no cell expresses the gene.
+            If the gene, a modality or a cell does not exist, or if no cell expresses the gene
+            (``"published"`` only).
 
         Examples
         --------
@@ -93,7 +99,7 @@ class LinkMixin(DecodingMixin):
         source = self._modality(gene_modality)
         target = self._modality(peak_modality or self.module.modalities[-1])
         cells = adata, indices, n_cells, batch_size
-        return self._links(gene, True, source, target, method, n_controls, positions, *cells)
+        return self._link_table(gene, True, source, target, method, n_controls, positions, *cells)
 
     def peak2gene(
         self,
@@ -108,7 +114,7 @@ class LinkMixin(DecodingMixin):
         positions: pd.DataFrame | None = None,
         batch_size: int | None = None,
     ) -> pd.DataFrame:
-        """Genes that go with a peak.
+        """Rank genes by their association with a peak.
 
         Parameters
         ----------
@@ -117,14 +123,14 @@ class LinkMixin(DecodingMixin):
         gene_modality, peak_modality, adata, indices, method, n_cells
             As for :meth:`gene2peak`.
         n_controls
-            Other peaks of about the same mean, from which p-values come.
+            Number of control peaks with about the same mean, for the p-values.
         positions, batch_size
             As for :meth:`gene2peak`.
 
         Returns
         -------
-        As :meth:`gene2peak`, with a row for each gene; ``distance`` is from the gene's start to
-        the middle of the peak.
+        Table with a row for each gene and the columns of :meth:`gene2peak`. ``distance`` is from
+        the start of the gene to the middle of the peak, and positions are those of the gene.
 
         Raises
         ------
@@ -134,9 +140,9 @@ class LinkMixin(DecodingMixin):
         source = self._modality(peak_modality or self.module.modalities[-1])
         target = self._modality(gene_modality)
         cells = adata, indices, n_cells, batch_size
-        return self._links(peak, False, source, target, method, n_controls, positions, *cells)
+        return self._link_table(peak, False, source, target, method, n_controls, positions, *cells)
 
-    def _links(
+    def _link_table(
         self,
         feature: str,
         is_gene: bool,
@@ -155,7 +161,9 @@ class LinkMixin(DecodingMixin):
         positive_int("n_controls", n_controls)
         argument = "gene" if is_gene else "peak"
         if not isinstance(feature, str):
-            raise ValueError(f"`{argument}` must be the name of one, found {feature!r}.")
+            raise ValueError(
+                f"`{argument}` must be the name of one {argument}, found {feature!r}."
+            )
         at = self._features(source, argument, [feature])
         manager = self._manager_of(adata)
         rng = np.random.default_rng(resolve_seed())
@@ -164,14 +172,17 @@ class LinkMixin(DecodingMixin):
         controls = matched_controls(self._mean_shares(batches, source), at, n_controls, rng)
         sources = torch.from_numpy(np.concatenate([at, controls[:, 0]]))
         if method == "association":
-            found = associations(self.module, batches, sources, source, target)
-            value_qf = found.correlation.cpu().numpy()
+            association = associations(self.module, batches, sources, source, target)
+            value_qf = association.correlation.cpu().numpy()
         else:
             value_qf = np.stack(
-                [self._published(batches, int(q), source, target) for q in sources]
+                [self._mean_published_change(batches, int(q), source, target) for q in sources]
             )
             if np.isnan(value_qf[0]).all():
-                raise ValueError(f"{feature!r} has no count in any of the {len(cells)} cells.")
+                raise ValueError(
+                    f"`{argument}`: {feature!r} has no counts in the {len(cells)} cells; choose "
+                    "other cells by `indices`."
+                )
             value_qf = value_qf[~np.isnan(value_qf).any(1)]
         names = self.summary.features[target]
         score = {"association": "association", "published": "change"}[method]
@@ -185,14 +196,14 @@ class LinkMixin(DecodingMixin):
         order = np.argsort(-np.abs(value_qf[0]), kind="stable")
         return table.iloc[order]
 
-    def _published(
+    def _mean_published_change(
         self,
         batches: Sequence[tuple[dict[str, Any], Tensor]],
         feature: int,
         source: str,
         target: str,
     ) -> np.ndarray:
-        """Mean change of the targets' shares in cells that have the feature; NaN without any."""
+        """Mean change of the targets' shares in cells with counts of the feature, or NaN."""
         changes = list(self._published_changes(batches, feature, source, target))
         n = sum(len(c) for c in changes)
         total = torch.cat([c.sum(0, keepdim=True) for c in changes]).sum(0)
@@ -205,7 +216,7 @@ class LinkMixin(DecodingMixin):
         source: str,
         target: str,
     ) -> Iterator[Tensor]:
-        """Changes of the targets' shares in the cells of each minibatch that have the feature."""
+        """Changes of the targets' shares in the cells of each minibatch with the feature."""
         for batch, w in batches:
             counts = batch["counts"][source]
             expressing = counts.rows[counts.columns == feature]

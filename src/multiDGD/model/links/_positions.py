@@ -1,4 +1,4 @@
-"""Genomic positions of features, and their distances."""
+"""Genomic positions of features and distances between them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from mudata import MuData
 from multiDGD.data import CellManager
 
 _POSITION = ["chrom", "start", "end"]
-# As in "chr1:100-200" or "chr1-100-200".
+# Names such as "chr1:100-200" or "chr1-100-200".
 _NAME = r"^(?P<chrom>\w+)[:-](?P<start>\d+)-(?P<end>\d+)$"
 
 
 def feature_positions(
     manager: CellManager, modalities: Sequence[str], given: pd.DataFrame | None
 ) -> pd.DataFrame:
-    """Positions of the features that have one: as given, else in ``.var``, else by their names."""
+    """Known positions of features, in this order: as given, in ``.var``, or in their names."""
     adata = manager.adata
     parts = []
     if given is not None:
-        missing = [c for c in _POSITION if c not in given]
-        if missing:
-            raise ValueError(f"`positions` lacks the columns {missing}; it has {list(given)}.")
+        if not set(_POSITION) <= set(given):
+            raise ValueError(
+                f"`positions` must have the columns {_POSITION}, found {list(given)}."
+            )
         parts.append(given[_POSITION])
     objects = (
         [adata.mod[m] for m in modalities if m in adata.mod]
@@ -35,8 +36,8 @@ def feature_positions(
         if set(_POSITION) <= set(part.var):
             parts.append(part.var[_POSITION])
         names = part.var_names.to_series().astype(str)
-        told = names.str.extract(_NAME).dropna()
-        parts.append(told.astype({"start": np.int64, "end": np.int64}))
+        from_names = names.str.extract(_NAME).dropna()
+        parts.append(from_names.astype({"start": np.int64, "end": np.int64}))
     found = pd.concat(parts)
     return found[~found.index.duplicated()]
 
@@ -44,7 +45,7 @@ def feature_positions(
 def distances(
     known: pd.DataFrame, feature: str, names: np.ndarray, feature_is_gene: bool
 ) -> pd.DataFrame:
-    """Positions of features, and their distance from one: start of the gene to middle of the peak."""
+    """Positions of features and their distances from one, start of gene to middle of peak."""
     found = known.reindex(names)
     own = known.loc[feature]
     middle = (found["start"] + found["end"]) / 2
@@ -52,6 +53,6 @@ def distances(
         distance = middle - own["start"]
     else:
         distance = (own["start"] + own["end"]) / 2 - found["start"]
-    # Categories of one chromosome column and another do not compare; strings do.
-    near = found["chrom"].astype(str) == str(own["chrom"])
-    return found.assign(distance=distance.where(near))
+    # Categoricals with different categories cannot be compared.
+    same_chrom = found["chrom"].astype(str) == str(own["chrom"])
+    return found.assign(distance=distance.where(same_chrom))

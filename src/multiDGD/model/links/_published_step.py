@@ -1,4 +1,4 @@
-"""The published perturbation: a step of the representation against one feature."""
+"""Published perturbation: a gradient step of the representation that reduces one feature."""
 
 from __future__ import annotations
 
@@ -22,28 +22,32 @@ def published_step(
     weight_decay: float = 1e-4,
     betas: tuple[float, float] = (0.5, 0.7),
 ) -> Tensor:
-    """Steps of z towards not expressing a feature, as published.
+    """Reduce a feature by gradient steps of z, as published.
 
-    Adam on the negative log-likelihood of a count of 0 of this feature alone, at each cell's
-    library size; neither the other features nor the mixture have a say (Schuster et al., Nature
-    Communications 2024, "gene2peak").
+    Adam minimises the negative log-likelihood of a count of 0 of the feature at each cell's
+    library size. Neither the other features nor the mixture contribute to the loss (Schuster et
+    al., Nature Communications 2024, "gene2peak").
 
     Parameters
     ----------
-    module, batch, representation
-        As for :class:`Shift`.
+    module
+        A trained module.
+    batch
+        Minibatch of n cells.
+    representation
+        Representations of the cells, shape ``(n, n_representation)``.
     feature
         Position of the feature.
     modality
-        Its modality.
+        Modality of the feature.
     n_steps
-        Steps, 1 as published.
+        Number of steps; 1 as published.
     lr, weight_decay, betas
-        Those of Adam, as published.
+        Settings of Adam, as published.
 
     Returns
     -------
-    Shape ``(n, n_representation)``.
+    Representations after the steps, shape ``(n, n_representation)``.
     """
     likelihood = module.likelihood(modality)
     library_n = batch["counts"][modality].library

@@ -1,4 +1,4 @@
-"""What changes in a cell when some of its features are made to change."""
+"""In silico perturbation of features."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from multiDGD.stats import empirical_p_values, matched_controls
 
 from ._shift import Shift
 
-#: Factor on a feature's mean in each kind of perturbation.
+#: Factor of the means in each direction of perturbation.
 FOLDS = {"knock-out": 0.01, "knock-down": 0.5, "overexpress": 2.0}
 
 
 class PerturbationMixin(DecodingMixin):
-    """Perturbation in silico."""
+    """In silico perturbation."""
 
     def perturb(
         self,
@@ -44,56 +44,54 @@ class PerturbationMixin(DecodingMixin):
         n_samples: int = 10,
         batch_size: int | None = None,
     ) -> pd.DataFrame:
-        r"""Change of every feature when some are knocked down, knocked out or overexpressed.
+        r"""Compute the changes of all features after a perturbation of some features.
 
-        Each cell's representation is optimised anew such that the means of the given features
-        change by ``fold``: of all representations at which they do, the cell goes to the one that
-        is most likely by how cells of the population vary (:class:`multiDGD.train.Shift`).
-        Covariates stay. The changes are associations that the model has learned from unperturbed
-        cells, not known to be effects.
+        Each cell moves to the most probable representation at which the means of the given
+        features change by ``fold``. Probability is measured by the variation of representations in
+        the population (:func:`multiDGD.stats.conditional_shift`). Covariates stay unchanged. The
+        changes are associations learned from unperturbed cells, not causal effects.
 
         Parameters
         ----------
         features
-            Feature or features to change together.
+            Name of a feature, or names of several features to perturb together.
         modality
-            Their modality; the first one by default.
+            Modality of the features; the first one by default.
         direction
-            ``"knock-down"`` halves their means, ``"knock-out"`` leaves 1 % of them,
-            ``"overexpress"`` doubles them.
+            ``"knock-down"`` halves the means of the features, ``"knock-out"`` reduces them to 1 %,
+            and ``"overexpress"`` doubles them.
         fold
-            Factor on their means in place of that of ``direction``.
+            Factor of the means, instead of the default for ``direction``.
         adata, indices
             Cells to perturb, as for :meth:`get_latent_representation`.
         groupby
-            Column of ``.obs``: cells of each category are looked at apart.
+            Column of ``.obs`` with groups of cells to analyse separately.
         n_cells
-            Cells of each group to draw at random (with ``scvi.settings.seed``) where there are
-            more; `None` for all.
+            Maximum number of cells in each group, drawn at random with ``scvi.settings.seed``;
+            `None` for all.
         n_controls
-            As many other features of about the same means are perturbed to compare with, each by
-            the same number of standard deviations of how it varies in the population.
+            Number of control features with about the same means. Each is perturbed by the same
+            number of standard deviations of its variation in the population.
         n_samples
-            Draws from the posteriors of the cells' representations, from which the uncertainty
-            comes.
+            Number of draws from the posteriors of the representations, for ``lfc_sd``.
         batch_size
-            Cells handled at a time. Defaults to ``scvi.settings.batch_size``.
+            Cells in each minibatch. Defaults to ``scvi.settings.batch_size``.
 
         Returns
         -------
-        A row for each feature of every modality, the strongest changes of each group first:
+        Table with a row for each feature of every modality, strongest changes of each group first:
 
         - ``modality`` and, with ``groupby``, ``group``;
-        - ``lfc``: log2 fold change of the decoded mean, mean over cells;
-        - ``lfc_sd``: its standard deviation over posterior draws;
+        - ``lfc``: log2 fold change of the decoded mean, averaged over cells;
+        - ``lfc_sd``: standard deviation of ``lfc`` over posterior draws;
         - ``control_mean``, ``control_sd``: mean and standard deviation of ``lfc`` over controls;
-        - ``z_score``: ``lfc`` less the former, divided by the latter;
-        - ``p_value``: share of controls that change the feature at least as much.
+        - ``z_score``: ``(lfc - control_mean) / control_sd``;
+        - ``p_value``: share of the controls that change the feature at least as much.
 
         Raises
         ------
         ValueError
-            If a feature, modality, column or cell is not there, or an argument cannot be used.
+            If a feature, modality, column or cell does not exist, or if an argument is invalid.
 
         Examples
         --------
@@ -107,15 +105,15 @@ class PerturbationMixin(DecodingMixin):
         True
         """
         modality = self._modality(modality)
-        wanted = [features] if isinstance(features, str) else features
-        at = self._features(modality, "features", wanted)
+        names = [features] if isinstance(features, str) else features
+        at = self._features(modality, "features", names)
         if not len(at):
             raise ValueError("`features` must name at least one feature, found none.")
         n_others = self.summary.n_features[modality] - len(np.unique(at))
         if n_others < 2:
             raise ValueError(
-                f"`features` leaves {n_others} of modality {modality!r} to compare with; at least "
-                "2 are needed."
+                f"`features` must leave at least 2 other features of modality {modality!r} as "
+                f"controls, found {n_others}."
             )
         log_fold = np.log(_fold(direction, fold))
         counts = {"n_controls": n_controls, "n_samples": n_samples}
@@ -128,31 +126,31 @@ class PerturbationMixin(DecodingMixin):
         tables = []
         for group, members in _groups(manager.adata.obs, groupby, cells).items():
             drawn = draw_cells(members, n_cells, rng)
-            found = list(self._posteriors(manager, drawn, batch_size))
-            batches = [(batch, posterior.mean) for batch, posterior in found]
+            posteriors = list(self._posteriors(manager, drawn, batch_size))
+            batches = [(batch, posterior.mean) for batch, posterior in posteriors]
             controls = matched_controls(self._mean_shares(batches, modality), at, n_controls, rng)
             sets = np.concatenate([at[None], controls])
-            changes = log_fold * self._equal_doses(batches, sets, modality)
-            table = self._changes(found, sets, modality, changes, n_samples)
+            changes = log_fold * self._relative_sds(batches, sets, modality)
+            table = self._change_table(posteriors, sets, modality, changes, n_samples)
             if groupby is not None:
                 table.insert(1, "group", group)
             tables.append(table)
         return pd.concat(tables)
 
-    def _equal_doses(
+    def _relative_sds(
         self, batches: Sequence[tuple[dict[str, Any], Tensor]], sets: np.ndarray, modality: str
     ) -> Tensor:
-        """Factors on the log fold of each feature at which all move as far, by the population.
+        """Standard deviation of each log mean in the population relative to the first set.
 
-        To halve a feature that hardly varies takes a cell much further than to halve one that
-        does, and moves everything else with it: such controls would say nothing.
+        Changes in proportion to it shift cells equally far. With equal fold changes, a control
+        that hardly varies would shift cells, and thus all features, much further.
         """
         features = torch.from_numpy(sets.ravel())
         variance = log_mean_variances(self.module, batches, features, modality)
-        spread = variance.sqrt().cpu().view(*sets.shape)
-        return spread / spread[0].clamp(min=torch.finfo(spread.dtype).tiny)
+        sd_kq = variance.sqrt().cpu().view(*sets.shape)
+        return sd_kq / sd_kq[0].clamp(min=torch.finfo(sd_kq.dtype).tiny)
 
-    def _changes(
+    def _change_table(
         self,
         cells: Sequence[tuple[dict[str, Any], Laplace]],
         sets: np.ndarray,
@@ -160,10 +158,10 @@ class PerturbationMixin(DecodingMixin):
         change_kq: Tensor,
         n_samples: int,
     ) -> pd.DataFrame:
-        """The table of :meth:`perturb` for one group of cells.
+        """Table of :meth:`perturb` for one group of cells.
 
-        ``sets`` holds the features in its first row and controls in the others, shape ``(k, q)``;
-        ``change_kq`` what is added to the log mean of each.
+        ``sets``, shape ``(k, q)``, has the features in its first row and controls in the others.
+        ``change_kq`` is the change of the log mean of each.
         """
         module = self.module
         generator = torch.Generator().manual_seed(settings.seed or 0)
@@ -181,10 +179,10 @@ class PerturbationMixin(DecodingMixin):
                 for m, lfc in shift.log_fold_changes(features.tolist(), modality, change).items():
                     total[m][k] += lfc.sum(0).cpu()
             normal = torch.randn(n_samples, *w.shape, generator=generator).to(w)
-            for k, start in enumerate(posterior.at(normal)):
-                at_draw = Shift(module, start, continuous)
-                found = at_draw.log_fold_changes(sets[0].tolist(), modality, changes[0])
-                for m, lfc in found.items():
+            for k, draw in enumerate(posterior.at(normal)):
+                shift = Shift(module, draw, continuous)
+                lfcs = shift.log_fold_changes(sets[0].tolist(), modality, changes[0])
+                for m, lfc in lfcs.items():
                     draws[m][k] += lfc.sum(0).cpu()
             n += len(w)
         parts = []
@@ -211,14 +209,15 @@ def _fold(direction: str, fold: float | None) -> float:
     if fold is None:
         return FOLDS[direction]
     if positive("fold", fold) == 1:
-        raise ValueError("`fold` must not be 1, which changes nothing.")
+        raise ValueError("`fold` must not be 1, which is no change.")
     if (fold > 1) != (direction == "overexpress"):
-        raise ValueError(f"`fold` = {fold} is not a {direction}: give the other `direction`.")
+        side = "above" if direction == "overexpress" else "below"
+        raise ValueError(f"`fold` must be {side} 1 for `direction` {direction!r}, found {fold}.")
     return float(fold)
 
 
 def _groups(obs: pd.DataFrame, groupby: str | None, cells: np.ndarray) -> dict[str, np.ndarray]:
-    """Those of the cells in each category of a column, which all need not have."""
+    """Cells in each category of a column; cells without a category are ignored."""
     if groupby is None:
         return {"all": cells}
     column = column_of(obs, "groupby", groupby).iloc[cells]

@@ -1,4 +1,4 @@
-"""Representations of cells in which chosen features have other means."""
+"""Shifts of representations that change the means of selected features."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from multiDGD.stats import conditional_shift
 
 
 class Shift:
-    r"""Representations after a change of the means of chosen features.
+    r"""Shift of representations that changes the means of selected features.
 
-    Representations of the population vary with the covariance C
-    (:func:`multiDGD.inference.population_covariance`). Of all moves that change the log means
-    of some features by a given amount, the most probable one is taken
-    (:func:`multiDGD.stats.conditional_shift`). The likelihood of the cell's own counts does not
-    enter: the other counts would have been different too. Covariates stay as they are.
+    Representations vary in the population with the covariance C
+    (:func:`multiDGD.inference.population_covariance`). The shift is the most probable one that
+    changes the log means of the features by a given amount
+    (:func:`multiDGD.stats.conditional_shift`). The likelihood of the cell's counts is not part of
+    the objective, because the other counts would also have been different. Covariates stay
+    unchanged.
 
     Parameters
     ----------
@@ -28,26 +29,26 @@ class Shift:
     representation
         Representations of n cells, shape ``(n, n_representation)``.
     continuous
-        Their continuous covariates, shape ``(n, n_continuous)``.
+        Continuous covariates of the cells, shape ``(n, n_continuous)``.
     """
 
     def __init__(self, module: MultiDGDModule, representation: Tensor, continuous: Tensor) -> None:
         self.module = module
         self.continuous = continuous
-        self.start = representation
+        self.representation = representation
         self.covariance = population_covariance(module.mixture)
-        self.before = self._log_shares(representation)
+        self.baseline = self._log_shares(representation)
 
     @torch.no_grad()
     def __call__(self, features: Sequence[int], modality: str, change_q: Tensor) -> Tensor:
-        """Representations after the change.
+        """Representations after the shift.
 
         Parameters
         ----------
         features
-            Indices of q features.
+            Positions of q features.
         modality
-            Their modality.
+            Modality of the features.
         change_q
             Change of the log mean of each feature, shape ``(q,)``.
 
@@ -56,11 +57,11 @@ class Shift:
         Shape ``(n, n_representation)``.
         """
         n_latent = self.module.n_latent
-        z0, rest = self.start[:, :n_latent], self.start[:, n_latent:]
+        z0, rest = self.representation[:, :n_latent], self.representation[:, n_latent:]
         at = torch.as_tensor(features, device=z0.device)
 
-        def log_means(rows: Tensor | slice, z: Tensor) -> tuple[Tensor, Tensor]:
-            return self._log_means(rows, torch.cat([z, rest[rows]], dim=1), at, modality)
+        def log_means(indices: Tensor | slice, z: Tensor) -> tuple[Tensor, Tensor]:
+            return self._log_means(indices, torch.cat([z, rest[indices]], dim=1), at, modality)
 
         z = conditional_shift(log_means, z0, change_q, self.covariance)
         return torch.cat([z, rest], dim=1)
@@ -69,7 +70,7 @@ class Shift:
     def log_fold_changes(
         self, features: Sequence[int], modality: str, change_q: Tensor
     ) -> dict[str, Tensor]:
-        """Changes of all log means, shape ``(n, f)`` for each modality.
+        """Changes of the log means of all features, shape ``(n, f)`` for each modality.
 
         Parameters
         ----------
@@ -77,7 +78,7 @@ class Shift:
             As for :meth:`__call__`.
         """
         after = self._log_shares(self(features, modality, change_q))
-        return {m: after[m] - before for m, before in self.before.items()}
+        return {m: after[m] - baseline for m, baseline in self.baseline.items()}
 
     @torch.no_grad()
     def _log_shares(self, w: Tensor) -> dict[str, Tensor]:
@@ -85,12 +86,12 @@ class Shift:
         return {m: a.log_softmax(-1) for m, a in logits.items()}
 
     def _log_means(
-        self, rows: Tensor | slice, w: Tensor, at: Tensor, modality: str
+        self, indices: Tensor | slice, w: Tensor, at: Tensor, modality: str
     ) -> tuple[Tensor, Tensor]:
-        """Log means of some features, ``(n, q)``, and their derivatives by z, ``(n, q, l)``."""
+        """Log means of features, ``(n, q)``, and their derivatives by z, ``(n, q, l)``."""
         with torch.enable_grad():
             leaf = w.detach().requires_grad_()
-            logits = self.module.generative(leaf, self.continuous[rows], [modality])["logits"]
+            logits = self.module.generative(leaf, self.continuous[indices], [modality])["logits"]
             eta = logits[modality].log_softmax(-1)[:, at]
             slopes = [
                 torch.autograd.grad(column.sum(), leaf, retain_graph=True)[0]

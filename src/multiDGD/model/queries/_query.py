@@ -1,4 +1,4 @@
-"""Cells that a trained model has not seen, mapped as scvi-tools maps a query to a reference."""
+"""Mapping of queries to a reference model, with the interface of scvi-tools."""
 
 from __future__ import annotations
 
@@ -21,26 +21,29 @@ from multiDGD.model.core._training import TrainingMixin
 from multiDGD.model.core._training_cells import TrainingCells
 from multiDGD.module import FeatureSubset, add_categories
 
-# A category has a handful of parameters: more cells than this say little more about them.
+# A category has few parameters; more cells hardly improve their estimates.
 _MAX_CELLS_PER_CATEGORY = 300
 _MAX_CELLS = 6000
 
 
 class QueryMixin(TrainingMixin):
-    """Models of new cells with the decoder of a reference."""
+    """Models of query cells with the decoder of a reference."""
 
     init_params_: dict[str, Any]
 
     @classmethod
     def _reference(cls, reference_model: str | Path | Self | None, **device: Any) -> Self:
+        """Check that a reference is trained; load it first if a folder is given."""
         if reference_model is None:
-            raise ValueError("`reference_model` is needed: a model or the folder of a saved one.")
+            raise ValueError(
+                "`reference_model` is required: pass a model or the folder of a saved model."
+            )
         if isinstance(reference_model, (str, Path)):
             reference_model = cls.load(str(reference_model), adata=False, **device)
         if not isinstance(reference_model, cls):
             raise ValueError(
-                f"`reference_model` must be a {cls.__name__} or the folder of a saved one, found "
-                f"{type(reference_model).__name__}."
+                f"`reference_model` must be a {cls.__name__} or the folder of a saved model, "
+                f"found {type(reference_model).__name__}."
             )
         if not reference_model.is_trained_:
             raise ValueError("`reference_model` is not trained: call its `train()` first.")
@@ -54,31 +57,32 @@ class QueryMixin(TrainingMixin):
         return_reference_var_names: bool = False,
         inplace: bool = True,
     ) -> AnnData | pd.Index | None:
-        """Bring an AnnData into the shape of a reference.
+        """Subset and sort the features of an AnnData as in a reference.
 
-        Features that the reference does not have are removed and the others take its order.
-        Missing ones are *not* filled with zeros: what was not measured says nothing about a cell.
-        :meth:`load_query_data` takes objects as they are, so this is needed only to save memory.
+        Features that are not in the reference are removed, and the others are sorted as in the
+        reference. Missing features are *not* filled with zeros, since they provide no information
+        about a cell. :meth:`load_query_data` accepts unprepared objects, so this method is only
+        necessary to save memory.
 
         Parameters
         ----------
         adata
-            Cells to map.
+            Query cells.
         reference_model
-            A trained model, or the folder of a saved one.
+            Trained model, or the folder of a saved one.
         return_reference_var_names
-            Return the reference's feature names and do nothing.
+            Only return the feature names of the reference.
         inplace
-            Change ``adata``; otherwise return another object.
+            Change ``adata``; if `False`, return a new object.
 
         Returns
         -------
-        `None`; the new object if not ``inplace``; or the names.
+        `None`; the new object if ``inplace`` is `False`; or the feature names.
 
         Raises
         ------
         ValueError
-            If no feature matches, with some of either side.
+            If no feature matches. The message contains some names from both objects.
 
         Examples
         --------
@@ -104,27 +108,33 @@ class QueryMixin(TrainingMixin):
         return_reference_var_names: bool = False,
         inplace: bool = True,
     ) -> MuData | dict[str, pd.Index] | None:
-        """Bring a MuData into the shape of a reference.
+        """Subset and sort the modalities and features of a MuData as in a reference.
 
-        As :meth:`prepare_query_anndata`, for every modality. Modalities that the reference does
-        not have are removed; missing ones stay missing.
+        Features and modalities that are not in the reference are removed. The remaining features
+        are sorted as in the reference. Missing features and modalities stay missing; they are
+        *not* filled with zeros. :meth:`load_query_data` accepts unprepared objects, so this method
+        is only necessary to save memory.
 
         Parameters
         ----------
         mdata
-            Cells to map.
-        reference_model, return_reference_var_names, inplace
-            As for :meth:`prepare_query_anndata`; names come by modality.
+            Query cells.
+        reference_model
+            Trained model, or the folder of a saved one.
+        return_reference_var_names
+            Only return the feature names of the reference, by modality.
+        inplace
+            Change ``mdata``; if `False`, return a new object.
 
         Returns
         -------
-        `None`; the new object if not ``inplace``; or the names.
+        `None`; the new object if ``inplace`` is `False`; or the feature names by modality.
 
         Raises
         ------
         ValueError
-            If a modality shares no feature with the reference, or none is one of its, with some
-            names of either side.
+            If no modality is in the reference, or a modality shares no feature with it. The
+            message contains some names from both objects.
 
         Examples
         --------
@@ -159,37 +169,36 @@ class QueryMixin(TrainingMixin):
         unfrozen: bool = False,
         **freeze_options: bool,
     ) -> Self:
-        """Make a model of new cells with the decoder and the mixtures of a reference.
+        """Create a model of query cells with the decoder and the mixtures of a reference.
 
-        Features may come in any order, beside others or be missing, and so may modalities: the
-        cells are placed by what was measured in them. Categories of covariates that the
-        reference does not know get components of their own, which :meth:`train` learns; the
-        reference is never changed. Labels are not needed and not looked at.
+        Cells are embedded by their measured features. Features and modalities may have any order
+        and may be missing; those that are not in the reference are ignored. New categories of
+        covariates get components of their own, which :meth:`train` learns. The reference stays
+        unchanged. Labels are neither required nor used.
 
         Parameters
         ----------
         adata
-            Cells to map. It needs no setup, but the columns of the covariates.
+            Query cells. Only the columns of the covariates are required; no setup is necessary.
         reference_model
-            A trained model, or the folder of a saved one.
+            Trained model, or the folder of a saved one.
         inplace_subset_query_vars
-            Remove features that the reference does not have from ``adata``.
+            Remove features that are not in the reference from ``adata``.
         accelerator, device
-            Where to put the model, as for :meth:`load`.
+            Device of the model, as for :meth:`load`.
         unfrozen
-            Must be `False`.
+            Must be `False`; the reference stays frozen.
         **freeze_options
-            Those of scvi-tools (``freeze_...``) are accepted and change nothing.
+            Options of scvi-tools (``freeze_...``). They are accepted and have no effect.
 
         Returns
         -------
-        A model whose cells are those of ``adata``. Call its :meth:`train`, then ask it as any
-        other.
+        Model of the cells in ``adata``. Call its :meth:`train` before any other method.
 
         Raises
         ------
         ValueError
-            If the objects do not fit each other, saying why.
+            If the query does not fit the reference; the message contains the reason.
 
         Examples
         --------
@@ -202,8 +211,8 @@ class QueryMixin(TrainingMixin):
             raise TypeError(f"load_query_data() got an unexpected keyword argument {unknown[0]!r}")
         if unfrozen:
             raise ValueError(
-                "`unfrozen` must be False: the reference stays as it is. To change it, train a "
-                "new model on all cells."
+                "`unfrozen` must be False: the reference stays frozen. To update it, train a new "
+                "model on all cells."
             )
         reference = cls._reference(reference_model, accelerator=accelerator, device=device)
         method = reference.registry_["setup_method_name"]
@@ -218,36 +227,36 @@ class QueryMixin(TrainingMixin):
             **reference.registry_["setup_args"],
         )
         model = cls(adata, **reference.init_params_["non_kwargs"])
-        model._adopt_reference(reference)
+        model._initialise_from(reference)
         return model
 
-    def _adopt_reference(self, reference: Self) -> None:
-        """Share nothing with the reference, but have all that it learned from its cells."""
-        known, mine = reference.summary.covariates, self.summary.covariates
-        added = {name: list(mine[name][len(known[name]) :]) for name in known}
+    def _initialise_from(self, reference: Self) -> None:
+        """Copy the module and the learned records of a reference, without its cells."""
+        known, extended = reference.summary.covariates, self.summary.covariates
+        added = {name: list(extended[name][len(known[name]) :]) for name in known}
         module = copy.deepcopy(reference.module)
         add_categories(module, {name: len(new) for name, new in added.items()})
         module.resize(self.adata.n_obs)
         module.eval()
         self.module = module.requires_grad_(False)
-        # The records are immutable, so that both models can hold them.
+        # The records are immutable, so both models can share them.
         self._learned = replace(reference._learned, cells=TrainingCells())
         self.is_initialised_ = True
         self.new_categories_ = {name: new for name, new in added.items() if new}
         for name in self.new_categories_:
             if name not in module.covariates:
                 logger.warning(
-                    "Covariate %r had one category in the reference, which so has learned "
-                    "nothing about how categories differ: it cannot correct for the new ones %s.",
+                    "Covariate %r had one category in the reference, so differences between "
+                    "categories were not learned. The model cannot correct for the new ones: %s.",
                     name,
                     self.new_categories_[name],
                 )
 
     def _train_query(self, max_epochs: int | None, batch_size: int) -> None:
-        """Learn the new categories, then find all cells' representations."""
+        """Learn the new categories, then infer the representations of all cells."""
         manager = self.adata_manager
         covariates = manager.create_torch_dataset().covariates
-        seen = FeatureSubset(self.module, manager.observed)
+        subset = FeatureSubset(self.module, manager.observed)
         known = self.summary.covariates
         names = list(known)
         new = {
@@ -255,12 +264,14 @@ class QueryMixin(TrainingMixin):
             for name, added in (self.new_categories_ or {}).items()
             if name in self.module.covariates
         }
-        chosen = _some_of_each(covariates, {names.index(n): codes for n, codes in new.items()})
+        chosen = _subsample_categories(
+            covariates, {names.index(n): codes for n, codes in new.items()}
+        )
         batches = [
-            move_data_to_device(seen.batch(b), self.module.device)
+            move_data_to_device(subset.batch(b), self.module.device)
             for b in manager.batches(chosen, batch_size)
         ]
-        losses = learn_categories(seen.module, batches, new, n_epochs=max_epochs)
+        losses = learn_categories(subset.module, batches, new, n_epochs=max_epochs)
         self._inferred_cache.clear()
         n_obs = manager.adata.n_obs
         self._store_inferred(np.arange(n_obs))
@@ -273,7 +284,7 @@ class QueryMixin(TrainingMixin):
 
 
 def _with_features(adata: AnnData, names: pd.Index, inplace: bool) -> AnnData | None:
-    """Keep those of the names that are there, in their order."""
+    """Subset an object to the given features that exist in it, in their order."""
     check_names(adata.var_names, "Feature names (`var_names`)")
     kept = names[names.isin(adata.var_names)]
     if not inplace:
@@ -282,8 +293,8 @@ def _with_features(adata: AnnData, names: pd.Index, inplace: bool) -> AnnData | 
     return None
 
 
-def _some_of_each(covariates: np.ndarray, new: dict[int, list[int]]) -> np.ndarray:
-    """Cells of every new category, not more than are useful, in ascending order."""
+def _subsample_categories(covariates: np.ndarray, new: dict[int, list[int]]) -> np.ndarray:
+    """Draw a limited number of cells from every new category, in ascending order."""
     generator = np.random.default_rng(settings.seed or 0)
     chosen = [np.arange(0)]
     share = max(30, _MAX_CELLS // max(1, sum(map(len, new.values()))))

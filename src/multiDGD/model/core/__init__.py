@@ -1,0 +1,1 @@
+"""Setup, training, saving, and representations of any cells."""

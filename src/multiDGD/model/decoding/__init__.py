@@ -1,0 +1,1 @@
+"""Decoded values of cells, their intervals and their fit."""

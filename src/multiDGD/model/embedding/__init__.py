@@ -1,0 +1,1 @@
+"""Representations of cells, components of the mixture, typicality and annotation."""

@@ -1,0 +1,1 @@
+"""Simulated cells and posterior predictive samples."""

@@ -1,0 +1,1 @@
+"""Prediction of labels by the supervised mixture."""

@@ -1,0 +1,1 @@
+"""Perturbations in silico."""

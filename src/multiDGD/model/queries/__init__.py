@@ -1,0 +1,1 @@
+"""Query cells and new categories of covariates."""

@@ -1,0 +1,158 @@
+"""Initialisation, training, and invalid arguments of `train`."""
+
+import anndata as ad
+import numpy as np
+import pytest
+import scvi
+import torch
+from tests.model.fitting import TRAIN, fitted, numbered_batches, renamed_mudata
+from tests.toy import toy_adata, toy_mudata
+
+from multiDGD import MultiDGD
+
+ONE_EPOCH = {**TRAIN, "max_epochs": 1}
+
+
+def test_training_continues_from_the_current_state():
+    model = fitted(toy_mudata(), train={"max_epochs": 20})
+    before = model.get_latent_representation()
+    rates = dict.fromkeys(("lr", "lr_representation", "lr_mixture"), 0.0)
+    model.train(**{**TRAIN, "train_size": 1.0, "plan_kwargs": rates})
+    np.testing.assert_array_equal(model.get_latent_representation(), before)
+    assert len(model.history["train_loss"]) == 22
+    model.train(**TRAIN, start="zero")
+    assert np.abs(model.get_latent_representation()).max() < np.abs(before).max()
+
+
+def test_start_from_an_array():
+    mdata = toy_mudata()
+    given = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    rates = dict.fromkeys(("lr", "lr_representation", "lr_mixture"), 0.0)
+    model = fitted(mdata, train={"start": given, "plan_kwargs": rates, "train_size": 1.0})
+    z = model.get_latent_representation()
+    centred = given - given.mean(0)
+    correlation = np.corrcoef(z.ravel(), centred.ravel())[0, 1]
+    assert correlation > 0.9999
+    assert np.sqrt((z**2).sum(1).mean()) == pytest.approx(1.0, rel=1e-3)
+    for start in ("random", given[:, :2], np.full((40, 3), np.nan)):
+        with pytest.raises(ValueError, match="`start`"):
+            model.train(**TRAIN, start=start)
+
+
+def test_representations_of_held_out_cells_equal_those_of_new_cells():
+    model = fitted(
+        toy_mudata(),
+        train={"train_size": 0.5, "validation_size": 0.2, "start": "zero", "max_epochs": 10},
+        labels_key="label",
+    )
+    z = model.get_latent_representation()
+    assert len(model.test_indices) == 12
+    held_out = np.concatenate([model.validation_indices, model.test_indices])
+    assert (np.abs(z[held_out]).max(1) > 0).all()
+    new = model.get_latent_representation(renamed_mudata(model.adata, "new"))
+    np.testing.assert_allclose(z[held_out], new[held_out], atol=1e-5)
+    assert np.abs(z - new)[model.train_indices].max() > 1e-3
+
+
+def test_without_validation_cells():
+    model = fitted(toy_adata(), train={"train_size": 1.0, "early_stopping": True})
+    assert "validation_loss" not in model.history
+
+
+def test_backed_data(tmp_path):
+    in_memory = toy_adata()
+    in_memory.write_h5ad(tmp_path / "x.h5ad")
+    backed = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
+    z = []
+    for adata in (backed, in_memory):
+        torch.manual_seed(0)
+        z.append(fitted(adata, batch_key="batch").get_latent_representation())
+    np.testing.assert_allclose(*z, atol=1e-5)
+    backed.file.close()
+
+
+@pytest.mark.parametrize("data", [toy_adata, toy_mudata])
+def test_another_model_of_the_object_is_used_before_training(data):
+    """Both models write codes to the object, and each is trained on its own codes."""
+    u = []
+    for is_used in (False, True):
+        cells = data()
+        other = fitted(cells, batch_key="site", labels_key="batch")
+        (MultiDGD.setup_anndata if data is toy_adata else MultiDGD.setup_mudata)(
+            cells, batch_key="batch", labels_key="site"
+        )
+        if is_used:
+            other.get_latent_representation()
+        scvi.settings.seed = 0
+        model = MultiDGD(cells, n_latent=3)
+        model.train(**TRAIN)
+        u.append(model.get_covariate_representation())
+        assert list(model.adata_manager.create_torch_dataset().covariates[:4, 0]) == [0, 1, 0, 1]
+    np.testing.assert_array_equal(*u)
+
+
+def test_batch_size_of_zero_raises():
+    adata = numbered_batches()
+    MultiDGD.setup_anndata(adata)
+    with pytest.raises(ValueError, match="`batch_size` must be an integer of at least 1, found 0"):
+        MultiDGD(adata, n_latent=3).train(batch_size=0)
+
+
+@pytest.mark.parametrize("value", [2.5, 0, "3"])
+def test_invalid_max_epochs_raises(value):
+    adata = numbered_batches()
+    MultiDGD.setup_anndata(adata)
+    with pytest.raises(ValueError, match="`max_epochs` must be an integer of at least 1"):
+        MultiDGD(adata, n_latent=3).train(max_epochs=value)
+
+
+@pytest.mark.parametrize("value", [0, -0.5, 1.5])
+def test_invalid_train_size_raises(value):
+    adata = numbered_batches()
+    MultiDGD.setup_anndata(adata)
+    with pytest.raises(ValueError, match="`train_size` must be above 0 and at most 1"):
+        MultiDGD(adata, n_latent=3).train(train_size=value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        *[("devices", value, "must be one, found") for value in (2, [0, 1], "0,1", "2")],
+        *[
+            ("precision", value, "must be '32-true' or 'bf16-mixed', found")
+            for value in (16, "16-mixed", "16-true", "bf16-true")
+        ],
+    ],
+)
+def test_unsupported_devices_and_precisions_raise(argument, value, message):
+    """Each device would train its own representations; counts are too large for 16 bits."""
+    adata = numbered_batches()
+    MultiDGD.setup_anndata(adata)
+    model = MultiDGD(adata, n_latent=3)
+    with pytest.raises(ValueError, match=f"`{argument}` {message}"):
+        model.train(**{"accelerator": "cpu", argument: value})
+    assert not model.is_initialised_
+
+
+@pytest.mark.parametrize("start", ["spectral", "zero"])
+@pytest.mark.parametrize("n_cells", [1, 2, 3])
+def test_minimal_number_of_cells(n_cells, start):
+    adata = toy_adata(n_cells)
+    MultiDGD.setup_anndata(adata)
+    model = MultiDGD(adata, n_latent=3)
+    if n_cells < 3:
+        with pytest.raises(ValueError, match=f"has {n_cells} cells, .*; at least 3 are required"):
+            model.train(start=start, **ONE_EPOCH)
+        assert not model.is_initialised_
+    else:
+        model.train(start=start, **ONE_EPOCH)
+        assert model.is_trained
+
+
+@pytest.mark.parametrize("devices", [1, "1", "auto"])
+def test_one_device(devices):
+    adata = numbered_batches()
+    MultiDGD.setup_anndata(adata)
+    model = MultiDGD(adata, n_latent=3)
+    model.train(max_epochs=1, accelerator="cpu", devices=devices, enable_progress_bar=False)
+    assert model.is_trained
