@@ -32,7 +32,7 @@ def parsed(path):
 def as_conda(requirements):
     found = set()
     for requirement in requirements:
-        name, bound = re.fullmatch(r"([\w.-]+)(>=.*)?", requirement).groups()
+        name, bound = re.fullmatch(r"([\w.-]+)([<>]=?.*)?", requirement).groups()
         found.add(f"{CONDA_NAMES.get(name, name)} {bound or ''}".strip())
     return found
 
