@@ -65,9 +65,8 @@ class PCABaseline:
                 self._reducers[name] = TruncatedSVD(self.n_components + 1, random_state=self.seed)
             else:
                 solver = "full" if name == "prot" else "arpack"
-                self._reducers[name] = PCA(
-                    self.n_components, svd_solver=solver, random_state=self.seed
-                )
+                n_components = min(self.n_components, x.shape[1] - 1)
+                self._reducers[name] = PCA(n_components, svd_solver=solver, random_state=self.seed)
             block = self._block(name, self._reducers[name].fit_transform(self._prepare(name, x)))
             self._scales[name] = float(np.sqrt(block.var(0).sum()))
             blocks.append(block / self._scales[name])

@@ -1,8 +1,10 @@
 """Decoded values and reconstruction errors."""
 
+import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
+import scvi
 from tests.model.fitting import fitted
 from tests.toy import toy_mudata
 
@@ -99,3 +101,57 @@ def test_reconstruction_error_is_a_sum_over_modalities():
     )
     sizes = [model.get_reconstruction_error(batch_size=b)["reconstruction_loss"] for b in (7, 40)]
     assert sizes[0] == pytest.approx(sizes[1], rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def deep():
+    """A model of cells with many counts."""
+    scvi.settings.seed = 0
+    return fitted(toy_mudata(rate=4))
+
+
+class TestConditionOnCounts:
+    def test_equals_the_closed_form(self, deep):
+        x = deep.adata["rna"].X.toarray()
+        library = x.sum(1, keepdims=True)
+        share = deep.get_normalized_expression(modality="rna", return_numpy=True)
+        r = deep.module.likelihood("rna").dispersion.detach().numpy()
+        rate = share * library * (x + r) / (share * library + r)
+        found = deep.get_normalized_expression(
+            modality="rna", return_numpy=True, condition_on_counts=True, batch_size=7
+        )
+        np.testing.assert_allclose(found, rate / rate.sum(1, keepdims=True), rtol=1e-4)
+        part = deep.get_normalized_expression(
+            modality="rna", indices=[9, 3], gene_list=["rna5"], condition_on_counts=True
+        )
+        np.testing.assert_allclose(part["rna5"], found[[9, 3], 5], rtol=1e-4)
+        scaled = deep.get_normalized_expression(
+            modality="rna", library_size=1e4, return_numpy=True, condition_on_counts=True
+        )
+        np.testing.assert_allclose(scaled, 1e4 * found, rtol=1e-4)
+
+    def test_what_was_not_measured_keeps_the_decoded_values(self, deep):
+        query = md.MuData({"rna": deep.adata["rna"][:10, 4:].copy()})
+        query["rna"].obs_names = [f"new{i}" for i in range(10)]
+        query.update()
+        given = {"adata": query, "return_numpy": True}
+        decoded, found = (
+            {
+                m: deep.get_normalized_expression(modality=m, condition_on_counts=on, **given)
+                for m in ("rna", "atac")
+            }
+            for on in (False, True)
+        )
+        np.testing.assert_array_equal(found["atac"], decoded["atac"])
+        ratio = found["rna"][:, :4] / decoded["rna"][:, :4]
+        # Unmeasured genes change only by the common factor that keeps the total.
+        np.testing.assert_allclose(ratio, np.tile(ratio[:, :1], 4), rtol=1e-4)
+        np.testing.assert_allclose(found["rna"].sum(1), 1, rtol=1e-4)
+        assert np.abs(found["rna"][:, 4:] / decoded["rna"][:, 4:] - ratio[:, :1]).max() > 0.05
+
+    @pytest.mark.parametrize(
+        "wrong", [{"transform_batch": "b0"}, {"include_protein_background": False}]
+    )
+    def test_not_in_another_batch_or_without_background(self, deep, wrong):
+        with pytest.raises(ValueError, match="`condition_on_counts`.*`transform_batch`"):
+            deep.get_normalized_expression(condition_on_counts=True, **wrong)

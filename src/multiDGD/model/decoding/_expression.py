@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
+from multiDGD.model.core._representations import as_positions
 from multiDGD.module import FeatureSubset
 from multiDGD.nn import Likelihood
 
@@ -39,6 +40,7 @@ class ExpressionMixin(DecodingMixin):
         return_numpy: bool = False,
         out: str | Path | None = None,
         include_protein_background: bool = True,
+        condition_on_counts: bool = False,
     ) -> pd.DataFrame | np.ndarray:
         """Decode the values of one modality: each feature's share of the cell's counts.
 
@@ -79,6 +81,12 @@ class ExpressionMixin(DecodingMixin):
             the cell's own library size or, if the modality was not measured, at the median of the
             training cells. Only for modalities whose likelihood has a background component
             (``"protein"``).
+        condition_on_counts
+            Whether to return the posterior mean of each feature's rate given the cell's own
+            counts (:meth:`multiDGD.nn.Likelihood.posterior_mean`). It predicts further molecules
+            of the same cell better than the decoder alone (:meth:`get_count_split_score`), since
+            cells with equal representations differ in their rates. Features and modalities that
+            were not measured keep the decoded values.
 
         Returns
         -------
@@ -89,14 +97,22 @@ class ExpressionMixin(DecodingMixin):
         ------
         ValueError
             If the modality, a feature or the category does not exist, ``n_samples`` is below 1,
-            or the result exceeds the memory of the machine.
+            the result exceeds the memory of the machine, or ``condition_on_counts`` is combined
+            with another batch or without background.
 
         Examples
         --------
         >>> shares = model.get_normalized_expression(gene_list=["CD4", "CD8A"])  # doctest: +SKIP
         """
         modality = self._modality(modality)
-        if include_protein_background:
+        if condition_on_counts:
+            if transform_batch is not None or not include_protein_background:
+                raise ValueError(
+                    "`condition_on_counts` needs the cells' own batches and background: leave out "
+                    "`transform_batch` and `include_protein_background`."
+                )
+            value = self._conditional_mean(adata, indices, modality)
+        elif include_protein_background:
             value = _mean
         else:
             self._require_background(modality)
@@ -187,6 +203,24 @@ class ExpressionMixin(DecodingMixin):
             out=out,
         )
 
+    def _conditional_mean(
+        self,
+        adata: AnnData | MuData | None,
+        indices: Sequence[int] | None,
+        modality: str,
+    ) -> Callable[[Likelihood, Tensor, slice], Tensor]:
+        """Function of decoded means that returns posterior means given the cells' counts."""
+        manager = self._manager_of(adata)
+        cells = as_positions(indices, manager.adata.n_obs)
+        observed = torch.from_numpy(manager.observed.get(modality, np.arange(0)))
+
+        def value(likelihood: Likelihood, mean_nf: Tensor, here: slice) -> Tensor:
+            (batch,) = manager.batches(cells[here], len(mean_nf))
+            counts_nf = batch["counts"][modality].to_dense().to(mean_nf)
+            return _posterior_means(likelihood, mean_nf, counts_nf, observed.to(mean_nf.device))
+
+        return value
+
     @torch.inference_mode()
     def get_reconstruction_error(
         self,
@@ -234,6 +268,20 @@ class ExpressionMixin(DecodingMixin):
         for modality, value in sums.items():
             error[f"reconstruction_loss_{modality}"] = value / max(n_measured[modality], 1)
         return error
+
+
+def _posterior_means(
+    likelihood: Likelihood, mean_nf: Tensor, counts_nf: Tensor, observed: Tensor
+) -> Tensor:
+    """Posterior means of the observed features' rates, at the scale and total of the means."""
+    seen_nf = mean_nf[:, observed]
+    tiny = torch.finfo(mean_nf.dtype).tiny
+    scale_n1 = (counts_nf.sum(1) / seen_nf.sum(1).clamp(min=tiny))[:, None]
+    rate_nf = mean_nf * scale_n1
+    rate_nf[:, observed] = likelihood.posterior_mean(rate_nf, counts_nf)[:, observed]
+    total_n1 = rate_nf.sum(1, keepdim=True)
+    shares_nf = rate_nf / total_n1.clamp(min=tiny) * mean_nf.sum(1, keepdim=True)
+    return torch.where(scale_n1 > 0, shares_nf, mean_nf)
 
 
 def _mean(likelihood: Likelihood, mean_nf: Tensor, cells: slice) -> Tensor:

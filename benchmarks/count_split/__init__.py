@@ -1,0 +1,1 @@
+"""Prediction of one half of the molecules from the other half."""
