@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+import scvi
 import torch
 from scipy import sparse
+from tests.seeds import SEEDS
 from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
+from multiDGD._scores import batch_mixing, knn_accuracy
 from multiDGD.train import MultiDGDTrainingPlan, RowAdam
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
@@ -203,9 +206,48 @@ def test_representations_are_fixed_in_the_first_epochs():
         assert np.array_equal(model.get_latent_representation(), start) == fixed
 
 
+def test_without_covariates_nothing_is_removed():
+    found = []
+    for at in (None, 0.5):
+        scvi.settings.seed = 0
+        model = fitted(train_size=1.0, max_epochs=4, plan_kwargs={"remove_covariates_at": at})
+        found.append(model.get_latent_representation())
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_removing_covariates_mixes_protocols(sc_mixology, seed):
+    scvi.settings.seed = seed
+    genes = np.argsort(-np.asarray(sc_mixology.X.sum(0)).ravel())[:1500]
+    cells = sc_mixology[:, genes].copy()
+    batch, label = (cells.obs[c].to_numpy() for c in ("batch", "cell_type"))
+    found = {}
+    for at in (None, 0.75):
+        model = fitted(
+            cells.copy(),
+            setup={"batch_key": "batch"},
+            model={"n_latent": 20, "n_components": 10},
+            max_epochs=20,
+            batch_size=128,
+            plan_kwargs={"remove_covariates_at": at},
+        )
+        z = model.get_latent_representation()
+        found[at] = batch_mixing(z, batch, label), knn_accuracy(z, label)
+    assert found[0.75][0] > found[None][0] + 0.04
+    assert found[0.75][1] > found[None][1] - 0.01
+
+
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("hold", 1.0), ("lr", -1.0), ("l1", -0.1), ("schedule", "step"), ("lr", float("nan"))],
+    [
+        ("hold", 1.0),
+        ("remove_covariates_at", 0.1),
+        ("remove_covariates_at", 1.0),
+        ("lr", -1.0),
+        ("l1", -0.1),
+        ("schedule", "step"),
+        ("lr", float("nan")),
+    ],
 )
 def test_errors_name_the_argument(argument, value):
     with pytest.raises(ValueError, match=f"`{argument}`"):

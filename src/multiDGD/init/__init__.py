@@ -2,6 +2,7 @@
 
 from ._mixture import choose_n_components, class_initialisation, cluster_initialisation
 from ._normalize import NORMALIZATIONS, choose_normalization
+from ._remove_covariates import remove_covariates
 from ._spectral import spectral_embedding
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "choose_normalization",
     "class_initialisation",
     "cluster_initialisation",
+    "remove_covariates",
     "spectral_embedding",
 ]

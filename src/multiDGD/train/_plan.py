@@ -6,11 +6,14 @@ import math
 from collections import defaultdict
 from typing import Any
 
+import numpy as np
 import torch
+from scvi import settings
 from scvi.module.base import LossOutput
 from scvi.train import TrainingPlan
 from torch import Tensor
 
+from multiDGD.init import remove_covariates
 from multiDGD.module import MultiDGDModule, frozen_gradient
 
 from ._row_adam import RowAdam
@@ -65,6 +68,10 @@ class MultiDGDTrainingPlan(TrainingPlan):
         Share of the epochs, at the beginning, in which representations keep their initial values.
         An untrained decoder would otherwise pull them away from the initialisation. Meanwhile the
         decoder learns effects of the covariates, which the representations then need not explain.
+    remove_covariates_at
+        Share of the epochs after which :func:`multiDGD.init.remove_covariates` is applied once
+        more, now to the representations; never by default. Training draws batches apart in the
+        representations if their effect differs between cell types. Use it for strong batch effects.
 
     Raises
     ------
@@ -91,6 +98,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         schedule: str = "cosine",
         n_warmup_steps: int = 50,
         hold: float = 0.3,
+        remove_covariates_at: float | None = None,
     ) -> None:
         rates = {
             "lr": lr,
@@ -107,6 +115,11 @@ class MultiDGDTrainingPlan(TrainingPlan):
                 raise ValueError(f"`{argument}` must not be negative, found {value}.")
         if not 0 <= hold < 1:
             raise ValueError(f"`hold` must be a share of the epochs in [0, 1), found {hold}.")
+        if remove_covariates_at is not None and not hold <= remove_covariates_at < 1:
+            raise ValueError(
+                f"`remove_covariates_at` must be a share of the epochs in [{hold}, 1), from `hold` "
+                f"on, found {remove_covariates_at}."
+            )
         if schedule not in ("cosine", "constant"):
             raise ValueError(f"`schedule` must be 'cosine' or 'constant', found {schedule!r}.")
         super().__init__(module, lr=lr, eps=eps, weight_decay=weight_decay)
@@ -120,6 +133,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.schedule = schedule
         self.n_warmup_steps = n_warmup_steps
         self.hold = hold
+        self.remove_covariates_at = remove_covariates_at
         self._terms: dict[str, dict[str, list[Tensor]]] = {}
         self._visited: tuple[Tensor, Tensor] | None = None
 
@@ -183,6 +197,26 @@ class MultiDGDTrainingPlan(TrainingPlan):
         if lr is None:
             lr = default_lr_representation(self.trainer.max_epochs)
         self.row_optimizer = RowAdam(self.module.representations.z, lr, self.betas, self.eps)
+
+    @torch.no_grad()
+    def on_train_epoch_start(self) -> None:
+        """Remove covariates from the representations at the given share of the epochs."""
+        share = self.remove_covariates_at
+        if share is None or self.trainer.current_epoch != int(
+            share * (self.trainer.max_epochs or 0)
+        ):
+            return
+        splitter = self.trainer.datamodule
+        covariates = splitter.adata_manager.create_torch_dataset().covariates
+        table, n_latent = self.row_optimizer.table, self.module.n_latent
+        z_nl = table[:, :n_latent].cpu().double().numpy()
+        fit = np.zeros(len(z_nl), dtype=bool)
+        fit[splitter.train_idx] = True
+        centre = z_nl[fit].mean(0)
+        removed = remove_covariates(
+            z_nl - centre, list(covariates.T), fit, seed=settings.seed or 0
+        )
+        table[:, :n_latent] = torch.from_numpy(removed + centre).to(table)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Compute the loss of a minibatch."""
