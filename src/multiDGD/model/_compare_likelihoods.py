@@ -16,6 +16,7 @@ from scvi import settings
 from multiDGD._checks import finite, integer
 from multiDGD.model.core._representations import RepresentationMixin
 from multiDGD.nn import get_likelihood, likelihood_names
+from multiDGD.stats import split_counts
 
 # The likelihood of binarised counts, which is not comparable with that of counts.
 _BINARY = "bernoulli"
@@ -257,7 +258,7 @@ def _split_counts(
     for (first, layer), (second, _) in pairs:
         x = _counts(first, layer)
         half1 = x.copy()
-        half1.data = generator.binomial(x.data.astype(np.int64), 0.5).astype(np.float32)
+        half1.data = split_counts(x.data, 0.5, generator).astype(np.float32)
         for part, half in ((first, half1), (second, sparse.csr_matrix(x - half1))):
             half.eliminate_zeros()
             if layer is None:

@@ -9,6 +9,7 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 from scvi.data import AnnDataManagerValidationCheck
+from scvi.utils import setup_anndata_dsp
 
 from multiDGD._names import nearest
 from multiDGD.data import CellManager, anndata_fields, mudata_fields
@@ -20,6 +21,7 @@ class SetupMixin(RepresentationMixin):
     """Registration of modalities, labels and covariates; names of the features."""
 
     @classmethod
+    @setup_anndata_dsp.dedent
     def setup_anndata(
         cls,
         adata: AnnData,
@@ -32,17 +34,12 @@ class SetupMixin(RepresentationMixin):
         continuous_covariate_keys: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Register the counts, labels and covariates of an AnnData.
-
-        Counts are neither copied nor changed. The setup adds codes of labels and covariates to
-        ``obs`` and ``obsm``, under names with the prefix ``_scvi``.
+        """%(summary)s.
 
         Parameters
         ----------
-        adata
-            AnnData with cells in rows and features in columns.
-        layer
-            Layer with raw counts; ``X`` by default.
+        %(param_adata)s
+        %(param_layer)s
         modality_key
             Column of ``adata.var`` with the modality of each feature, such as ``feature_types`` in
             10x files, if the AnnData contains several modalities. Features can be in any order. If
@@ -54,10 +51,8 @@ class SetupMixin(RepresentationMixin):
             Label that marks unlabelled cells, in addition to missing entries.
         batch_key
             Column of ``adata.obs`` with the batch, one of the categorical covariates.
-        categorical_covariate_keys
-            Columns of ``adata.obs`` with further categorical covariates.
-        continuous_covariate_keys
-            Columns of ``adata.obs`` with continuous covariates.
+        %(param_cat_cov_keys)s
+        %(param_cont_cov_keys)s
         **kwargs
             Arguments that scvi-tools passes to transfer the registry of a trained model.
 
@@ -88,6 +83,7 @@ class SetupMixin(RepresentationMixin):
         cls._register(adata, fields, given, kwargs)
 
     @classmethod
+    @setup_anndata_dsp.dedent
     def setup_mudata(
         cls,
         mdata: MuData,
@@ -100,17 +96,14 @@ class SetupMixin(RepresentationMixin):
         continuous_covariate_keys: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Register the counts, labels and covariates of a MuData.
-
-        Counts are neither copied nor changed. The setup adds codes of labels and covariates to
-        ``obs`` and ``obsm``, under names with the prefix ``_scvi``.
+        """%(summary_mdata)s.
 
         Parameters
         ----------
-        mdata
-            MuData with one AnnData for each modality. A cell may be missing in some of them.
+        %(param_mdata)s
         modalities
-            Names of the modalities to model, in any number and order; all by default.
+            Names of the modalities to model, in any number and order; all by default. A cell may
+            be missing in some of them.
         layers
             Layer with raw counts of each modality, by its name; ``X`` by default.
         labels_key
