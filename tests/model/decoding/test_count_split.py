@@ -12,6 +12,7 @@ from tests.seeds import SEEDS
 from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
+from multiDGD.inference import infer_representations
 from multiDGD.stats import ProfileScores, split_counts
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
@@ -43,6 +44,21 @@ def test_repeats_and_leaves_generators_and_data_alone(model):
     np.testing.assert_array_equal(one, other)
     assert (model.adata["rna"].X != before).nnz == 0
     assert not np.allclose(one, model.get_count_split_score(n_splits=2, seed=1), equal_nan=True)
+
+
+def test_representations_are_inferred_from_the_other_part(model, monkeypatch):
+    passed = []
+
+    def infer(module, batches):
+        passed.extend(batch["counts"]["rna"].to_dense().numpy() for batch in batches)
+        return infer_representations(module, batches)
+
+    monkeypatch.setattr("multiDGD.model.decoding._count_split.infer_representations", infer)
+    found = model.get_count_split_score(fraction=0.3)
+    first, whole = np.concatenate(passed), model.adata["rna"].X.toarray()
+    assert (first <= whole).all()
+    np.testing.assert_array_equal(found["rna"]["n_counts"], (whole - first).sum(1))
+    assert first.sum() / whole.sum() == pytest.approx(0.3, abs=0.05)
 
 
 def test_features_without_structure_are_not_predicted(model):
@@ -124,6 +140,7 @@ def test_no_cells(model):
         ({"n_splits": 0}, "`n_splits`"),
         ({"thinning": "half"}, "`thinning`.*half"),
         ({"seed": 0.5}, "`seed`"),
+        ({"seed": -1}, "`seed`.*-1"),
         ({"indices": [99]}, "`indices`.*99"),
     ],
 )

@@ -147,6 +147,12 @@ class TestConditionOnCounts:
         # Unmeasured genes change only by the common factor that keeps the total.
         np.testing.assert_allclose(ratio, np.tile(ratio[:, :1], 4), rtol=1e-4)
         np.testing.assert_allclose(found["rna"].sum(1), 1, rtol=1e-4)
+        x = query["rna"].X.toarray()
+        scale = x.sum(1) / decoded["rna"][:, 4:].sum(1)
+        mean = decoded["rna"] * scale[:, None]
+        r = deep.module.likelihood("rna").dispersion.detach().numpy()[4:]
+        mean[:, 4:] *= (x + r) / (mean[:, 4:] + r)
+        np.testing.assert_allclose(found["rna"], mean / mean.sum(1, keepdims=True), rtol=1e-4)
         assert np.abs(found["rna"][:, 4:] / decoded["rna"][:, 4:] - ratio[:, :1]).max() > 0.05
 
     @pytest.mark.parametrize(

@@ -98,7 +98,8 @@ class CountSplitMixin(DecodingMixin):
             raise ValueError(f"`fraction` must be between 0 and 1, found {fraction}.")
         positive_int("n_splits", n_splits)
         choice("thinning", thinning, ["binomial", "dirichlet_multinomial"])
-        integer("seed", seed)
+        if integer("seed", seed) < 0:
+            raise ValueError(f"`seed` must not be negative, found {seed}.")
         manager = self._manager_of(adata)
         cells = as_positions(indices, manager.adata.n_obs)
         subset = FeatureSubset(self.module, manager.observed)
