@@ -16,6 +16,7 @@ from torch import Tensor
 from multiDGD.init import remove_covariates
 from multiDGD.module import MultiDGDModule, frozen_gradient
 
+from ._count_split import CountSplitValidation
 from ._row_adam import RowAdam
 
 # Maximum number of steps of validation cells per validation, however many epochs apart.
@@ -72,6 +73,9 @@ class MultiDGDTrainingPlan(TrainingPlan):
         Share of the epochs after which :func:`multiDGD.init.remove_covariates` is applied once
         more, now to the representations; never by default. Training draws batches apart in the
         representations if their effect differs between cell types. Use it for strong batch effects.
+    split_validation_counts
+        Whether to log ``count_split_validation`` after each validation: the mean over modalities of
+        ``count_split_<modality>_validation``, the scores of :class:`CountSplitValidation`.
 
     Raises
     ------
@@ -80,6 +84,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
     """
 
     row_optimizer: RowAdam
+    #: Set by :meth:`multiDGD.MultiDGD.train` if ``split_validation_counts``.
+    count_split: CountSplitValidation | None = None
 
     def __init__(
         self,
@@ -99,6 +105,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         n_warmup_steps: int = 50,
         hold: float = 0.3,
         remove_covariates_at: float | None = None,
+        split_validation_counts: bool = False,
     ) -> None:
         rates = {
             "lr": lr,
@@ -134,6 +141,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.n_warmup_steps = n_warmup_steps
         self.hold = hold
         self.remove_covariates_at = remove_covariates_at
+        self.split_validation_counts = split_validation_counts
         self._terms: dict[str, dict[str, list[Tensor]]] = {}
         self._visited: tuple[Tensor, Tensor] | None = None
 
@@ -292,6 +300,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
     def on_validation_epoch_end(self) -> None:
         """Log the means over the validation cells, in nats per cell."""
         self._log_epoch("validation")
+        if self.count_split is not None:
+            self.log_dict(self.count_split(self.module))
 
 
 def default_lr_representation(n_epochs: int | None) -> float:
