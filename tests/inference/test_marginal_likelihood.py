@@ -87,7 +87,10 @@ def quadrature(module, batch, n_points, half_width=6.0):
 CASES = {
     "one dimension": {"n_latent": 1},
     "two dimensions": {"n_latent": 2},
-    "Poisson and Bernoulli": {"n_latent": 1, "likelihoods": {"rna": "poisson", "prot": "bernoulli"}},
+    "Poisson and Bernoulli": {
+        "n_latent": 1,
+        "likelihoods": {"rna": "poisson", "prot": "bernoulli"},
+    },
     "classes": {"n_latent": 1, "n_labels": 3, "n_components_per_class": 2},
     "a covariate": {"n_latent": 1, "covariates": {"batch": 3}},
 }
@@ -171,7 +174,9 @@ def test_density_of_the_approximation(df):
     generator = torch.Generator().manual_seed(0)
     root = torch.randn(2, 3, 3, generator=generator).double()
     precision = root @ root.mT + torch.eye(3)
-    posterior = Laplace(torch.randn(2, 3, generator=generator).double(), torch.linalg.cholesky(precision))
+    posterior = Laplace(
+        torch.randn(2, 3, generator=generator).double(), torch.linalg.cholesky(precision)
+    )
     w = torch.randn(4, 2, 3, generator=generator).double()
     for i in range(2):
         density = stats.multivariate_t(posterior.mean[i], posterior.covariance[i], df=df)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,8 +88,8 @@ def marginal_likelihood(
     log_sum = log_sum_of_squares = torch.full((len(generators),), -torch.inf).double()
     for draws, normal_snd in _normal_draws(posterior, generators, n_samples):
         s = len(draws)
-        chi_square_sn = _stack(generators, lambda g, s=s: g.chisquare(_DF, s)).to(normal_snd)
-        uniform_snm = _stack(generators, lambda g, s=s: g.random((s, n_mixtures))).to(normal_snd)
+        chi_square_sn = _stack(g.chisquare(_DF, s) for g in generators).to(normal_snd)
+        uniform_snm = _stack(g.random((s, n_mixtures)) for g in generators).to(normal_snd)
         student_snd = posterior.at(normal_snd * (_DF / chi_square_sn).sqrt()[..., None])
         prior_snd = prior_draws(module, batch, normal_snd, uniform_snm)
         is_prior = torch.from_numpy((draws + 1) % _PRIOR_EVERY == 0).to(normal_snd.device)
@@ -152,14 +152,12 @@ def _normal_draws(
     d = posterior.mean.shape[1]
     for first in range(0, n_samples, _DRAWS):
         s = min(_DRAWS, n_samples - first)
-        normal_snd = _stack(generators, lambda g, s=s: g.standard_normal((s, d)))
+        normal_snd = _stack(g.standard_normal((s, d)) for g in generators)
         yield np.arange(first, first + s), normal_snd.to(posterior.mean)
 
 
-def _stack(
-    generators: Sequence[np.random.Generator], draw: Callable[[np.random.Generator], np.ndarray]
-) -> Tensor:
-    return torch.from_numpy(np.stack([draw(g) for g in generators], axis=1))
+def _stack(by_cell: Iterable[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(list(by_cell), axis=1))
 
 
 def _log_joint(
