@@ -56,8 +56,8 @@ def marginal_likelihood(
 
     The proposal q is a mixture. Nine of ten draws are from a multivariate Student t with 5 degrees
     of freedom and the location and scale of the Laplace approximation, whose tails would be too
-    light. Every tenth draw is from the prior, which bounds the weights by
-    :math:`10\, p(x \mid w)`. The variance of the weights is therefore finite.
+    light. Every tenth draw is from the prior, which bounds the weights by about
+    :math:`10\, p(x \mid w)`. The variance of the weights is therefore finite, from 10 draws on.
 
     The estimate of p(x) is unbiased, and its logarithm too low on average. With an effective share
     e of the draws, the standard error of the logarithm is about :math:`\sqrt{(1/e - 1) / S}`, and
