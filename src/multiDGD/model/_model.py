@@ -19,6 +19,7 @@ from multiDGD.model.decoding._count_split import CountSplitMixin
 from multiDGD.model.decoding._expression import ExpressionMixin
 from multiDGD.model.decoding._foreground import ForegroundMixin
 from multiDGD.model.decoding._intervals import IntervalMixin
+from multiDGD.model.decoding._marginal import MarginalLikelihoodMixin
 from multiDGD.model.differential._differential import DifferentialMixin
 from multiDGD.model.embedding._annotate import AnnotationMixin
 from multiDGD.model.embedding._components import ComponentMixin
@@ -51,6 +52,7 @@ class MultiDGD(
     ForegroundMixin,
     IntervalMixin,
     CountSplitMixin,
+    MarginalLikelihoodMixin,
     ImputationMixin,
     DifferentialMixin,
     PerturbationMixin,

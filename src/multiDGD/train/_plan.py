@@ -16,6 +16,7 @@ from torch import Tensor
 from multiDGD.init import remove_covariates
 from multiDGD.module import MultiDGDModule, frozen_gradient
 
+from ._count_split import CountSplitValidation
 from ._row_adam import RowAdam
 
 # Maximum number of steps of validation cells per validation, however many epochs apart.
@@ -73,6 +74,9 @@ class MultiDGDTrainingPlan(TrainingPlan):
         more, now to the representations, but not before the end of ``hold``. `None`: never.
         Training draws batches apart in the representations if their effect differs between cell
         types.
+    split_validation_counts
+        Whether to log ``count_split_validation`` after each validation: the mean over modalities of
+        ``count_split_<modality>_validation``, the scores of :class:`CountSplitValidation`.
 
     Raises
     ------
@@ -81,6 +85,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
     """
 
     row_optimizer: RowAdam
+    #: Set by :meth:`multiDGD.MultiDGD.train` if ``split_validation_counts``.
+    count_split: CountSplitValidation | None = None
 
     def __init__(
         self,
@@ -100,6 +106,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         n_warmup_steps: int = 50,
         hold: float = 0.3,
         remove_covariates_at: float | None = 0.5,
+        split_validation_counts: bool = False,
     ) -> None:
         rates = {
             "lr": lr,
@@ -135,6 +142,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.n_warmup_steps = n_warmup_steps
         self.hold = hold
         self.remove_covariates_at = remove_covariates_at
+        self.split_validation_counts = split_validation_counts
         self._terms: dict[str, dict[str, list[Tensor]]] = {}
         self._visited: tuple[Tensor, Tensor] | None = None
 
@@ -296,6 +304,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
     def on_validation_epoch_end(self) -> None:
         """Log the means over the validation cells, in nats per cell."""
         self._log_epoch("validation")
+        if self.count_split is not None:
+            self.log_dict(self.count_split(self.module))
 
 
 def default_lr_representation(n_epochs: int | None) -> float:
