@@ -22,8 +22,8 @@ import numpy as np
 N_NEIGHBORS = 90
 #: Neighbours in each modality, from which WNN computes weights: the default of scanpy.
 N_MODALITY_NEIGHBORS = 15
-#: Epochs of MIDAS in its quick start.
-MIDAS_EPOCHS = 2000
+#: Epochs of MIDAS in its quick start, and its transformation of counts.
+MIDAS_EPOCHS, TRANSFORM = 2000, {"atac": "binarize"}
 
 
 def wnn(folder: Path, args: argparse.Namespace) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -81,20 +81,18 @@ def midas(folder: Path, args: argparse.Namespace) -> tuple[dict[str, np.ndarray]
     import lightning
     import mudata as md
     from scmidas.config import load_config
-    from scmidas.data import MultiModalDataset
     from scmidas.model import MIDAS
 
     lightning.seed_everything(args.seed, verbose=False)
     train, half = (md.read_h5mu(folder / f"{name}.h5mu") for name in ("train", "half"))
     prepared = for_midas(train)
-    transform = {"atac": "binarize"} if "atac" in prepared.mod else {}
     # Workers are processes: they change the speed and not the result.
     loading = {"num_workers": 0, "pin_memory": False, "persistent_workers": False}
     model = MIDAS.configure_data_from_mdata(
         {**load_config(), **loading},
         prepared,
         {name: chunks(part.var_names) for name, part in prepared.mod.items()},
-        transform=transform,
+        transform=TRANSFORM,
         save_model_path=str(folder),
     )
     epochs = args.max_epochs or MIDAS_EPOCHS
@@ -109,36 +107,50 @@ def midas(folder: Path, args: argparse.Namespace) -> tuple[dict[str, np.ndarray]
         enable_model_summary=False,
     )
     seconds = now() - clock
-
-    cells = [
-        next(iter(data.values())).obs_names for data in MIDAS.get_info_from_mdata(prepared)[0]
-    ]
     found = model.predict(verbose=False)
-    rows = np.concatenate([found[name]["z_c"]["joint"] for name in model.batch_names])
-    order = train.obs_names.get_indexer(np.concatenate(cells))
-    arrays = {"embedding": np.empty_like(rows)}
-    arrays["embedding"][order] = rows
+    embedding = [found[batch]["z_c"]["joint"] for batch in model.batch_names]
+    arrays = {"embedding": in_order(embedding, prepared, train)}
+    arrays |= imputed(model, half)
+    return arrays, {"seconds": seconds.tolist(), "epochs": epochs}
 
-    new = for_midas(half)
-    data, _, names = MIDAS.get_info_from_mdata(new)
-    numbers = [list(model.batch_names).index(name) for name in names]
+
+def imputed(model: Any, half: Any) -> dict[str, np.ndarray]:
+    """Counts imputed for new cells, from all their counts; the data of the model are replaced."""
+    from scmidas.data import MultiModalDataset
+
+    prepared = for_midas(half)
+    data, _, batches = model.get_info_from_mdata(prepared)
+    numbers = [list(model.batch_names).index(batch) for batch in batches]
     model.datalist = [
         MultiModalDataset(
-            parts, model.s_joint[number], dict.fromkeys(parts, "anndata"), None, transform
+            parts, model.s_joint[number], dict.fromkeys(parts, "anndata"), None, TRANSFORM
         )
         for parts, number in zip(data, numbers, strict=True)
     ]
-    model.combs, model.batch_names = [list(parts) for parts in data], names
+    model.combs, model.batch_names = [list(parts) for parts in data], batches
     found = model.predict(impute=True, verbose=False)
-    cells = [next(iter(parts.values())).obs_names for parts in data]
-    order = half.obs_names.get_indexer(np.concatenate(cells))
+    arrays = {}
     for name, part in half.mod.items():
-        imputed = new.mod[midas_name(name)]
-        rows = np.concatenate([found[b]["x_impt"][midas_name(name)] for b in names])
-        columns = imputed.var_names.get_indexer(part.var_names)
-        arrays[f"profile_{name}"] = np.empty_like(rows)
-        arrays[f"profile_{name}"][order] = rows[:, columns]
-    return arrays, {"seconds": seconds.tolist(), "epochs": epochs}
+        counts = [found[batch]["x_impt"][midas_name(name)] for batch in batches]
+        columns = prepared.mod[midas_name(name)].var_names.get_indexer(part.var_names)
+        arrays[f"profile_{name}"] = in_order(counts, prepared, half)[:, columns]
+    return arrays
+
+
+def in_order(rows: list[np.ndarray], prepared: Any, mdata: Any) -> np.ndarray:
+    """Rows of the cells of each batch, brought to the order of the cells."""
+    from scmidas.model import MIDAS
+
+    names = []
+    for parts in MIDAS.get_info_from_mdata(prepared)[0]:
+        first, *others = (part.obs_names for part in parts.values())
+        if not all(first.equals(other) for other in others):
+            raise ValueError("MIDAS needs the same modalities in all cells of a batch.")
+        names.append(first)
+    found = np.concatenate(rows)
+    ordered = np.empty_like(found)
+    ordered[mdata.obs_names.get_indexer(np.concatenate(names))] = found
+    return ordered
 
 
 def now() -> np.ndarray:

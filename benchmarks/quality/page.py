@@ -37,8 +37,8 @@ def render() -> dict[Path, str]:
     found = {name: rows(RESULTS / f"{name}.json") for name in DATASETS}
     tables = {"summary": markdown(summary(found))}
     for name, mine in found.items():
-        tables[name] = markdown(embedding_table(mine))
-        tables[f"{name}.count_split"] = markdown(count_split_table(mine))
+        tables[name] = markdown(embedding_table(mine)) if mine else "Not measured."
+        tables[f"{name}.count_split"] = markdown(count_split_table(mine)) if mine else ""
     page = FOLDER / "quality.md"
     return {page: fill(page, tables)}
 

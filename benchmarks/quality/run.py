@@ -41,8 +41,8 @@ def run(
     fit = METHODS[method].run(task)
     return {
         "epochs": fit.epochs,
-        "wall_seconds": fit.seconds and fit.seconds.wall,
-        "cpu_seconds": fit.seconds and fit.seconds.cpu,
+        "wall_seconds": fit.seconds.wall if fit.seconds else None,
+        "cpu_seconds": fit.seconds.cpu if fit.seconds else None,
         "n_train": train.data.n_obs,
         "n_scored": int(known.sum()),
         "n_halves": half.data.n_obs,

@@ -13,8 +13,8 @@ from benchmarks.shared.data import BATCH_KEY, Dataset
 from benchmarks.shared.linear_baselines import PCABaseline
 from benchmarks.shared.timing import Seconds
 
-#: Components of each modality in the embedding (the default of scanpy), and in predictions.
-N_COMPONENTS, N_PREDICTION = 50, 20
+#: Components of each modality in the embedding, and in predictions.
+N_COMPONENTS, N_PREDICTION = 30, 20
 N_VARIABLE_GENES = 2000
 
 
