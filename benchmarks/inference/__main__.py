@@ -28,7 +28,6 @@ from torch import Tensor
 from benchmarks.inference.page import render, table
 from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.data import BATCH_KEY, DATASETS, LABEL_KEY, UNKNOWN, load
-from benchmarks.shared.methods import QUIET
 from benchmarks.shared.package_internals import (
     RowAdam,
     category_means,
@@ -40,6 +39,7 @@ from benchmarks.shared.package_internals import (
 )
 from benchmarks.shared.pages import save
 from benchmarks.shared.results import command, write
+from benchmarks.shared.settings import QUIET
 from benchmarks.shared.timing import Seconds, alternate, machine, timed
 from benchmarks.shared.training_steps import stepper
 from multiDGD import MultiDGD

@@ -11,13 +11,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmarks.initialisation.data import Data
-from benchmarks.shared.methods import N_LATENT
 from benchmarks.shared.package_internals import (
     init_modality_scores,
     init_normalize,
     init_remove_covariates,
     init_spectral,
 )
+from benchmarks.shared.settings import N_LATENT
 from multiDGD.init import spectral_embedding
 
 

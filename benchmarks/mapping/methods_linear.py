@@ -7,10 +7,9 @@ import scipy.sparse as sp
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.mapping.tasks import Transfer
-from benchmarks.shared.data import BATCH_KEY, Dataset
+from benchmarks.shared.data import Dataset
 from benchmarks.shared.linear_baselines import PCABaseline
-from benchmarks.shared.methods import N_LATENT
-from benchmarks.shared.scores import N_NEIGHBORS
+from benchmarks.shared.settings import N_LATENT, N_NEIGHBORS
 from multiDGD.init import spectral_embedding
 
 
@@ -50,13 +49,8 @@ def transfer(train: Dataset, query: Dataset, seed: int) -> Transfer:
 
 def spectral_mosaic(data: Dataset, seed: int) -> np.ndarray:
     """Spectral initialisation of MultiDGD without training."""
-    names = data.data.obs_names
-    counts = {}
-    for name, part in data.modalities.items():
-        row = part.obs_names.get_indexer(names)
-        pick = (np.ones((row >= 0).sum()), (np.flatnonzero(row >= 0), row[row >= 0]))
-        counts[name] = sp.csr_matrix(pick, shape=(len(names), part.n_obs)) @ part.X
-    batches = np.unique(data.data.obs[BATCH_KEY].astype(str), return_inverse=True)[1]
+    counts = {name: data.counts(name) for name in data.modalities}
+    batches = np.unique(data.batch, return_inverse=True)[1]
     features = {m: part.var_names.to_numpy() for m, part in data.modalities.items()}
     return np.asarray(
         spectral_embedding(

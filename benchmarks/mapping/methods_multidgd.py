@@ -9,7 +9,7 @@ import scvi
 
 from benchmarks.mapping.tasks import Transfer
 from benchmarks.shared.data import BATCH_KEY, LABEL_KEY, Dataset
-from benchmarks.shared.methods import QUIET
+from benchmarks.shared.settings import QUIET
 from multiDGD import MultiDGD
 
 

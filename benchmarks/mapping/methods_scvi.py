@@ -16,9 +16,9 @@ import scvi
 from benchmarks.mapping.mosaics import stacked, with_zeros
 from benchmarks.mapping.tasks import Transfer
 from benchmarks.shared.data import BATCH_KEY, LABEL_KEY, Dataset
-from benchmarks.shared.methods import QUIET
+from benchmarks.shared.settings import QUIET
 
-#: Epochs of totalVI on pbmc10k_cite, as in ``quality.md``: the default of 400 is too slow here.
+#: Epochs of totalVI on pbmc10k_cite: the default of 400 is too slow here.
 TOTALVI_EPOCHS = 100
 #: Arguments of references in the tutorials of scArches.
 ARCHES = {

@@ -7,7 +7,7 @@ import mudata as md
 import numpy as np
 import scipy.sparse as sp
 
-from benchmarks.shared.data import BATCH_KEY, LABEL_KEY, Dataset, data_dir, load
+from benchmarks.shared.data import BATCH_KEY, LABEL_KEY, Dataset, load
 
 #: A published mosaic, and three paired data sets from which modalities are removed.
 MOSAICS = ("pbmc_cite_mosaic", "bmmc_cite", "bmmc_multiome", "pbmc10k_cite")
@@ -20,11 +20,9 @@ def load_mosaic(name: str, seed: int) -> tuple[Dataset, np.ndarray]:
     the other data sets a third of the cells, by seed, keeps the first modality, a third the
     second, and a third both.
     """
-    if name == "pbmc_cite_mosaic":
-        data = md.read_h5mu(data_dir() / f"{name}.h5mu")
-        data.obs = data.obs[[BATCH_KEY, "celltype"]].rename(columns={"celltype": LABEL_KEY})
-    else:
-        whole = load(name).data
+    data = load(name).data
+    if name != "pbmc_cite_mosaic":
+        whole = data
         third = np.random.default_rng(seed).permutation(whole.n_obs) * 3 // whole.n_obs
         first, second = whole.mod
         data = md.MuData(

@@ -8,17 +8,17 @@ before it is called, so that all methods have the same input.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from benchmarks.mapping.mosaics import MOSAICS, load_mosaic, only
-from benchmarks.shared.data import LABEL_KEY, Dataset, load
-from benchmarks.shared.methods import Fit
+from benchmarks.shared.data import Dataset, load
 from benchmarks.shared.package_internals import batch_mixing, kmeans_nmi_ari
-from benchmarks.shared.scores import N_NEIGHBORS, evaluate
+from benchmarks.shared.scores import prediction_scores
+from benchmarks.shared.settings import N_NEIGHBORS
 
 Figures = dict[str, float]
 PROTOCOLS = (
@@ -48,18 +48,11 @@ class Transfer:
     labels: np.ndarray | None = None
 
 
-def without_labels(data: Dataset) -> Dataset:
-    """Copy of a data set without cell types."""
-    bare = data.data.copy()
-    del bare.obs[LABEL_KEY]
-    return replace(data, data=bare)
-
-
 def protein(method: Callable[..., np.ndarray], seed: int, part: str) -> Figures:
     """Predict protein counts of 10 % of the cells from their RNA."""
     train, new = load("pbmc10k_cite").split(seed)
     predicted = method(train, only(new, "rna"), "prot", seed)
-    scores = evaluate(Fit(None, predictions={"prot": predicted}), train, new)
+    scores = prediction_scores({"prot": predicted}, new)
     return {k: scores[k] for k in ("prot_r_by_protein", "prot_r")}
 
 
@@ -67,7 +60,7 @@ def multiome(method: Callable[..., dict[str, np.ndarray]], seed: int, part: str)
     """Predict accessibility of 10 % of the cells from their RNA, and RNA from accessibility."""
     train, new = load("bmmc_multiome").split(seed)
     predictions = method(train, {m: only(new, m) for m in ("rna", "atac")}, seed)
-    scores = evaluate(Fit(None, predictions=predictions), train, new)
+    scores = prediction_scores(predictions, new)
     keys = ("atac_auprc", "rna_r_by_gene", "rna_r", "rna_rmse", "atac_prevalence")
     return {k: scores[k] for k in keys}
 
@@ -89,7 +82,7 @@ def _transfer(
 ) -> Figures:
     train = data.subset(np.flatnonzero(~is_query))
     query = data.subset(np.flatnonzero(is_query))
-    found = method(train, without_labels(query), seed)
+    found = method(train, query.without_labels(), seed)
     nearest = _neighbours(found.reference, train.labels, found.query)
     both = np.concatenate([train.labels, query.labels])
     space = np.concatenate([found.reference, found.query])
@@ -107,7 +100,7 @@ def _transfer(
 def mosaic(method: Callable[..., np.ndarray], seed: int, part: str) -> Figures:
     """Score cells with one modality among cells with the other by types of their neighbours."""
     data, has = load_mosaic(part, seed)
-    return mosaic_figures(method(without_labels(data), seed), data, has)
+    return mosaic_figures(method(data.without_labels(), seed), data, has)
 
 
 def mosaic_figures(z: np.ndarray, data: Dataset, has: np.ndarray) -> Figures:

@@ -1,108 +1,100 @@
-"""Quality of representations and predictions of MultiDGD and other models on real data.
+"""Representations of MultiDGD and other methods on real data, without labels.
 
-``python -m benchmarks.quality bmmc_multiome --seeds 0 1 2 --out FILE.json``
+``python -m benchmarks.quality bmmc_cite --seeds 0 1 2 --python-other OTHER/bin/python``
 
-``quality.md`` explains the scores. Results in ``benchmarks/quality/results`` appear in its tables;
-their files are named ``DATA.ANYTHING.json``. Without a data set only the page is written.
+``quality.md`` explains the methods and the scores. Each run is added to the results file of its
+data set when it ends. A run that is in the file is not repeated; one with another number of
+epochs replaces it. Without a data set only the page is written.
 
-Each method is trained for its default number of epochs unless ``--max-epochs`` is given. With
-``--cache`` fits are kept, and a later run only computes their scores.
+WNN and MIDAS run in another environment, with muon and scmidas, whose interpreter is
+``--python-other``. Without it they are skipped.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import pickle
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import scvi
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmarks.quality.page import render, table
+from benchmarks.quality.methods import METHODS
+from benchmarks.quality.page import RESULTS, render
+from benchmarks.quality.run import run
 from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.data import DATASETS, Dataset, load
-from benchmarks.shared.methods import METHODS, Fit, is_applicable
 from benchmarks.shared.pages import save
 from benchmarks.shared.results import command, environment, write
-from benchmarks.shared.scores import evaluate
+from benchmarks.shared.results import rows as read_rows
+
+#: Genes of RNA alone, for all methods alike.
+MAX_GENES = 4000
+PACKAGES = ("scanpy", "harmonypy", "scib-metrics", "igraph")
 
 
-def fit_method(
-    method: str,
-    train: Dataset,
-    held_out: Dataset,
-    seed: int,
-    max_epochs: int | None,
-    cache: Path | None,
-) -> Fit:
-    """Fit a method, or read the fit from the cache."""
-    epochs = "default" if max_epochs is None else max_epochs
-    path = cache / f"{train.name}.{method}.{epochs}.{seed}.pkl" if cache else None
-    if path is not None and path.exists():
-        return pickle.loads(path.read_bytes())
-    fit = METHODS[method][1](train, held_out, seed, max_epochs)
-    fit.predictions = {k: np.asarray(v, dtype=np.float32) for k, v in fit.predictions.items()}
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(pickle.dumps(fit))
-    return fit
+def chosen_methods(data: Dataset, args: argparse.Namespace) -> list[str]:
+    """Methods to run; those that do not apply are named and skipped."""
+    found = []
+    for name in args.methods or METHODS:
+        method = METHODS[name]
+        if not method.applies(data):
+            reason = "does not apply to these modalities"
+        elif method.is_in_other_environment and args.python_other is None:
+            reason = "needs `--python-other`"
+        else:
+            found.append(name)
+            continue
+        if args.methods:
+            print(f"{name} {reason}: skipped", flush=True)
+    return found
 
 
-def aligned(lines: list[list[str]]) -> str:
-    """Table for the terminal."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    aligns = [str.ljust] + [str.rjust] * (len(widths) - 1)
-    return "\n".join(
-        "  ".join(align(*cell) for align, *cell in zip(aligns, line, widths, strict=True))
-        for line in lines
-    )
+def is_done(row: dict[str, Any], method: str, seed: int, max_epochs: int | None) -> bool:
+    """Whether a row is the result of a run."""
+    return (row["method"], row["seed"], row["max_epochs"]) == (method, seed, max_epochs)
 
 
-def command_of(args: argparse.Namespace, methods: list[str]) -> str:
-    """Command that repeats the run."""
-    return command(
-        "quality",
-        args.data,
-        methods=methods,
-        seeds=args.seeds,
-        max_epochs=args.max_epochs,
-        threads=args.threads if args.threads != 1 else None,
-        out=args.out,
-    )
+def add(path: Path, name: str, new: dict[str, Any]) -> None:
+    """Add a row to the results file, in place of one with the same method and seed."""
+    key = new["method"], new["seed"]
+    # Another process may have added rows since the run began.
+    kept = [row for row in read_rows(path) if (row["method"], row["seed"]) != key]
+    rows = sorted([*kept, new], key=lambda r: (list(METHODS).index(r["method"]), r["seed"]))
+    line = command("quality", name, seeds=sorted({row["seed"] for row in rows}))
+    write(path, line, {"rows": rows})
 
 
 def measure(args: argparse.Namespace) -> None:
-    """Fit and score all methods; print the scores and write them to ``--out``."""
-    data = load(args.data)
-    methods = [m for m in args.methods or METHODS if is_applicable(m, data)]
-    for method in set(args.methods or ()) - set(methods):
-        print(f"{method} does not model the modalities of {args.data}: skipped", flush=True)
-
-    rows: list[dict[str, Any]] = []
+    """Run the methods on one data set."""
+    path = args.out / f"{args.data}.json"
+    data = load(args.data).most_detected_genes(MAX_GENES)
     for seed in args.seeds:
-        train, held_out = data.split(seed)
-        for method in methods:
-            fit = fit_method(method, train, held_out, seed, args.max_epochs, args.cache)
-            row = {
-                "method": method,
-                "seed": seed,
-                "epochs": fit.epochs,
-                "default_epochs": fit.default_epochs,
-                "times": fit.times,
-                "scores": evaluate(fit, train, held_out),
-            }
-            rows.append(row)
-            print(json.dumps(row), flush=True)
-            if args.out is not None:
-                content = {"data": args.data, **environment(args.threads), "rows": rows}
-                write(args.out, command_of(args, methods), content)
-    print(f"\n{args.data}: means over seeds (number in brackets), {args.threads} thread(s)")
-    print(aligned(table(rows)))
+        for method in chosen_methods(data, args):
+            limit = args.max_epochs if METHODS[method].has_epochs else None
+            if any(is_done(row, method, seed, limit) for row in read_rows(path)):
+                print(f"{args.data} {method} {seed}: in {path}", flush=True)
+                continue
+            fitted, versions = run(data, method, seed, limit, args.python_other, args.threads)
+            here = environment(args.threads, *PACKAGES)
+            here["versions"] |= versions
+            in_other = METHODS[method].is_in_other_environment
+            line = command(
+                "quality",
+                args.data,
+                methods=[method],
+                seeds=[seed],
+                max_epochs=limit,
+                threads=args.threads if args.threads != 1 else None,
+                python_other="OTHER/bin/python" if in_other else None,
+            )
+            row = {"method": method, "seed": seed, "max_epochs": limit, **fitted}
+            add(path, args.data, {**row, "command": line, **here})
+            print(args.data, json.dumps(row), flush=True)
 
 
 def main() -> None:
@@ -110,15 +102,17 @@ def main() -> None:
     parser = make_parser(__package__, __doc__)
     parser.add_argument("data", nargs="?", choices=DATASETS)
     parser.add_argument("--methods", nargs="+", choices=METHODS, help="default: all applicable")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--max-epochs", type=int, help="default: that of each method")
+    parser.add_argument("--python-other", type=Path, help="interpreter with muon and scmidas")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="results file, written after every fit")
-    parser.add_argument("--cache", type=Path, help="folder in which fits are kept")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results files")
     args = parser.parse_args()
-
+    if args.python_other is not None and not args.python_other.is_file():
+        parser.error(f"`--python-other` is not a file: {args.python_other}")
     warnings.filterwarnings("ignore")
-    scvi.settings.verbosity = 30
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    scvi.settings.verbosity = logging.ERROR
     torch.set_num_threads(args.threads)
     if args.data is not None:
         with threadpool_limits(args.threads):

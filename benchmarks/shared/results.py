@@ -34,13 +34,13 @@ def _word(value: Any) -> str:
     return str(value)
 
 
-def environment(threads: int) -> dict[str, Any]:
-    """Threads, device and versions of packages."""
+def environment(threads: int, *packages: str) -> dict[str, Any]:
+    """Threads, device and versions of packages: the usual and the given ones."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
     return {
         "threads": threads,
         "device": device or platform.machine(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {package: version(package) for package in (*PACKAGES, *packages)},
     }
 
 

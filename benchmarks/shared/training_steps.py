@@ -12,7 +12,7 @@ import scvi
 from lightning.pytorch import Callback
 
 from benchmarks.shared.data import BATCH_KEY, Dataset
-from benchmarks.shared.methods import QUIET
+from benchmarks.shared.settings import QUIET
 from benchmarks.shared.timing import Seconds
 
 

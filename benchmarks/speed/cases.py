@@ -274,7 +274,7 @@ def _time_to_quality(case: str, name: str) -> Iterator[Row]:
     targets = final_rows(name, "multivi")
     theirs = [_train_seconds(target) for target in targets]
     epochs = sorted({t["epochs"] for t in targets})
-    by_hand = "" if all(t["default_epochs"] for t in targets) else " (set by hand)"
+    by_hand = "" if all(t["max_epochs"] is None for t in targets) else " (set by hand)"
     against = f"MultiVI, complete training of {'-'.join(map(str, epochs))} epochs{by_hand}"
     found = [time_to(name, target) for target in targets]
     notes = [
@@ -291,14 +291,14 @@ def _time_to_quality(case: str, name: str) -> Iterator[Row]:
         whole = final_rows(name, "multidgd")
     except FileNotFoundError:
         return
-    ends = [(t["scores"]["knn"], t["scores"]["nmi"]) for t in whole]
+    ends = [(t["scores"]["knn"], t["scores"]["kmeans_nmi"]) for t in whole]
     note = "kNN / NMI at the end: " + ", ".join(f"{knn:.3f} / {nmi:.3f}" for knn, nmi in ends)
     mine = [_train_seconds(t) for t in whole]
     yield Row(f"{case} whole", "complete training", against, mine, theirs, paired=False, note=note)
 
 
 def _train_seconds(run: dict[str, Any]) -> Seconds:
-    return Seconds(run["times"]["train_seconds"], run["times"]["train_cpu_seconds"])
+    return Seconds(run["wall_seconds"], run["cpu_seconds"])
 
 
 def time_to_quality(o: Options) -> Iterator[Row]:

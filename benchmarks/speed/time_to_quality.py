@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from lightning.pytorch import Callback
 
+from benchmarks.quality.label_scores import kmeans_scores, knn_accuracy, nearest
 from benchmarks.quality.page import RESULTS
 from benchmarks.shared.data import Dataset, load
-from benchmarks.shared.methods import QUIET
-from benchmarks.shared.package_internals import kmeans_nmi_ari, knn_accuracy
 from benchmarks.shared.results import rows
-from benchmarks.shared.scores import N_NEIGHBORS
+from benchmarks.shared.settings import N_NEIGHBORS, QUIET
 from benchmarks.shared.timing import Seconds
 from benchmarks.shared.training_steps import StopTraining, multidgd
 
@@ -47,27 +46,28 @@ class StopAtQuality(Callback):
 
 
 def final_rows(name: str, method: str) -> list[dict[str, Any]]:
-    """Results of the quality benchmark for a method: seed, scores and times of each run."""
-    path = RESULTS / f"{name}.{method}.json"
-    if not path.exists():
-        command = f"python -m benchmarks.quality {name} --methods {method} --out {path}"
-        raise FileNotFoundError(f"{path} is missing: run `{command}`")
-    return [row for row in rows(path) if row["method"] == method]
+    """Results of the quality benchmark for a method: seed, scores and seconds of each run."""
+    path = RESULTS / f"{name}.json"
+    found = [row for row in rows(path) if row["method"] == method]
+    if not found:
+        command = f"python -m benchmarks.quality {name} --methods {method}"
+        raise FileNotFoundError(f"{path} has no results of {method}: run `{command}`")
+    return found
 
 
 def scores(z: np.ndarray, train: Dataset) -> tuple[float, float]:
-    """KNN accuracy and NMI as in the quality benchmark."""
+    """KNN accuracy and NMI of k-means as in the quality benchmark."""
     known = train.known
     labels = train.labels[known]
-    nmi, _ = kmeans_nmi_ari(z[known], labels, n_clusters=train.n_types, seed=0)
-    return float(knn_accuracy(z[known], labels, n_neighbors=N_NEIGHBORS, n_splits=5)), float(nmi)
+    neighbours = nearest(z[known], N_NEIGHBORS)
+    return knn_accuracy(neighbours, labels), kmeans_scores(z[known], labels)["kmeans_nmi"]
 
 
 def time_to(name: str, target: dict[str, Any]) -> tuple[Seconds | None, str]:
     """Time of training until the kNN accuracy and NMI of another model, on its split."""
     train, _ = load(name).split(target["seed"])
-    model = multidgd(train, n_components=train.n_types)
-    goals = target["scores"]["knn"], target["scores"]["nmi"]
+    model = multidgd(train)
+    goals = target["scores"]["knn"], target["scores"]["kmeans_nmi"]
     history: list[tuple[float, float]] = []
 
     def is_reached(module: Any) -> bool:
