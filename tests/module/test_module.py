@@ -80,6 +80,12 @@ def test_parameters_saved_without_a_weight_of_the_mixture_have_weight_1():
     assert float(loaded.mixture_weight) == 1
 
 
+def test_only_an_unsupervised_mixture_has_a_low_default_weight():
+    assert float(make().mixture_weight) == 1
+    assert float(make(n_labels=0, n_components=3).mixture_weight) == pytest.approx(0.2)
+    assert float(make(mixture_weight=0.5).mixture_weight) == 0.5
+
+
 def test_priors_count_once_over_all_minibatches():
     module, batch = make(), batch_of()
 
@@ -173,6 +179,8 @@ def test_sampled_counts_have_the_decoded_means():
         ("sd_mean", 0.0),
         ("dirichlet_alpha", 0.0),
         ("dirichlet_alpha_covariates", -1.0),
+        ("mixture_weight", 0.0),
+        ("mixture_weight", 1.5),
         ("likelihoods", {"prot": "nb"}),
         ("likelihoods", "gauss"),
     ],

@@ -107,10 +107,11 @@ class MultiDGD(
         Concentration of the prior on the weights of the covariates' mixtures.
     mixture_weight
         Weight of the log density of a representation under the mixture, relative to the
-        log-likelihood of the counts, in (0, 1]. It is 1 in the published model. A lower weight is
-        a power prior (Ibrahim & Chen, 2000): cells are pulled less towards the nearest component,
-        so that a cell type with several components stays connected. In cells with missing
-        modalities it is raised to the power of the share of measured modalities.
+        log-likelihood of the counts, in (0, 1]. The default is 1 if labels supervise the mixture,
+        as in the published model, and 0.2 otherwise. A lower weight is a power prior (Ibrahim &
+        Chen, 2000): cells are pulled less towards the nearest component, so that a cell type with
+        several components stays connected. In cells with missing modalities it is raised to the
+        power of the share of measured modalities.
     decoder_kwargs
         Arguments of :class:`multiDGD.nn.Decoder`: ``n_units`` (100 by default), ``n_hidden`` (1)
         and ``n_hidden_modality`` (1).
@@ -148,7 +149,7 @@ class MultiDGD(
         sd_sd: float = 1.0,
         dirichlet_alpha: float = 1.0,
         dirichlet_alpha_covariates: float = 2.0,
-        mixture_weight: float = 0.2,
+        mixture_weight: float | None = None,
         decoder_kwargs: Mapping[str, Any] | None = None,
         registry: dict | None = None,
     ) -> None:

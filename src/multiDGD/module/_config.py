@@ -9,6 +9,10 @@ from typing import Any
 from multiDGD._checks import pair, positive, positive_int
 
 
+#: Default weight of an unsupervised mixture over z; the benchmark `defaults` compares others.
+UNSUPERVISED_MIXTURE_WEIGHT = 0.2
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModuleConfig:
     """Sizes, priors and likelihoods of a :class:`MultiDGDModule`.
@@ -47,8 +51,8 @@ class ModuleConfig:
     dirichlet_alpha_covariates
         Concentration of the prior on the weights of the covariates' mixtures.
     mixture_weight
-        Weight of the log density of z under its mixture, in (0, 1]. See
-        :class:`multiDGD.MultiDGD`.
+        Weight of the log density of z under its mixture, in (0, 1]. `None`: 1 if supervised, else
+        0.2. See :class:`multiDGD.MultiDGD`.
     decoder_kwargs
         Further arguments of :class:`multiDGD.nn.Decoder`.
 
@@ -72,7 +76,7 @@ class ModuleConfig:
     sd_sd: float = 1.0
     dirichlet_alpha: float = 1.0
     dirichlet_alpha_covariates: float = 2.0
-    mixture_weight: float = 0.2
+    mixture_weight: float | None = None
     decoder_kwargs: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -87,7 +91,7 @@ class ModuleConfig:
             positive("sd_mean", self.sd_mean)
         for argument in ("sd_sd", "dirichlet_alpha", "dirichlet_alpha_covariates"):
             positive(argument, getattr(self, argument))
-        if not 0 < self.mixture_weight <= 1:
+        if self.mixture_weight is not None and not 0 < self.mixture_weight <= 1:
             raise ValueError(
                 f"`mixture_weight` must be above 0 and at most 1, found {self.mixture_weight}."
             )
@@ -112,6 +116,13 @@ class ModuleConfig:
     def n_representation(self) -> int:
         """Dimensions of a representation: those of z and of all modelled covariates."""
         return self.n_latent + self.n_covariate_latent * len(self.modelled_covariates)
+
+    @property
+    def resolved_mixture_weight(self) -> float:
+        """Weight of the mixture over z, given or by default."""
+        if self.mixture_weight is None:
+            return 1.0 if self.n_labels else UNSUPERVISED_MIXTURE_WEIGHT
+        return float(self.mixture_weight)
 
     @property
     def sd_prior(self) -> tuple[float, float]:

@@ -72,7 +72,7 @@ class MultiDGDModule(BaseModuleClass):
             for modality, name in likelihood_names(n_features, config.likelihoods or {}).items()
         )
         self.workspace = Workspace()
-        self.register_buffer("mixture_weight", torch.tensor(float(config.mixture_weight)))
+        self.register_buffer("mixture_weight", torch.tensor(config.resolved_mixture_weight))
         self.register_buffer("continuous_mean", torch.zeros(config.n_continuous))
         self.register_buffer("continuous_scale", torch.ones(config.n_continuous))
 
