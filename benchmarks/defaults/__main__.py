@@ -3,10 +3,10 @@
 ``python -m benchmarks.defaults --out benchmarks/defaults/results/defaults.json``
 
 Each variant changes one argument. Models are trained on all cells of a data set, split by seed into
-training (90 %) and validation cells. Labels give the number of components and are not used
-otherwise. The scores are kNN accuracy of the types (15 neighbours, 5 folds), NMI of k-means at the
-true number of types, and the lowest validation loss (nats per cell), as means over seeds.
-``defaults.md`` shows the results files in ``benchmarks/defaults/results``.
+training (90 %) and validation cells. Labels are not used. The scores are those of the page
+`quality`: kNN accuracy of the types, Leiden NMI and iLISI, and the lowest validation loss (nats per
+cell), as means over seeds. ``defaults.md`` shows the results files in
+``benchmarks/defaults/results``.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ import scvi
 import torch
 from mudata import MuData
 
-from benchmarks.defaults.page import cell, render
+from benchmarks.defaults.page import SCORES, cell, render
+from benchmarks.quality.scores import embedding_scores
+from benchmarks.quality.task import Fit
 from benchmarks.shared.command_line import make_parser
-from benchmarks.shared.data import DATASETS, load
-from benchmarks.shared.package_internals import default_max_epochs, kmeans_nmi_ari, knn_accuracy
+from benchmarks.shared.data import BATCH_KEY, DATASETS, load
+from benchmarks.shared.package_internals import default_max_epochs
 from benchmarks.shared.pages import save
 from benchmarks.shared.results import command, environment, write
 from multiDGD import MultiDGD
@@ -44,9 +46,15 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "decoder as published (2 + 3 layers)": ({"decoder_kwargs": PUBLISHED}, {}, {}),
     "decoder as published, lr 1e-3": ({"decoder_kwargs": PUBLISHED}, {}, {"lr": 1e-3}),
     "lr 3e-3": ({}, {}, {"lr": 3e-3}),
-    "lr_representation 1e-2": ({}, {}, {"lr_representation": 1e-2}),
+    "mixture_weight 1": ({"mixture_weight": 1.0}, {}, {}),
+    "mixture_weight 0.5": ({"mixture_weight": 0.5}, {}, {}),
+    "mixture_weight 0.1": ({"mixture_weight": 0.1}, {}, {}),
+    "n_components 30": ({"n_components": 30}, {}, {}),
+    "n_latent 30": ({"n_latent": 30}, {}, {}),
+    "remove_covariates_at None": ({}, {}, {"remove_covariates_at": None}),
+    "remove_covariates_at 0.75": ({}, {}, {"remove_covariates_at": 0.75}),
+    "lr_representation 3e-2": ({}, {}, {"lr_representation": 3e-2}),
     "lr_representation 3e-3": ({}, {}, {"lr_representation": 3e-3}),
-    "lr_representation 1e-3": ({}, {}, {"lr_representation": 1e-3}),
     "lr_mixture 1e-2": ({}, {}, {"lr_mixture": 1e-2}),
     "lr_likelihood 1e-2": ({}, {}, {"lr_likelihood": 1e-2}),
     "weight_precision 0": ({}, {}, {"weight_precision": 0.0}),
@@ -61,23 +69,24 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def run(name: str, variant: str, seed: int) -> tuple[float, float, float]:
-    """Train once and return kNN accuracy, NMI and the lowest validation loss."""
+def run(name: str, variant: str, seed: int) -> dict[str, float]:
+    """Train once and return the scores."""
     data = load(name)
     model_kwargs, train_kwargs, plan_kwargs = VARIANTS[variant]
     train_kwargs = dict(train_kwargs)
     scvi.settings.seed = seed
     setup = MultiDGD.setup_mudata if isinstance(data.data, MuData) else MultiDGD.setup_anndata
-    setup(data.data, batch_key="batch")
-    labels = data.labels
-    model = MultiDGD(data.data, n_components=data.n_types, **model_kwargs)
+    setup(data.data, batch_key=BATCH_KEY if data.n_batches > 1 else None)
+    model = MultiDGD(data.data, **model_kwargs)
     if isinstance(train_kwargs.get("max_epochs"), float):
         epochs = default_max_epochs(int(0.9 * data.data.n_obs))
         train_kwargs["max_epochs"] = round(train_kwargs["max_epochs"] * epochs)
     model.train(enable_progress_bar=False, plan_kwargs=plan_kwargs, **train_kwargs)
-    z = model.get_latent_representation()
-    loss = float(model.history["validation_loss"].iloc[:, 0].astype(float).min())
-    return knn_accuracy(z, labels), kmeans_nmi_ari(z, labels)[0], loss
+    fit = Fit(embedding=model.get_latent_representation())
+    known = data.known
+    scores = embedding_scores(fit, known, data.labels[known], data.batch[known])
+    scores["loss"] = float(model.history["validation_loss"].iloc[:, 0].astype(float).min())
+    return {name: scores[name] for name in SCORES if name in scores}
 
 
 def command_of(args: argparse.Namespace) -> str:
@@ -108,9 +117,9 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for variant in args.variants:
         for name in args.data:
-            scores = np.mean([run(name, variant, seed) for seed in args.seeds], axis=0)
-            knn, nmi, loss = map(float, scores)
-            row = {"variant": variant, "data": name, "knn": knn, "nmi": nmi, "loss": loss}
+            found = [run(name, variant, seed) for seed in args.seeds]
+            means = {score: float(np.mean([f[score] for f in found])) for score in found[0]}
+            row = {"variant": variant, "data": name, **means}
             rows.append(row)
             print(f"{variant}, {name}: {cell(row)}", flush=True)
         if args.out is not None:

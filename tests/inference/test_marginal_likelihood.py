@@ -15,7 +15,7 @@ from multiDGD.inference import (
     marginal_likelihood,
 )
 from multiDGD.inference._prior_draws import prior_draws
-from multiDGD.module import MultiDGDModule, take_cells
+from multiDGD.module import MultiDGDModule, full_mixture_module, take_cells
 from multiDGD.nn import Counts
 
 N = 6
@@ -59,6 +59,7 @@ def make(n_latent=2, likelihoods=None, **kwargs):
 
 
 def posterior_of(module, batch):
+    module = full_mixture_module(module)
     return laplace(module, batch, infer_representations(module, [batch]).double())
 
 
@@ -77,7 +78,7 @@ def quadrature(module, batch, n_points, half_width=6.0):
         values = []
         for part in grid.split(20_000):
             many = take_cells(batch, torch.full((len(part),), i))
-            output = module.objective(many, part)
+            output = full_mixture_module(module).objective(many, part)
             terms = [*output.reconstruction_loss.values(), *output.kl_local.values()]
             values.append(-torch.stack(terms).sum(0))
         found.append(torch.cat(values).logsumexp(0) + d * math.log(axis[1] - axis[0]))

@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
-from multiDGD.module import MultiDGDModule, surrogate_module
+from multiDGD.module import FeatureSubset, MultiDGDModule, surrogate_module
 from multiDGD.nn import Counts
 
 
@@ -78,6 +79,19 @@ def test_parameters_saved_without_a_weight_of_the_mixture_have_weight_1():
     del state["mixture_weight"]
     loaded.load_state_dict(state)
     assert float(loaded.mixture_weight) == 1
+
+
+def test_weight_of_the_mixture_depends_on_the_share_of_measured_modalities():
+    module, batch = make(mixture_weight=0.25), batch_of()
+    counts = batch["counts"]
+    counts["atac"] = counts["atac"]._replace(library=torch.tensor([0.0, 5, 5, 5, 5, 5]))
+    counts["rna"] = counts["rna"]._replace(library=torch.tensor([0.0, 0, 5, 5, 5, 5]))
+    expected = torch.tensor([1, 0.5, 0.25, 0.25, 0.25, 0.25])
+    torch.testing.assert_close(module.mixture_weights(counts), expected)
+    # A modality without any observed feature is missing in all cells.
+    alone = FeatureSubset(module, {"rna": np.arange(5)})
+    found = alone.module.mixture_weights(alone.batch(batch)["counts"])
+    torch.testing.assert_close(found, torch.tensor([1, 1, 0.5, 0.5, 0.5, 0.5]))
 
 
 def test_only_an_unsupervised_mixture_has_a_low_default_weight():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from multiDGD._checks import positive_int
-from multiDGD.module import MultiDGDModule, take_cells
+from multiDGD.module import MultiDGDModule, full_mixture_module, take_cells
 
 from ._laplace import Laplace
 from ._prior_draws import prior_draws
@@ -172,7 +172,7 @@ def _log_joint(
     for part in w_snd.split(at_once):
         if len(part) < at_once:
             repeated = take_cells(batch, cells.repeat(len(part)))
-        output = module.objective(repeated, part.reshape(-1, d))
+        output = full_mixture_module(module).objective(repeated, part.reshape(-1, d))
         losses = [output.reconstruction_loss, output.kl_local]
         sums = torch.stack([torch.stack(list(terms.values())).sum(0) for terms in losses])
         found.append(-sums.cpu().double().view(2, -1, n))

@@ -4,6 +4,7 @@ from ._categories import add_categories, category_means
 from ._config import ModuleConfig
 from ._feature_subset import FeatureSubset
 from ._frozen import cell_losses, frozen, frozen_gradient
+from ._full_mixture import full_mixture_module
 from ._minibatches import join, pools, take_cells
 from ._module import MultiDGDModule
 from ._surrogate import surrogate_module
@@ -17,6 +18,7 @@ __all__ = [
     "cell_losses",
     "frozen",
     "frozen_gradient",
+    "full_mixture_module",
     "join",
     "pools",
     "surrogate_module",

@@ -8,7 +8,6 @@ from typing import Any
 
 from multiDGD._checks import pair, positive, positive_int
 
-
 #: Default weight of an unsupervised mixture over z; the benchmark `defaults` compares others.
 UNSUPERVISED_MIXTURE_WEIGHT = 0.2
 

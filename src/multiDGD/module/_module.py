@@ -47,6 +47,8 @@ class MultiDGDModule(BaseModuleClass):
         super().__init__()
         config = self.config = ModuleConfig(**settings)
         self.modalities = list(n_features)
+        # A subset of the module to observed features may have fewer modalities.
+        self.n_modalities = len(n_features)
         self.covariates = list(config.modelled_covariates)
         self.mixture = _mixture(config)
         self.covariate_mixtures = nn.ModuleList(
@@ -169,7 +171,7 @@ class MultiDGDModule(BaseModuleClass):
             Counts of each modality, by name.
         """
         measured = torch.stack([(x.library > 0).to(self.mixture_weight) for x in counts.values()])
-        return self.mixture_weight ** measured.mean(0)
+        return self.mixture_weight ** (measured.sum(0) / self.n_modalities)
 
     def prior_log_prob(self) -> Tensor:
         """Log prior of the parameters of all mixtures (nats), a scalar that counts once.

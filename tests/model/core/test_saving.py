@@ -75,6 +75,7 @@ def test_training_continues_with_reordered_and_fewer_cells(tmp_path):
     model = fitted(mdata, batch_key="batch")
     model.save(tmp_path / "model")
     rates = dict.fromkeys(("lr", "lr_representation", "lr_mixture", "weight_precision"), 0.0)
+    rates["remove_covariates_at"] = None
     order = np.random.default_rng(0).permutation(40)
     for cells in (order, order[:25]):
         loaded = MultiDGD.load(tmp_path / "model", adata=mdata[cells].copy())

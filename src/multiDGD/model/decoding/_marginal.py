@@ -22,7 +22,7 @@ from multiDGD.inference import (
     marginal_likelihood,
 )
 from multiDGD.model.core._representations import RepresentationMixin
-from multiDGD.module import FeatureSubset, MultiDGDModule
+from multiDGD.module import FeatureSubset, MultiDGDModule, full_mixture_module
 
 # Median share of effective draws below which estimates are probably too low.
 _LOW_SHARE = 0.01
@@ -164,7 +164,7 @@ class MarginalLikelihoodMixin(RepresentationMixin):
         """Module, minibatch, posteriors and random generators of the cells."""
         manager = self._manager_of(adata)
         subset = FeatureSubset(self.module, manager.observed)
-        module = subset.module
+        module = full_mixture_module(subset.module)
         for batch, w in self._represented_batches(manager, indices, batch_size):
             batch = subset.batch({**batch, "labels": torch.full_like(batch["labels"], -1)})
             # Trained representations are not exactly at the mode, and may depend on labels.
