@@ -7,7 +7,7 @@ from multiDGD.module import MultiDGDModule
 from multiDGD.nn import Counts
 
 
-def make(decoder=None, n_components=1, **kwargs):
+def make(decoder=None, n_components=1, mixture_weight=1.0, **kwargs):
     torch.manual_seed(0)
     module = MultiDGDModule(
         1,
@@ -15,6 +15,7 @@ def make(decoder=None, n_components=1, **kwargs):
         n_latent=3,
         n_components=n_components,
         n_continuous=1,
+        mixture_weight=mixture_weight,
         likelihoods={"adt": "poisson"},
         decoder_kwargs={"n_units": 16, **(decoder or {})},
         **kwargs,
@@ -139,6 +140,18 @@ def test_prior_precision_uses_the_known_class():
     assert one - 1e-6 <= found[0, 0] <= e
     assert e2 - 1e-6 <= found[1, 0] <= e3
     torch.testing.assert_close(found[2, 0], found[0, 0], rtol=1e-2, atol=0)
+
+
+def test_prior_precision_has_the_weight_of_the_mixture():
+    whole, weighted = make(n_components=3), make(n_components=3, mixture_weight=0.25)
+    w = torch.randn(3, 3, dtype=torch.float64)
+    batch = batch_of(whole, [4.0, 0.0, 4.0])
+    partial = Counts.from_dense(torch.ones(3, 10), torch.tensor([4.0, 0.0, 0.0]).double())
+    batch["counts"]["adt"] = partial
+    factor = prior_precision(weighted, batch, w) / prior_precision(whole, batch, w)
+    # Both modalities, none, one of two.
+    expected = torch.tensor([0.25, 1.0, 0.5]).double()[:, None].expand(3, 3)
+    torch.testing.assert_close(factor.detach(), expected)
 
 
 def test_efficiency_decreases_with_library_size_for_overdispersed_counts():

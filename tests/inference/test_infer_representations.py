@@ -367,6 +367,7 @@ def test_proteins_are_not_left_in_local_optima(monkeypatch):
         likelihoods={"rna": "poisson", "adt": "protein"},
         covariates={"batch": 2},
         n_continuous=1,
+        mixture_weight=1.0,
         decoder_kwargs={"n_units": 16},
     ).eval()
     with torch.no_grad():

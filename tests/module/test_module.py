@@ -36,7 +36,7 @@ def make(**kwargs):
 
 
 def test_loss_is_the_sum_of_its_terms():
-    module, batch = make(), batch_of()
+    module, batch = make(mixture_weight=0.3), batch_of()
     _, generated, output = module(batch, loss_kwargs={"n_obs": 60})
     w = module.representations.z
     z, (batch_u, site_u) = module.split(w)
@@ -44,10 +44,10 @@ def test_loss_is_the_sum_of_its_terms():
     for modality, counts in batch["counts"].items():
         logits = generated["logits"][modality]
         expected -= module.likelihood(modality).log_prob(logits, counts.to_dense()).sum()
-    expected -= module.mixture.log_density(z, batch["labels"]).sum()
+    expected -= 0.3 * module.mixture.log_density(z, batch["labels"]).sum()
     expected -= module.covariate_mixtures[0].log_density(batch_u, [0, 0, 0, 1, 1, 1]).sum()
     expected -= module.covariate_mixtures[1].log_density(site_u, [1, 1, 1, 0, 0, 0]).sum()
-    prior = module.mixture.prior_log_prob() + sum(
+    prior = 0.3 * module.mixture.prior_log_prob() + sum(
         m.prior_log_prob() for m in module.covariate_mixtures
     )
     torch.testing.assert_close(output.loss, expected - prior * 6 / 60)
@@ -56,6 +56,28 @@ def test_loss_is_the_sum_of_its_terms():
         output.reconstruction_loss_sum + output.kl_local_sum, output.loss + prior * 6 / 60
     )
     assert set(output.kl_local) == {"mixture_loss", "covariate_batch_loss", "covariate_site_loss"}
+
+
+def test_weight_of_the_mixture_does_not_change_its_optimum_for_given_representations():
+    gradients = []
+    for weight in (0.25, 1.0):
+        module, batch = make(mixture_weight=weight), batch_of()
+        module(batch, loss_kwargs={"n_obs": 6})[2].loss.backward()
+        gradients.append(
+            torch.cat([p.grad.flatten() for p in module.mixture.parameters()]) / weight
+        )
+    torch.testing.assert_close(*gradients)
+    assert gradients[0].abs().max() > 0.1
+
+
+def test_parameters_saved_without_a_weight_of_the_mixture_have_weight_1():
+    state = make(mixture_weight=0.3).state_dict()
+    loaded = make(mixture_weight=0.5)
+    loaded.load_state_dict(state)
+    assert float(loaded.mixture_weight) == pytest.approx(0.3)
+    del state["mixture_weight"]
+    loaded.load_state_dict(state)
+    assert float(loaded.mixture_weight) == 1
 
 
 def test_priors_count_once_over_all_minibatches():

@@ -183,7 +183,9 @@ def test_counts_kept_on_the_device_give_the_same_model():
         torch.testing.assert_close(a[key], b[key])
 
 
-@pytest.mark.parametrize(("max_epochs", "rate"), [(3, 1e-2), (30, 6e-3), (60, 3e-3), (200, 3e-3)])
+@pytest.mark.parametrize(
+    ("max_epochs", "rate"), [(3, 3e-2), (30, 1.8e-2), (60, 9e-3), (200, 9e-3)]
+)
 def test_default_learning_rate_of_representations(max_epochs, rate):
     # The first step of Adam is as long as its learning rate, for any gradient.
     fixed_rates = {"lr_mixture": 0.0, "schedule": "constant", "hold": 0.0}
@@ -222,7 +224,7 @@ def test_removing_covariates_mixes_protocols(sc_mixology, seed):
     cells = sc_mixology[:, genes].copy()
     batch, label = (cells.obs[c].to_numpy() for c in ("batch", "cell_type"))
     found = {}
-    for at in (None, 0.75):
+    for at in (None, 0.5):
         model = fitted(
             cells.copy(),
             setup={"batch_key": "batch"},
@@ -233,15 +235,15 @@ def test_removing_covariates_mixes_protocols(sc_mixology, seed):
         )
         z = model.get_latent_representation()
         found[at] = batch_mixing(z, batch, label), knn_accuracy(z, label)
-    assert found[0.75][0] > found[None][0] + 0.04
-    assert found[0.75][1] > found[None][1] - 0.01
+    assert found[0.5][0] > found[None][0] + 0.04
+    assert found[0.5][1] > found[None][1] - 0.01
 
 
 @pytest.mark.parametrize(
     ("argument", "value"),
     [
         ("hold", 1.0),
-        ("remove_covariates_at", 0.1),
+        ("remove_covariates_at", -0.1),
         ("remove_covariates_at", 1.0),
         ("lr", -1.0),
         ("l1", -0.1),

@@ -54,7 +54,7 @@ def ranked_candidates(
     .. math::
         \sum_m e_m \sum_j x_{mj} \log y_{mj} + \log p(w),
 
-    the multinomial log-likelihood of the counts given their total, plus the log prior. The
+    the multinomial log-likelihood of the counts given their total, plus the weighted log prior. The
     likelihood of each modality is weighted by the information in one of its counts
     (:meth:`Curvature.efficiency`). All candidates share one product of the counts with the head's
     last weights. Continuous covariates are rounded, so that cells share decoded candidates.
@@ -75,6 +75,7 @@ def ranked_candidates(
     Shape ``(n, n_best, n_representation)``, best first.
     """
     curvature = curvature or Curvature(module)
+    weight_n = module.mixture_weights(batch["counts"])
     weighted = {
         m: _weighted_counts(module, m, batch["counts"][m], curvature) for m in module.modalities
     }
@@ -85,7 +86,8 @@ def ranked_candidates(
         selected = {m: (product[cells], total[cells]) for m, (product, total) in weighted.items()}
         w_cd = _candidates(module, pattern.codes)
         score_nc = torch.cat(
-            [_scores(module, w, selected, pattern) for w in w_cd.split(block)], dim=1
+            [_scores(module, w, weight_n[cells], selected, pattern) for w in w_cd.split(block)],
+            dim=1,
         )
         best[cells] = w_cd[score_nc.topk(n_best, dim=1).indices]
     return best
@@ -159,6 +161,7 @@ def _candidates(module: MultiDGDModule, codes: list[int]) -> Tensor:
 def _scores(
     module: MultiDGDModule,
     w_cd: Tensor,
+    weight_n: Tensor,
     weighted: Mapping[str, tuple[Tensor, Tensor]],
     pattern: CovariatePattern,
 ) -> Tensor:
@@ -167,7 +170,10 @@ def _scores(
     label = torch.full((n,), pattern.label, device=device)
     codes = label.new_full((n, max(module.covariate_columns, default=-1) + 1), -1)
     codes[:, module.covariate_columns] = label.new_tensor(pattern.codes)
-    score = torch.stack(list(module.latent_log_prob(w_cd, label, codes).values())).sum(0)
+    prior = module.latent_log_prob(w_cd, label, codes)
+    score = weight_n[:, None] * prior.pop("mixture")
+    for log_prob_c in prior.values():
+        score = score + log_prob_c
     continuous = pattern.steps * CONTINUOUS_STEP * module.continuous_scale
     latent = module.decoder_input(w_cd, (module.continuous_mean + continuous).expand(n, -1))
     for modality, hidden_ch in module.decoder.hidden(latent).items():

@@ -201,7 +201,8 @@ def prior_precision(
     Shape ``(n, n_representation)``.
     """
     z_nl, u = module.split(representation)
-    parts = [_precision(module.mixture, z_nl, batch["labels"])]
+    precision_nl = _precision(module.mixture, z_nl, batch["labels"])
+    parts = [module.mixture_weights(batch["counts"])[:, None] * precision_nl]
     for column, mixture, x in zip(
         module.covariate_columns, module.mixtures_of_covariates, u, strict=True
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,28 @@ class Laplace:
             self.factor.mT, normal_snd.permute(1, 2, 0), upper=True
         )
         return self.mean + deviation_nds.permute(2, 0, 1)
+
+    def log_prob(self, representation_snd: Tensor, df: float = math.inf) -> Tensor:
+        r"""Log density at representations (nats), float64, shape ``(n_samples, n)``.
+
+        Parameters
+        ----------
+        representation_snd
+            Shape ``(n_samples, n, d)``.
+        df
+            Degrees of freedom of a multivariate Student t with the same location and scale;
+            infinite by default (normal density).
+        """
+        factor_ndd, d = self.factor.double(), self.mean.shape[1]
+        deviation_snd = (representation_snd - self.mean).double()
+        standard_snd = torch.einsum("snd,nde->sne", deviation_snd, factor_ndd)
+        square_sn = standard_snd.square().sum(-1)
+        log_det_n = factor_ndd.diagonal(dim1=1, dim2=2).log().sum(1)
+        if math.isinf(df):
+            return log_det_n - 0.5 * (d * math.log(2 * math.pi) + square_sn)
+        log_gammas = math.lgamma((df + d) / 2) - math.lgamma(df / 2)
+        tail_sn = 0.5 * (df + d) * torch.log1p(square_sn / df)
+        return log_gammas + log_det_n - 0.5 * d * math.log(df * math.pi) - tail_sn
 
     def variance_along(self, direction_ndf: Tensor) -> Tensor:
         """Variance of linear functions of each representation, shape ``(n, f)``.

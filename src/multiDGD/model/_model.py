@@ -19,6 +19,7 @@ from multiDGD.model.decoding._count_split import CountSplitMixin
 from multiDGD.model.decoding._expression import ExpressionMixin
 from multiDGD.model.decoding._foreground import ForegroundMixin
 from multiDGD.model.decoding._intervals import IntervalMixin
+from multiDGD.model.decoding._marginal import MarginalLikelihoodMixin
 from multiDGD.model.differential._differential import DifferentialMixin
 from multiDGD.model.embedding._annotate import AnnotationMixin
 from multiDGD.model.embedding._components import ComponentMixin
@@ -51,6 +52,7 @@ class MultiDGD(
     ForegroundMixin,
     IntervalMixin,
     CountSplitMixin,
+    MarginalLikelihoodMixin,
     ImputationMixin,
     DifferentialMixin,
     PerturbationMixin,
@@ -74,10 +76,9 @@ class MultiDGD(
         Dimensions of the basal representation.
     n_components
         Number of mixture components. The default with registered labels is
-        ``n_components_per_class`` for each label. Without labels, it is one for every 25 cells,
-        with a minimum of 2 and a maximum of 30. Superfluous components stay close to others.
-        ``"auto"`` estimates the number from the spectral initialisation
-        (:func:`multiDGD.init.choose_n_components`) and requires an unsupervised mixture.
+        ``n_components_per_class`` for each label. Without labels, it is ``"auto"``: the number is
+        estimated from the spectral initialisation (:func:`multiDGD.init.choose_n_components`),
+        which requires an unsupervised mixture.
     n_components_per_class
         Number of components of each label.
     supervised
@@ -104,6 +105,12 @@ class MultiDGD(
         Concentration of the prior on the weights of the mixture.
     dirichlet_alpha_covariates
         Concentration of the prior on the weights of the covariates' mixtures.
+    mixture_weight
+        Weight of the log density of a representation under the mixture, relative to the
+        log-likelihood of the counts, in (0, 1]. It is 1 in the published model. A lower weight is
+        a power prior (Ibrahim & Chen, 2000): cells are pulled less towards the nearest component,
+        so that a cell type with several components stays connected. In cells with missing
+        modalities it is raised to the power of the share of measured modalities.
     decoder_kwargs
         Arguments of :class:`multiDGD.nn.Decoder`: ``n_units`` (100 by default), ``n_hidden`` (1)
         and ``n_hidden_modality`` (1).
@@ -141,6 +148,7 @@ class MultiDGD(
         sd_sd: float = 1.0,
         dirichlet_alpha: float = 1.0,
         dirichlet_alpha_covariates: float = 2.0,
+        mixture_weight: float = 0.2,
         decoder_kwargs: Mapping[str, Any] | None = None,
         registry: dict | None = None,
     ) -> None:
@@ -154,7 +162,6 @@ class MultiDGD(
             n_labels,
             supervised=supervised,
             n_latent=n_latent,
-            n_cells=n_cells,
             manager=self.adata_manager,
         )
         self.init_params_ = self._get_init_params(locals())
@@ -173,6 +180,7 @@ class MultiDGD(
             sd_sd=sd_sd,
             dirichlet_alpha=dirichlet_alpha,
             dirichlet_alpha_covariates=dirichlet_alpha_covariates,
+            mixture_weight=mixture_weight,
             decoder_kwargs=decoder_kwargs,
         )
         self.n_representations_ = n_cells

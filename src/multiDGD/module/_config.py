@@ -46,6 +46,9 @@ class ModuleConfig:
         Concentration of the prior on the weights of the mixture over z.
     dirichlet_alpha_covariates
         Concentration of the prior on the weights of the covariates' mixtures.
+    mixture_weight
+        Weight of the log density of z under its mixture, in (0, 1]. See
+        :class:`multiDGD.MultiDGD`.
     decoder_kwargs
         Further arguments of :class:`multiDGD.nn.Decoder`.
 
@@ -69,6 +72,7 @@ class ModuleConfig:
     sd_sd: float = 1.0
     dirichlet_alpha: float = 1.0
     dirichlet_alpha_covariates: float = 2.0
+    mixture_weight: float = 0.2
     decoder_kwargs: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -83,6 +87,10 @@ class ModuleConfig:
             positive("sd_mean", self.sd_mean)
         for argument in ("sd_sd", "dirichlet_alpha", "dirichlet_alpha_covariates"):
             positive(argument, getattr(self, argument))
+        if not 0 < self.mixture_weight <= 1:
+            raise ValueError(
+                f"`mixture_weight` must be above 0 and at most 1, found {self.mixture_weight}."
+            )
         radius, hardness = pair("softball", "(radius, hardness)", self.softball)
         checked = positive("softball", radius), positive("softball", hardness)
         object.__setattr__(self, "softball", checked)

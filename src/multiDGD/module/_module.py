@@ -72,6 +72,7 @@ class MultiDGDModule(BaseModuleClass):
             for modality, name in likelihood_names(n_features, config.likelihoods or {}).items()
         )
         self.workspace = Workspace()
+        self.register_buffer("mixture_weight", torch.tensor(float(config.mixture_weight)))
         self.register_buffer("continuous_mean", torch.zeros(config.n_continuous))
         self.register_buffer("continuous_scale", torch.ones(config.n_continuous))
 
@@ -94,6 +95,11 @@ class MultiDGDModule(BaseModuleClass):
     def covariate_columns(self) -> list[int]:
         """Indices of the modelled covariates among the registered ones."""
         return self.config.covariate_columns
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Models saved before this weight existed were trained with a weight of 1.
+        state_dict.setdefault(f"{prefix}mixture_weight", torch.ones(()))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def on_load(self, model: Any, **kwargs: Any) -> None:
         """Resize the table to the number of cells of the saved model."""
@@ -151,9 +157,27 @@ class MultiDGDModule(BaseModuleClass):
             terms[f"covariate_{name}"] = mixture.log_density(u[i], codes[:, i])
         return terms
 
+    def mixture_weights(self, counts: Mapping[str, Counts]) -> Tensor:
+        r"""Weight of the mixture over z for each cell, shape ``(n,)``.
+
+        It is :math:`w^s`, with ``mixture_weight`` w and the share s of modalities that were
+        measured in the cell. Where modalities are missing, the mixture has to complete them.
+
+        Parameters
+        ----------
+        counts
+            Counts of each modality, by name.
+        """
+        measured = torch.stack([(x.library > 0).to(self.mixture_weight) for x in counts.values()])
+        return self.mixture_weight ** measured.mean(0)
+
     def prior_log_prob(self) -> Tensor:
-        """Log prior of the parameters of all mixtures (nats), a scalar that counts once."""
-        total = self.mixture.prior_log_prob()
+        """Log prior of the parameters of all mixtures (nats), a scalar that counts once.
+
+        The prior of the mixture over z has the same weight as the density of z. The weight thus
+        does not change the optimal mixture for given representations.
+        """
+        total = self.mixture_weight * self.mixture.prior_log_prob()
         for mixture in self.mixtures_of_covariates:
             total = total + mixture.prior_log_prob()
         return total
@@ -283,6 +307,7 @@ class MultiDGDModule(BaseModuleClass):
         n_obs: float | None,
     ) -> LossOutput:
         latent = self.latent_log_prob(representation, tensors["labels"], tensors["covariates"])
+        latent["mixture"] = self.mixture_weights(tensors["counts"]) * latent["mixture"]
         n_cells = len(tensors["cells"])
         # Stack before negating and summing, because the number of operations determines the run
         # time of small minibatches.

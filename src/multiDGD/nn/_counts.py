@@ -133,6 +133,27 @@ class Counts(NamedTuple):
             self.values[source], rows, self.columns[source], self.library[cells], self.n_features
         )
 
+    def with_values(self, values: Tensor) -> Counts:
+        """Replace the non-zeros, and compute the library sizes from the new ones.
+
+        Parameters
+        ----------
+        values
+            New counts at the non-zeros, possibly 0, shape ``(nnz,)``.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from multiDGD.nn import Counts
+        >>> counts = Counts.from_dense(torch.tensor([[4.0, 3.0]]))
+        >>> counts.with_values(torch.tensor([0.0, 2.0])).to_dense()
+        tensor([[0., 2.]])
+        """
+        kept = values > 0
+        rows, columns, values = self.rows[kept], self.columns[kept], values[kept]
+        library = torch.zeros_like(self.library).index_add(0, rows, values)
+        return Counts(values, rows, columns, library, self.n_features)
+
     def to_dense(self) -> Tensor:
         """Return the dense count matrix, shape ``(n, f)``."""
         x = self.values.new_zeros(self.n_cells * self.n_features)

@@ -173,4 +173,4 @@ def _draw(ax: Axes, name: str, curves: dict[str, pd.Series], best: Any | None) -
         ax.set_ylim(settled.min() - margin, settled.max() + margin)
     ax.set_title(name.replace("_", " "), parse_math=False)
     ax.set_xlabel("epoch")
-    ax.set_ylabel("loss")
+    ax.set_ylabel("nats per count" if name.startswith("count_split") else "loss")

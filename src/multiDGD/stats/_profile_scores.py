@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-# Weight of the average profile, so that no share is 0.
-_WEIGHT_OF_AVERAGE = 0.01
+#: Weight of the average profile, so that no share is 0.
+WEIGHT_OF_AVERAGE = 0.01
 
 
 class ProfileScores:
@@ -65,7 +65,7 @@ class ProfileScores:
         total_n1 = counts_nf.sum(1, keepdims=True)
         sums = profile_nf.sum(1, keepdims=True).astype(float)
         share_nf = np.divide(profile_nf, sums, out=np.zeros(profile_nf.shape), where=sums > 0)
-        mixed = (1 - _WEIGHT_OF_AVERAGE) * share_nf + _WEIGHT_OF_AVERAGE * self._average_f
+        mixed = (1 - WEIGHT_OF_AVERAGE) * share_nf + WEIGHT_OF_AVERAGE * self._average_f
         gain_n = (counts_nf * np.log(mixed / self._average_f)).sum(1)
         x, y = np.log1p(counts_nf[scored]), np.log1p((share_nf * total_n1)[scored])
         self._moments[name] += np.stack([v.sum(0) for v in (x, y, x * x, y * y, x * y)])

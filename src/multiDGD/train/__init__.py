@@ -1,5 +1,6 @@
 """Training: the plan, the row-wise optimiser, the data splitter and the initialisation."""
 
+from ._count_split import CountSplitValidation
 from ._initialisation import initialise_at_zero, initialise_from_embedding
 from ._plan import MultiDGDTrainingPlan
 from ._row_adam import RowAdam
@@ -7,6 +8,7 @@ from ._splitter import CellSplitter
 
 __all__ = [
     "CellSplitter",
+    "CountSplitValidation",
     "MultiDGDTrainingPlan",
     "RowAdam",
     "initialise_at_zero",

@@ -16,13 +16,14 @@ from torch import Tensor
 from multiDGD.init import remove_covariates
 from multiDGD.module import MultiDGDModule, frozen_gradient
 
+from ._count_split import CountSplitValidation
 from ._row_adam import RowAdam
 
 # Maximum number of steps of validation cells per validation, however many epochs apart.
 _MAX_VALIDATION_STEPS = 100
 # Number of epochs from which the default learning rate of representations is at its minimum.
 _MANY_EPOCHS = 60
-_MIN_REPRESENTATION_LR, _MAX_REPRESENTATION_LR = 3e-3, 1e-2
+_MIN_REPRESENTATION_LR, _MAX_REPRESENTATION_LR = 9e-3, 3e-2
 
 
 class MultiDGDTrainingPlan(TrainingPlan):
@@ -39,8 +40,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
     lr
         Learning rate of the decoder.
     lr_representation
-        Learning rate of the representations. The default is 3e-3 for 60 epochs or more. For
-        fewer epochs it is 0.18 divided by their number, at most 1e-2, so that representations
+        Learning rate of the representations. The default is 9e-3 for 60 epochs or more. For
+        fewer epochs it is 0.54 divided by their number, at most 3e-2, so that representations
         can move equally far.
     lr_mixture
         Learning rate of the mixture over z.
@@ -70,8 +71,12 @@ class MultiDGDTrainingPlan(TrainingPlan):
         decoder learns effects of the covariates, which the representations then need not explain.
     remove_covariates_at
         Share of the epochs after which :func:`multiDGD.init.remove_covariates` is applied once
-        more, now to the representations; never by default. Training draws batches apart in the
-        representations if their effect differs between cell types. Use it for strong batch effects.
+        more, now to the representations, but not before the end of ``hold``. `None`: never.
+        Training draws batches apart in the representations if their effect differs between cell
+        types.
+    split_validation_counts
+        Whether to log ``count_split_validation`` after each validation: the mean over modalities of
+        ``count_split_<modality>_validation``, the scores of :class:`CountSplitValidation`.
 
     Raises
     ------
@@ -80,6 +85,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
     """
 
     row_optimizer: RowAdam
+    #: Set by :meth:`multiDGD.MultiDGD.train` if ``split_validation_counts``.
+    count_split: CountSplitValidation | None = None
 
     def __init__(
         self,
@@ -98,7 +105,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
         schedule: str = "cosine",
         n_warmup_steps: int = 50,
         hold: float = 0.3,
-        remove_covariates_at: float | None = None,
+        remove_covariates_at: float | None = 0.5,
+        split_validation_counts: bool = False,
     ) -> None:
         rates = {
             "lr": lr,
@@ -115,10 +123,10 @@ class MultiDGDTrainingPlan(TrainingPlan):
                 raise ValueError(f"`{argument}` must not be negative, found {value}.")
         if not 0 <= hold < 1:
             raise ValueError(f"`hold` must be a share of the epochs in [0, 1), found {hold}.")
-        if remove_covariates_at is not None and not hold <= remove_covariates_at < 1:
+        if remove_covariates_at is not None and not 0 <= remove_covariates_at < 1:
             raise ValueError(
-                f"`remove_covariates_at` must be a share of the epochs in [{hold}, 1), from `hold` "
-                f"on, found {remove_covariates_at}."
+                "`remove_covariates_at` must be None or a share of the epochs in [0, 1), found "
+                f"{remove_covariates_at}."
             )
         if schedule not in ("cosine", "constant"):
             raise ValueError(f"`schedule` must be 'cosine' or 'constant', found {schedule!r}.")
@@ -134,6 +142,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.n_warmup_steps = n_warmup_steps
         self.hold = hold
         self.remove_covariates_at = remove_covariates_at
+        self.split_validation_counts = split_validation_counts
         self._terms: dict[str, dict[str, list[Tensor]]] = {}
         self._visited: tuple[Tensor, Tensor] | None = None
 
@@ -201,13 +210,16 @@ class MultiDGDTrainingPlan(TrainingPlan):
     @torch.no_grad()
     def on_train_epoch_start(self) -> None:
         """Remove covariates from the representations at the given share of the epochs."""
-        share = self.remove_covariates_at
-        if share is None or self.trainer.current_epoch != int(
-            share * (self.trainer.max_epochs or 0)
-        ):
+        if self.remove_covariates_at is None:
+            return
+        share = max(self.hold, self.remove_covariates_at)
+        # Not before the first epoch, because the initialisation removes covariates itself.
+        if self.trainer.current_epoch != max(1, int(share * (self.trainer.max_epochs or 0))):
             return
         splitter = self.trainer.datamodule
         covariates = splitter.adata_manager.create_torch_dataset().covariates
+        if not covariates.shape[1]:
+            return
         table, n_latent = self.row_optimizer.table, self.module.n_latent
         z_nl = table[:, :n_latent].cpu().double().numpy()
         fit = np.zeros(len(z_nl), dtype=bool)
@@ -292,6 +304,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
     def on_validation_epoch_end(self) -> None:
         """Log the means over the validation cells, in nats per cell."""
         self._log_epoch("validation")
+        if self.count_split is not None:
+            self.log_dict(self.count_split(self.module))
 
 
 def default_lr_representation(n_epochs: int | None) -> float:

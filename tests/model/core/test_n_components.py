@@ -1,6 +1,8 @@
 """Number of mixture components: defaults and estimates."""
 
 import pytest
+import scvi
+from sklearn.metrics import adjusted_rand_score
 from tests.model.fitting import fitted
 from tests.toy import toy_mudata
 
@@ -36,10 +38,25 @@ def test_estimate_with_labels_raises():
         MultiDGD(mdata, n_components="auto")
 
 
-def test_default_without_labels():
-    mdata = toy_mudata(100)
-    MultiDGD.setup_mudata(mdata)
-    assert MultiDGD(mdata).module.mixture.n_mix_comp == 4
+def test_default_without_labels_is_the_estimate():
+    mdata = simulate_multiome(300, n_genes=60, n_peaks=60, n_types=4, seed=1)
+    MultiDGD.setup_mudata(mdata, batch_key="batch")
+    default, estimated = (
+        MultiDGD(mdata, n_latent=5, n_components=n).module.mixture.n_mix_comp
+        for n in (None, "auto")
+    )
+    assert default == estimated == 4
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_components_are_the_simulated_types(seed):
+    mdata = simulate_multiome(600, n_types=5, seed=seed)
+    scvi.settings.seed = seed
+    MultiDGD.setup_mudata(mdata, batch_key="batch")
+    model = MultiDGD(mdata)
+    model.train(max_epochs=30, **QUIET)
+    types = mdata.obs["cell_type"].to_numpy()
+    assert adjusted_rand_score(types, model.get_cluster_assignments()) > 0.9
 
 
 def test_unsupervised_labels_determine_the_number():

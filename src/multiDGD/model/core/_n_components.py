@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 from scvi import settings
 
 from multiDGD._checks import positive_int
@@ -21,7 +20,6 @@ def resolve_n_components(
     *,
     supervised: bool,
     n_latent: int,
-    n_cells: int,
     manager: CellManager | None,
 ) -> tuple[int, int]:
     """Check the given numbers of components, or choose them.
@@ -34,8 +32,6 @@ def resolve_n_components(
         Number of registered labels.
     supervised
         Whether labels supervise the mixture.
-    n_cells
-        Number of cells.
     manager
         Manager of the registered cells; `None` in a model without data.
 
@@ -50,18 +46,18 @@ def resolve_n_components(
     """
     positive_int("n_latent", n_latent)
     positive_int("n_components_per_class", n_components_per_class)
-    if n_components == "auto":
+    if n_components is None and n_labels:
+        n_components = n_labels * n_components_per_class
+    elif n_components in (None, "auto"):
         if supervised:
             raise ValueError(
                 "`n_components='auto'` requires an unsupervised mixture: use "
                 "`n_components_per_class`, or `supervised=False`."
             )
+        # Models loaded without data never need an estimate: `init_params_` contains the number.
         if manager is None:
-            raise ValueError("`n_components='auto'` requires `adata`.")
+            raise ValueError("`n_components` must be a number without `adata`, found 'auto'.")
         n_components = estimate_n_components(manager, n_latent)
-    elif n_components is None:
-        # Models loaded without data never need a default: `init_params_` contains the number.
-        n_components = default_n_components(n_cells, n_labels, n_components_per_class)
     positive_int("n_components", n_components)
     if supervised and n_components < n_labels:
         raise ValueError(
@@ -74,23 +70,6 @@ def resolve_n_components(
             "required in a supervised mixture. Use `n_components_per_class`."
         )
     return n_components, n_components // n_labels if supervised else n_components_per_class
-
-
-def default_n_components(n_cells: int, n_labels: int, n_components_per_class: int) -> int:
-    """Default number of components.
-
-    Parameters
-    ----------
-    n_cells
-        Number of cells.
-    n_labels
-        Number of labels, 0 without labels.
-    n_components_per_class
-        Number of components of each label.
-    """
-    if n_labels:
-        return n_labels * n_components_per_class
-    return int(np.clip(n_cells // 25, 2, 30))
 
 
 def estimate_n_components(manager: CellManager, n_latent: int) -> int:

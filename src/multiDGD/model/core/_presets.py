@@ -37,6 +37,7 @@ def published_defaults() -> dict[str, dict[str, Any]]:
             "sd_sd": 1.0,
             "dirichlet_alpha": 1.0,
             "dirichlet_alpha_covariates": 2.0,
+            "mixture_weight": 1.0,
             "decoder_kwargs": {"n_units": 100, "n_hidden": 2, "n_hidden_modality": 3},
         },
         "train": {
@@ -57,6 +58,7 @@ def published_defaults() -> dict[str, dict[str, Any]]:
                 "weight_decay": 1e-4,
                 "schedule": "constant",
                 "hold": 0.0,
+                "remove_covariates_at": None,
             },
         },
     }

@@ -10,7 +10,8 @@ import torch
 from scvi.train import TrainRunner
 
 from multiDGD._checks import positive_int
-from multiDGD.train import CellSplitter, MultiDGDTrainingPlan
+from multiDGD.inference import infer_representations
+from multiDGD.train import CellSplitter, CountSplitValidation, MultiDGDTrainingPlan
 
 from ._initialisation import initialise
 from ._representations import RepresentationMixin
@@ -69,6 +70,8 @@ class TrainingMixin(RepresentationMixin):
         early_stopping
             Whether to stop if the loss of the validation cells has not improved for
             ``early_stopping_patience`` epochs (20 by default). Ignored without validation cells.
+            With ``plan_kwargs={"split_validation_counts": True}``, training stops if half of the
+            counts of the validation cells is no longer better predicted from the other half.
         start
             Initialisation of the representations: ``"spectral"`` (default), ``"zero"`` as
             published, or an array of shape ``(n_cells, n_latent)``. A trained model continues from
@@ -127,11 +130,16 @@ class TrainingMixin(RepresentationMixin):
             )
         self._initialise(start, splitter.train_idx)
         plan = MultiDGDTrainingPlan(self.module, **(plan_kwargs or {}))
+        monitored = _monitored(plan, trainer_kwargs.get("early_stopping_monitor"))
+        if plan.split_validation_counts and len(splitter.val_idx):
+            plan.count_split = CountSplitValidation(
+                self.adata_manager, splitter.train_idx, splitter.val_idx, infer_representations
+            )
         if max_epochs is None:
             max_epochs = default_max_epochs(len(splitter.train_idx))
         defaults = {
             "early_stopping": early_stopping and len(splitter.val_idx) > 0,
-            "early_stopping_monitor": "validation_loss",
+            **monitored,
             "early_stopping_patience": 20,
             # In small data, an epoch has fewer minibatches than scvi-tools' interval of 10.
             "log_every_n_steps": min(10, -(-len(splitter.train_idx) // batch_size)),
@@ -156,6 +164,8 @@ class TrainingMixin(RepresentationMixin):
             self.is_trained_ = False
             raise
         finally:
+            # The trainer keeps the plan, which need not keep the counts.
+            plan.count_split = None
             self.module.workspace.clear()
             self.module.eval()
         self._infer_remaining(splitter.train_idx)
@@ -203,6 +213,22 @@ class TrainingMixin(RepresentationMixin):
     def _train_query(self, max_epochs: int | None, batch_size: int) -> None:
         """Learn new categories and infer the representations of query cells."""
         raise NotImplementedError
+
+
+def _monitored(plan: MultiDGDTrainingPlan, chosen: str | None) -> dict[str, str]:
+    """Quantity that determines early stopping, and the direction of its improvement."""
+    is_split = plan.split_validation_counts
+    monitor = chosen or ("count_split_validation" if is_split else "validation_loss")
+    is_score = monitor.startswith("count_split")
+    if is_score and not is_split:
+        raise ValueError(
+            f"`early_stopping_monitor`: {monitor!r} is not computed by default. Pass "
+            '`plan_kwargs={"split_validation_counts": True}` too.'
+        )
+    return {
+        "early_stopping_monitor": monitor,
+        "early_stopping_mode": "max" if is_score else "min",
+    }
 
 
 def _check_devices(devices: int | Sequence[int] | str) -> None:

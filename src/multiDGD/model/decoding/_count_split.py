@@ -206,12 +206,5 @@ def _split(
     """Two parts of the counts of a minibatch."""
     values = counts.values.numpy()
     r = None if dispersion_f is None else dispersion_f[counts.columns.numpy()]
-    drawn = split_counts(values, fraction, generator, r).astype(values.dtype)
-    return _with_values(counts, drawn), _with_values(counts, values - drawn)
-
-
-def _with_values(counts: Counts, values: np.ndarray) -> Counts:
-    kept = torch.from_numpy(values > 0)
-    found = torch.from_numpy(values)[kept]
-    library = torch.zeros_like(counts.library).index_add(0, counts.rows[kept], found)
-    return Counts(found, counts.rows[kept], counts.columns[kept], library, counts.n_features)
+    drawn = torch.from_numpy(split_counts(values, fraction, generator, r).astype(values.dtype))
+    return counts.with_values(drawn), counts.with_values(counts.values - drawn)
