@@ -12,8 +12,6 @@ from benchmarks.shared.data import BATCH_KEY, LABEL_KEY, Dataset, load
 
 PUBLISHED = "pbmc_cite_mosaic"
 MOSAICS = ("bmmc_cite", "bmmc_multiome", "pbmc10k_cite", PUBLISHED)
-#: One of so many cells keeps both modalities in a divided data set.
-PAIRED_SHARE = 3
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Mosaic:
     def paired(self) -> np.ndarray:
         """Positions of the cells with both modalities."""
         return np.setdiff1d(
-            np.arange(self.data.data.n_obs), np.concatenate([*self.single.values()])
+            np.arange(self.data.data.n_obs), np.concatenate(list(self.single.values()))
         )
 
 
@@ -63,9 +61,9 @@ def divided(data: Dataset, seed: int) -> Mosaic:
 
     Each other cell is divided into two cells with one modality each.
     """
-    n = data.data.n_obs
-    order = np.random.default_rng(seed).permutation(n)
-    both, apart = np.sort(order[: n // PAIRED_SHARE]), np.sort(order[n // PAIRED_SHARE :])
+    order = np.random.default_rng(seed).permutation(data.data.n_obs)
+    n_both = len(order) // 3
+    both, apart = np.sort(order[:n_both]), np.sort(order[n_both:])
     obs = data.data.obs[[BATCH_KEY, LABEL_KEY]]
     names = {name: [f"{cell}-{name}" for cell in obs.index[apart]] for name in data.modalities}
     parts = {}
