@@ -8,7 +8,6 @@ The tasks (defined in ``tasks.py``, explained in ``mapping.md``) are
 - multiome: bmmc_multiome, 10 % of the cells by seed; predict ATAC from RNA and RNA from ATAC
 - protocols: sc_mixology, train on four protocols, map the fifth, each in turn
 - donors: bmmc_multiome, train on one donor, map the other as an unseen batch
-- mosaic: cells with one modality among cells with the other
 
 Each run is added to ``results/TASK.METHOD.json`` when it ends. Runs that are in the file are not
 repeated unless ``--again`` is given. Without a task only ``mapping.md`` is written.

@@ -10,7 +10,6 @@ from benchmarks.mapping.tasks import Transfer
 from benchmarks.shared.data import Dataset
 from benchmarks.shared.linear_baselines import PCABaseline
 from benchmarks.shared.settings import N_LATENT, N_NEIGHBORS
-from multiDGD.init import spectral_embedding
 
 
 def _nearest(train: Dataset, query: Dataset, modality: str, seed: int) -> np.ndarray:
@@ -47,22 +46,9 @@ def transfer(train: Dataset, query: Dataset, seed: int) -> Transfer:
     return Transfer(z, new)
 
 
-def spectral_mosaic(data: Dataset, seed: int) -> np.ndarray:
-    """Spectral initialisation of MultiDGD without training."""
-    counts = {name: data.counts(name) for name in data.modalities}
-    batches = np.unique(data.batch, return_inverse=True)[1]
-    features = {m: part.var_names.to_numpy() for m, part in data.modalities.items()}
-    return np.asarray(
-        spectral_embedding(
-            counts, n_latent=N_LATENT, feature_names=features, covariates=[batches], seed=seed
-        )
-    )
-
-
 METHODS = {
     ("protein", "nearest"): protein,
     ("multiome", "nearest"): multiome,
     ("protocols", "pca"): transfer,
     ("donors", "pca"): transfer,
-    ("mosaic", "spectral"): spectral_mosaic,
 }

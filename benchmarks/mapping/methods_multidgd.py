@@ -57,15 +57,9 @@ def transfer(train: Dataset, query: Dataset, seed: int) -> Transfer:
     )
 
 
-def mosaic(data: Dataset, seed: int) -> np.ndarray:
-    """Train on the mosaic."""
-    return _trained(data, seed).get_latent_representation()
-
-
 METHODS = {
     ("protein", "multidgd"): protein,
     ("multiome", "multidgd"): multiome,
     ("protocols", "multidgd"): transfer,
     ("donors", "multidgd"): transfer,
-    ("mosaic", "multidgd"): mosaic,
 }

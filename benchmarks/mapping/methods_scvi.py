@@ -13,9 +13,9 @@ import numpy as np
 import scanpy as sc
 import scvi
 
-from benchmarks.mapping.mosaics import stacked, with_zeros
 from benchmarks.mapping.tasks import Transfer
 from benchmarks.shared.data import BATCH_KEY, LABEL_KEY, Dataset
+from benchmarks.shared.missing_modalities import stacked, with_zeros
 from benchmarks.shared.settings import QUIET
 
 #: Epochs of totalVI on pbmc10k_cite: the default of 400 is too slow here.
@@ -132,40 +132,9 @@ def multivi_transfer(train: Dataset, query: Dataset, seed: int) -> Transfer:
     return Transfer(model.get_latent_representation(), mapped.get_latent_representation())
 
 
-def multivi_mosaic(data: Dataset, seed: int) -> np.ndarray:
-    """MultiVI with zeros for missing modalities."""
-    scvi.settings.seed = seed
-    whole = with_zeros(data.data, data.data)
-    rna, other = whole.mod
-    layer = "atac_layer" if other == "atac" else "protein_layer"
-    if layer == "protein_layer":
-        _dense(whole, other)
-    scvi.model.MULTIVI.setup_mudata(
-        whole, batch_key=BATCH_KEY, modalities={"rna_layer": rna, layer: other}
-    )
-    model = scvi.model.MULTIVI(whole)
-    model.train(**QUIET)
-    return model.get_latent_representation()
-
-
-def totalvi_mosaic(data: Dataset, seed: int) -> np.ndarray:
-    """TotalVI, which requires RNA: the representation of cells without RNA is NaN."""
-    scvi.settings.seed = seed
-    has_rna = data.data.obs_names.isin(data.data["rna"].obs_names)
-    whole = with_zeros(data.data[has_rna].copy(), data.data)
-    model = _prepare_totalvi(whole, BATCH_KEY, list(whole.mod)[1])
-    model.train(**QUIET)
-    found = model.get_latent_representation()
-    z = np.full((data.data.n_obs, found.shape[1]), np.nan)
-    z[has_rna] = found
-    return z
-
-
 METHODS = {
     ("protein", "totalvi"): totalvi_protein,
     ("multiome", "multivi"): multivi_multiome,
     ("protocols", "scanvi"): scanvi_transfer,
     ("donors", "multivi"): multivi_transfer,
-    ("mosaic", "multivi"): multivi_mosaic,
-    ("mosaic", "totalvi"): totalvi_mosaic,
 }

@@ -14,9 +14,9 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from benchmarks.mapping.mosaics import MOSAICS, load_mosaic, only
 from benchmarks.shared.data import Dataset, load
-from benchmarks.shared.package_internals import batch_mixing, kmeans_nmi_ari
+from benchmarks.shared.missing_modalities import only
+from benchmarks.shared.package_internals import kmeans_nmi_ari
 from benchmarks.shared.scores import prediction_scores
 from benchmarks.shared.settings import N_NEIGHBORS
 
@@ -97,35 +97,6 @@ def _transfer(
     return figures
 
 
-def mosaic(method: Callable[..., np.ndarray], seed: int, part: str) -> Figures:
-    """Score cells with one modality among cells with the other by types of their neighbours."""
-    data, has = load_mosaic(part, seed)
-    return mosaic_figures(method(data.without_labels(), seed), data, has)
-
-
-def mosaic_figures(z: np.ndarray, data: Dataset, has: np.ndarray) -> Figures:
-    """Scores of an embedding; ``has`` marks the modalities of each cell, shape ``(n_cells, 2)``."""
-    known, labels = data.known, data.labels
-    groups = {
-        "first": has[:, 0] & ~has[:, 1] & known,
-        "second": has[:, 1] & ~has[:, 0] & known,
-        "paired": has.all(1) & known,
-    }
-    found = {}
-    pairs = [("first", "second"), ("second", "first"), ("first", "paired"), ("second", "paired")]
-    for new, old in pairs:
-        a, b = groups[old], groups[new]
-        if np.isfinite(z[a | b]).all():
-            predicted = _neighbours(z[a], labels[a], z[b])
-            found[f"knn_{new}_among_{old}"] = float(np.mean(predicted == labels[b]))
-    single = groups["first"] | groups["second"]
-    if np.isfinite(z[single]).all():
-        found["mixing"] = float(
-            batch_mixing(z[single], has[single, 0], labels[single], n_neighbors=N_NEIGHBORS)
-        )
-    return found
-
-
 def _neighbours(reference: np.ndarray, labels: np.ndarray, query: np.ndarray) -> np.ndarray:
     return KNeighborsClassifier(N_NEIGHBORS).fit(reference, labels).predict(query)
 
@@ -148,15 +119,4 @@ TASKS: dict[str, Task] = {
         },
     ),
     "donors": Task(donors, ("",), {"label_accuracy": "accuracy", "knn_accuracy": "knn"}),
-    "mosaic": Task(
-        mosaic,
-        MOSAICS,
-        {
-            "knn_first_among_second": "1 in 2",
-            "knn_second_among_first": "2 in 1",
-            "knn_first_among_paired": "1 in both",
-            "knn_second_among_paired": "2 in both",
-            "mixing": "mixing",
-        },
-    ),
 }

@@ -34,9 +34,11 @@ def prediction_scores(predictions: dict[str, np.ndarray], held_out: Dataset) -> 
         accessible = held_out.counts("atac") > 0
         n_cells = max(1, min(accessible.shape[0], MAX_ATAC_ENTRIES // accessible.shape[1]))
         rows = np.random.default_rng(0).permutation(accessible.shape[0])[:n_cells]
-        truth = accessible[rows].toarray().ravel()
-        predicted = predictions["atac"][rows].ravel()
-        scores["atac_auprc"] = float(average_precision_score(truth, predicted))
+        truth = accessible[rows].toarray()
+        predicted = predictions["atac"][rows]
+        scores["atac_r"] = mean_pearson(truth, predicted)
+        scores["atac_r_by_peak"] = mean_pearson(truth.T, predicted.T)
+        scores["atac_auprc"] = float(average_precision_score(truth.ravel(), predicted.ravel()))
         scores["atac_prevalence"] = float(truth.mean())
     return scores
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from benchmarks.quality.other import run_in_other_environment
 from benchmarks.quality.task import Fit, Task
+from benchmarks.shared.other import run_in_other_environment
 
 
 def midas(task: Task) -> Fit:

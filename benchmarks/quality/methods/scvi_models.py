@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import scvi
 
-from benchmarks.mapping.mosaics import with_zeros
 from benchmarks.quality.task import Fit, Task
 from benchmarks.shared.data import BATCH_KEY
+from benchmarks.shared.missing_modalities import with_zeros
 from benchmarks.shared.settings import QUIET
 from benchmarks.shared.timing import Seconds
 

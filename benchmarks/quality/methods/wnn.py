@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.quality.methods.pca import blocks, harmony
-from benchmarks.quality.other import run_in_other_environment
 from benchmarks.quality.task import Fit, Neighbours, Task
+from benchmarks.shared.other import run_in_other_environment
 from benchmarks.shared.timing import Seconds
 
 

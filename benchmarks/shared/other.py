@@ -7,13 +7,29 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from benchmarks.quality.task import Task
 from benchmarks.shared.timing import Seconds
 
 SCRIPT = Path(__file__).with_name("other_environment.py")
+
+
+class Task(Protocol):
+    """Properties of a task that a run in the other environment needs."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def max_epochs(self) -> int | None: ...
+
+    @property
+    def python_other(self) -> Path | None: ...
+
+    @property
+    def threads(self) -> int: ...
 
 
 @dataclass(frozen=True)
