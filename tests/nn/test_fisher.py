@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from multiDGD.nn import Bernoulli, Counts, NegativeBinomial, Poisson
+from multiDGD.nn import Bernoulli, Counts, NegativeBinomial, Poisson, Protein
 
 
 @pytest.mark.parametrize("kind", [NegativeBinomial, Poisson, Bernoulli])
@@ -34,3 +34,16 @@ def test_fisher_at_extreme_means():
         assert found.isfinite().all()
         assert found[0, 0] == 0
         torch.testing.assert_close(found[0, 1].detach(), mean[0, 1])
+
+
+def test_fisher_of_proteins_at_extreme_means():
+    """Mean 0 belongs to a missing modality; the improbable foreground's mean overflows there."""
+    protein = Protein(4)
+    with torch.no_grad():
+        protein.logit_sharpness.fill_(3.0)
+        mean = torch.tensor([[0.0, 1e-30, 1.0, 1e6]])
+        assert protein._components_at(mean.clamp(min=1e-38).log()).log_mean.exp().isinf().any()
+        found = protein.fisher(mean)
+        rate = protein.posterior_mean(mean, torch.zeros(1, 4))
+    assert found.isfinite().all() and rate.isfinite().all()
+    assert found[0, 0] < 1e-30 and rate[0, 0] < 1e-30

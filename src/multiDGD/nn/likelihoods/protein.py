@@ -175,9 +175,11 @@ class Protein(Likelihood):
         It is slightly larger than the information of the counts alone, which has no closed form.
         """
         both = self._components_at(_log(mean_nf))
-        weight, mean, r = both.log_weight.exp(), both.log_mean.exp(), both.r
-        within_components = (weight * both.elasticity**2 * mean * r / (mean + r)).sum(0)
-        return within_components + (2 * self.sharpness) ** 2 * weight.prod(0)
+        # In logarithms: the mean of an improbable foreground can overflow.
+        log_r = both.r.log()
+        log_information = log_r + both.log_mean - torch.logaddexp(log_r, both.log_mean)
+        information = both.elasticity**2 * (both.log_weight + log_information).exp()
+        return information.sum(0) + (2 * self.sharpness) ** 2 * both.log_weight.exp().prod(0)
 
     def sample(self, mean_nf: Tensor) -> Tensor:
         """Draw a component, background or foreground, then its count, shape ``(n, f)``."""
@@ -196,8 +198,7 @@ class Protein(Likelihood):
         """
         both = self._components_at(_log(mean_nf))
         log_prob = both.log_weight + both.log_prob_zero + both.log_ratio_to_zero(counts_nf)
-        mean = both.log_mean.exp()
-        rate = mean * (counts_nf + both.r) / (mean + both.r)
+        rate = (counts_nf + both.r) * (both.log_mean - both.r.log()).sigmoid()
         return (log_prob.softmax(0) * rate).sum(0)
 
     def foreground_probability(self, mean_nf: Tensor, counts_nf: Tensor | None = None) -> Tensor:
