@@ -8,6 +8,8 @@ from tests.toy import toy_mudata
 
 from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_multiome
+from multiDGD.init import choose_n_components
+from multiDGD.model.core import _n_components
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
@@ -19,6 +21,20 @@ def test_estimate_differs_from_the_simulated_number_by_at_most_one(n_types, seed
     MultiDGD.setup_mudata(mdata, batch_key="batch")
     model = MultiDGD(mdata, n_components="auto")
     assert abs(model.module.mixture.n_mix_comp - n_types) <= 1
+
+
+def test_estimate_from_a_subset_of_many_cells(monkeypatch):
+    mdata = simulate_multiome(900, n_genes=60, n_peaks=60, n_types=4, seed=1)
+    MultiDGD.setup_mudata(mdata, batch_key="batch")
+    monkeypatch.setattr(_n_components, "_MAX_CELLS", 400)
+    sizes = []
+    monkeypatch.setattr(
+        _n_components,
+        "choose_n_components",
+        lambda z, **kwargs: sizes.append(len(z)) or choose_n_components(z, **kwargs),
+    )
+    assert MultiDGD(mdata, n_latent=5).module.mixture.n_mix_comp == 4
+    assert sizes == [400]
 
 
 def test_estimate_is_saved_as_a_number(tmp_path):

@@ -97,8 +97,9 @@ def compute_spectral_embedding(
     counts: Mapping[str, sparse.csr_matrix],
     n_latent: int,
     fit_cells: np.ndarray | None = None,
+    cells: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Spectral embedding of all registered cells, shape ``(n_cells, n_latent)``.
+    """Spectral embedding of registered cells, shape ``(n_cells, n_latent)``.
 
     Parameters
     ----------
@@ -110,12 +111,17 @@ def compute_spectral_embedding(
         Dimensions of the representation.
     fit_cells
         Mask of the cells from which the embedding is learned, all by default.
+    cells
+        Positions of the cells of ``counts``, all by default.
     """
+    covariates = manager.create_torch_dataset().covariates
+    if cells is not None:
+        covariates = covariates[cells]
     return spectral_embedding(
         counts,
         n_latent=n_latent,
         feature_names={m: list(names) for m, names in manager.summary.features.items()},
-        covariates=list(manager.create_torch_dataset().covariates.T),
+        covariates=list(covariates.T),
         fit_cells=fit_cells,
         seed=settings.seed or 0,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 from scvi import settings
 
 from multiDGD._checks import positive_int
@@ -11,6 +12,9 @@ from multiDGD.data import CellManager
 from multiDGD.init import choose_n_components
 
 from ._initialisation import compute_spectral_embedding
+
+# The mixture is fitted to at most 2,000 of them.
+_MAX_CELLS = 10_000
 
 
 def resolve_n_components(
@@ -75,7 +79,8 @@ def resolve_n_components(
 def estimate_n_components(manager: CellManager, n_latent: int) -> int:
     """Estimate the number of components from the spectral embedding.
 
-    Applies :func:`multiDGD.init.choose_n_components` to the embedding that initialises training.
+    Applies :func:`multiDGD.init.choose_n_components` to the embedding that initialises training,
+    computed for at most 10,000 cells.
 
     Parameters
     ----------
@@ -86,6 +91,14 @@ def estimate_n_components(manager: CellManager, n_latent: int) -> int:
     """
     # Another model of the same object may have registered other codes in the meantime.
     manager.validate()
+    seed = settings.seed or 0
+    n_cells = manager.adata.n_obs
+    cells = np.arange(n_cells)
+    if n_cells > _MAX_CELLS:
+        rng = np.random.default_rng(seed)
+        cells = np.sort(rng.choice(n_cells, _MAX_CELLS, replace=False))
     counts = {m: manager.matrix(m) for m in manager.summary.features}
-    embedding = compute_spectral_embedding(manager, counts, n_latent)
-    return choose_n_components(embedding, seed=settings.seed or 0)
+    if len(cells) < n_cells:
+        counts = {m: x[cells] for m, x in counts.items()}
+    embedding = compute_spectral_embedding(manager, counts, n_latent, cells=cells)
+    return choose_n_components(embedding, seed=seed)
