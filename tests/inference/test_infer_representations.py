@@ -384,6 +384,6 @@ def test_proteins_are_not_left_in_local_optima(monkeypatch):
     alone = cell_losses(module, batch, infer_representations(module, [batch]))[0]
     # Rounding differs between processors, and may end a descent elsewhere within the tolerance.
     assert (found <= alone + 0.05).all()
-    assert (found <= alone + 1e-3).double().mean() > 0.98
+    assert (found <= alone + 1e-3).double().mean() > 0.97
     above = [(x > cell_losses(module, batch, truth)[0]).double().mean() for x in (found, alone)]
     assert above[0] < 0.8 * above[1]

@@ -143,7 +143,8 @@ class TestImpute:
         r = model.module.likelihood("rna").dispersion.detach().numpy()
         scatter = (means + means**2 / r).mean(0)
         error = (draws.mean(0) - means.mean(0)) / np.sqrt(scatter / 300)
-        assert np.abs(error).max() < 5 and 0.8 < error.std() < 1.2
+        # Means of 300 overdispersed counts still have longer tails than normal variables.
+        assert np.abs(error).max() < 6 and 0.8 < error.std() < 1.2
         # The variance is that of counts around each mean plus that of the means.
         assert draws.var(0).mean() == pytest.approx((scatter + means.var(0)).mean(), rel=0.03)
         assert means.var(0).mean() > 0.06 * scatter.mean()

@@ -52,7 +52,7 @@ def resolve_n_components(
     positive_int("n_components_per_class", n_components_per_class)
     if n_components is None and n_labels:
         n_components = n_labels * n_components_per_class
-    elif n_components in (None, "auto"):
+    elif n_components is None or n_components == "auto":
         if supervised:
             raise ValueError(
                 "`n_components='auto'` requires an unsupervised mixture: use "
