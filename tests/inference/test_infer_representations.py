@@ -378,12 +378,12 @@ def test_proteins_are_not_left_in_local_optima(monkeypatch):
         protein.logit_contrast.fill_(5)
         for log_r in (protein.log_r_background, protein.log_r_foreground):
             log_r.fill_(6)
-    batch, truth = draw(module, 200, library=2000)
+    batch, truth = draw(module, 600, library=2000)
     found = cell_losses(module, batch, infer_representations(module, [batch]))[0]
     monkeypatch.setattr(_infer_representations, "surrogate_module", lambda module: module)
     alone = cell_losses(module, batch, infer_representations(module, [batch]))[0]
     # Rounding differs between processors, and may end a descent elsewhere within the tolerance.
     assert (found <= alone + 0.05).all()
-    assert (found <= alone + 1e-3).double().mean() > 0.97
+    assert (found <= alone + 1e-3).double().mean() > 0.98
     above = [(x > cell_losses(module, batch, truth)[0]).double().mean() for x in (found, alone)]
     assert above[0] < 0.8 * above[1]

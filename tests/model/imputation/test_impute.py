@@ -134,17 +134,17 @@ class TestImpute:
 
     def test_draws_are_counts_around_draws_of_the_mean(self, model):
         query = only(model.adata, "atac")
-        draws = model.impute(query, "rna", library_size=300, n_samples=300)
-        assert draws.shape == (300, 60, 12)
+        # Means of fewer overdispersed counts would have longer tails than normal variables.
+        draws = model.impute(query, "rna", library_size=300, n_samples=1000)
+        assert draws.shape == (1000, 60, 12)
         assert (draws % 1 == 0).all() and draws.min() >= 0
         means = 300 * model.get_normalized_expression(
-            query, modality="rna", n_samples=300, return_mean=False, return_numpy=True
+            query, modality="rna", n_samples=1000, return_mean=False, return_numpy=True
         )
         r = model.module.likelihood("rna").dispersion.detach().numpy()
         scatter = (means + means**2 / r).mean(0)
-        error = (draws.mean(0) - means.mean(0)) / np.sqrt(scatter / 300)
-        # Means of 300 overdispersed counts still have longer tails than normal variables.
-        assert np.abs(error).max() < 6 and 0.8 < error.std() < 1.2
+        error = (draws.mean(0) - means.mean(0)) / np.sqrt(scatter / 1000)
+        assert np.abs(error).max() < 5 and 0.8 < error.std() < 1.2
         # The variance is that of counts around each mean plus that of the means.
         assert draws.var(0).mean() == pytest.approx((scatter + means.var(0)).mean(), rel=0.03)
         assert means.var(0).mean() > 0.06 * scatter.mean()
