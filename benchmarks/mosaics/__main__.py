@@ -31,8 +31,7 @@ from benchmarks.mosaics.task import Task
 from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.data import load
 from benchmarks.shared.pages import save
-from benchmarks.shared.results import command, environment, write
-from benchmarks.shared.results import rows as read_rows
+from benchmarks.shared.results import add, command, environment, is_done
 
 
 def run(method: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -76,16 +75,6 @@ def run(method: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def add(path: Path, name: str, new: dict[str, Any]) -> None:
-    """Add a row to the results file, in place of one with the same method and seed."""
-    key = new["method"], new["seed"]
-    # Another process may have added rows since the run began.
-    kept = [row for row in read_rows(path) if (row["method"], row["seed"]) != key]
-    rows = sorted([*kept, new], key=lambda r: (list(METHODS).index(r["method"]), r["seed"]))
-    line = command("mosaics", name, seeds=sorted({row["seed"] for row in rows}))
-    write(path, line, {"rows": rows})
-
-
 def measure(args: argparse.Namespace) -> None:
     """Run the methods on one data set."""
     path = args.out / f"{args.data}.json"
@@ -94,16 +83,15 @@ def measure(args: argparse.Namespace) -> None:
         for name in args.methods or METHODS:
             method = METHODS[name]
             limit = args.max_epochs if method.has_epochs else None
-            done = [(row["method"], row["seed"], row["max_epochs"]) for row in read_rows(path)]
             if not method.applies(data):
                 print(f"{args.data} {name}: does not apply to these modalities", flush=True)
             elif method.is_in_other_environment and args.python_other is None:
                 print(f"{args.data} {name}: needs `--python-other`, skipped", flush=True)
-            elif (name, seed, limit) in done:
+            elif is_done(path, name, seed, limit):
                 print(f"{args.data} {name} {seed}: in {path}", flush=True)
             else:
                 row = run(name, seed, args)
-                add(path, args.data, row)
+                add(path, "mosaics", args.data, row, list(METHODS))
                 print(args.data, json.dumps(row), flush=True)
 
 

@@ -17,7 +17,6 @@ import json
 import logging
 import warnings
 from pathlib import Path
-from typing import Any
 
 import scvi
 import torch
@@ -29,8 +28,7 @@ from benchmarks.quality.run import run
 from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.data import DATASETS, Dataset, load
 from benchmarks.shared.pages import save
-from benchmarks.shared.results import command, environment, write
-from benchmarks.shared.results import rows as read_rows
+from benchmarks.shared.results import add, command, environment, is_done
 
 #: Genes of RNA alone, for all methods alike.
 MAX_GENES = 4000
@@ -54,21 +52,6 @@ def chosen_methods(data: Dataset, args: argparse.Namespace) -> list[str]:
     return found
 
 
-def is_done(row: dict[str, Any], method: str, seed: int, max_epochs: int | None) -> bool:
-    """Whether a row is the result of a run."""
-    return (row["method"], row["seed"], row["max_epochs"]) == (method, seed, max_epochs)
-
-
-def add(path: Path, name: str, new: dict[str, Any]) -> None:
-    """Add a row to the results file, in place of one with the same method and seed."""
-    key = new["method"], new["seed"]
-    # Another process may have added rows since the run began.
-    kept = [row for row in read_rows(path) if (row["method"], row["seed"]) != key]
-    rows = sorted([*kept, new], key=lambda r: (list(METHODS).index(r["method"]), r["seed"]))
-    line = command("quality", name, seeds=sorted({row["seed"] for row in rows}))
-    write(path, line, {"rows": rows})
-
-
 def measure(args: argparse.Namespace) -> None:
     """Run the methods on one data set."""
     path = args.out / f"{args.data}.json"
@@ -76,7 +59,7 @@ def measure(args: argparse.Namespace) -> None:
     for seed in args.seeds:
         for method in chosen_methods(data, args):
             limit = args.max_epochs if METHODS[method].has_epochs else None
-            if any(is_done(row, method, seed, limit) for row in read_rows(path)):
+            if is_done(path, method, seed, limit):
                 print(f"{args.data} {method} {seed}: in {path}", flush=True)
                 continue
             fitted, versions = run(data, method, seed, limit, args.python_other, args.threads)
@@ -93,7 +76,7 @@ def measure(args: argparse.Namespace) -> None:
                 python_other="OTHER/bin/python" if in_other else None,
             )
             row = {"method": method, "seed": seed, "max_epochs": limit, **fitted}
-            add(path, args.data, {**row, "command": line, **here})
+            add(path, "quality", args.data, {**row, "command": line, **here}, list(METHODS))
             print(args.data, json.dumps(row), flush=True)
 
 

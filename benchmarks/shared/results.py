@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shlex
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,34 @@ def write(path: Path, command: str, content: dict[str, Any]) -> None:
     """Write a results file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"command": command, **content}, indent=1) + "\n")
+
+
+def add(path: Path, page: str, name: str, new: dict[str, Any], methods: Sequence[str]) -> None:
+    """Add a row to the results file of a data set, in place of one of the same method and seed.
+
+    Parameters
+    ----------
+    path
+        Results file.
+    page, name
+        Page and data set, for the command line.
+    new
+        Row with a ``"method"`` and a ``"seed"``.
+    methods
+        Names of the page's methods, in the order of the file.
+    """
+    key = new["method"], new["seed"]
+    # Another process may have added rows since the run began.
+    kept = [row for row in rows(path) if (row["method"], row["seed"]) != key]
+    found = sorted([*kept, new], key=lambda row: (methods.index(row["method"]), row["seed"]))
+    line = command(page, name, seeds=sorted({row["seed"] for row in found}))
+    write(path, line, {"rows": found})
+
+
+def is_done(path: Path, method: str, seed: int, max_epochs: int | None) -> bool:
+    """Whether the results file has the row of a run."""
+    run = method, seed, max_epochs
+    return any((row["method"], row["seed"], row["max_epochs"]) == run for row in rows(path))
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from benchmarks.mosaics.task import Fit, Task
-from benchmarks.shared.settings import N_LATENT
-from benchmarks.shared.timing import Seconds
-from multiDGD.init import spectral_embedding
+from benchmarks.shared.spectral import initial_embedding
 
 
 def spectral(task: Task) -> Fit:
-    """Compute the embedding from which MultiDGD starts its training."""
-    data = task.data
-    batches = np.unique(data.batch, return_inverse=True)[1]
-    clock = Seconds.now()
-    embedding = spectral_embedding(
-        {name: data.counts(name) for name in data.modalities},
-        n_latent=N_LATENT,
-        feature_names={n: part.var_names.to_numpy() for n, part in data.modalities.items()},
-        covariates=[batches] if task.n_batches > 1 else [],
-        seed=task.seed,
-    )
-    return Fit(embedding=np.asarray(embedding), seconds=Seconds.now().since(clock))
+    """Embedding from which MultiDGD starts its training."""
+    embedding, seconds = initial_embedding(task.data, task.seed)
+    return Fit(embedding=embedding, seconds=seconds)

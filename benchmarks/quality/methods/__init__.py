@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from benchmarks.quality.methods.average import average
 from benchmarks.quality.methods.midas import midas
@@ -12,19 +11,8 @@ from benchmarks.quality.methods.pca import pca_harmony
 from benchmarks.quality.methods.scvi_models import multivi, scvi_rna, totalvi
 from benchmarks.quality.methods.start import start
 from benchmarks.quality.methods.wnn import wnn
-from benchmarks.quality.task import Fit, Task
 from benchmarks.shared.data import Dataset
-
-
-@dataclass(frozen=True)
-class Method:
-    """A method, its title in tables, and the data sets to which it applies."""
-
-    title: str
-    run: Callable[[Task], Fit]
-    applies: Callable[[Dataset], bool] = lambda data: True
-    has_epochs: bool = False
-    is_in_other_environment: bool = False
+from benchmarks.shared.methods import Method
 
 
 def _has(*names: str) -> Callable[[Dataset], bool]:

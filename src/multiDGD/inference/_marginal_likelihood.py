@@ -164,6 +164,7 @@ def _log_joint(
     module: MultiDGDModule, batch: dict[str, Any], w_snd: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Log-likelihood and log prior at representations, float64, shape ``(s, n)`` each."""
+    module = full_mixture_module(module)
     n, d = w_snd.shape[1:]
     cells = torch.arange(n, device=w_snd.device)
     at_once = min(len(w_snd), max(1, _ROWS // n))
@@ -172,7 +173,7 @@ def _log_joint(
     for part in w_snd.split(at_once):
         if len(part) < at_once:
             repeated = take_cells(batch, cells.repeat(len(part)))
-        output = full_mixture_module(module).objective(repeated, part.reshape(-1, d))
+        output = module.objective(repeated, part.reshape(-1, d))
         losses = [output.reconstruction_loss, output.kl_local]
         sums = torch.stack([torch.stack(list(terms.values())).sum(0) for terms in losses])
         found.append(-sums.cpu().double().view(2, -1, n))
