@@ -108,7 +108,9 @@ class TestCalibration:
         assert 0.83 < coverage(few, true_share(new, "atac")) < 0.97
         # By default, the prior has more weight in cells with missing modalities.
         monkeypatch.setitem(model.module._buffers, "mixture_weight", torch.ones(()))
-        lower, upper = model.get_expression_interval(new.copy(), modality="atac", return_numpy=True)
+        lower, upper = model.get_expression_interval(
+            new.copy(), modality="atac", return_numpy=True
+        )
         few = model.get_expression_interval(query.copy(), modality="atac", return_numpy=True)
         assert (np.log(few[1] / few[0]) > np.log(upper / lower)).mean() > 0.9
 
