@@ -208,17 +208,27 @@ class GaussianMixture(MixtureParameters):
         return torch.cat([self.component_log_prob(c).argmax(1) for c in x_nl.split(n_rows)])
 
     @torch.no_grad()
-    def component_sample(self, n_sample: int) -> Tensor:
-        """Draw ``n_sample`` points from every component, shape (n_sample, n_mix_comp, dim)."""
+    def component_sample(
+        self, n_sample: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draw ``n_sample`` points from every component, shape (n_sample, n_mix_comp, dim).
+
+        ``generator`` is torch's global one by default.
+        """
         n = positive_int("n_sample", n_sample)
-        return self._around(self.mean.expand(n, -1, -1), self.stddev)
+        return self._around(self.mean.expand(n, -1, -1), self.stddev, generator)
 
     @torch.no_grad()
-    def sample(self, n_sample: int) -> Tensor:
-        """Draw ``n_sample`` points from the mixture, shape (n_sample, dim)."""
+    def sample(self, n_sample: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw ``n_sample`` points from the mixture, shape (n_sample, dim).
+
+        ``generator`` is torch's global one by default.
+        """
         n = positive_int("n_sample", n_sample)
-        component_n = torch.multinomial(self.mixture_probs(), n, replacement=True)
-        return self._around(self.mean[component_n], self.stddev[component_n])
+        component_n = torch.multinomial(
+            self.mixture_probs(), n, replacement=True, generator=generator
+        )
+        return self._around(self.mean[component_n], self.stddev[component_n], generator)
 
     @torch.no_grad()
     def sample_new_points(self, resample_type: str = "mean", n_new_samples: int = 1) -> Tensor:
@@ -249,5 +259,7 @@ class GaussianMixture(MixtureParameters):
         return self.component_sample(n_new_samples).reshape(-1, self.dim)
 
     @staticmethod
-    def _around(mean: Tensor, stddev: Tensor) -> Tensor:
-        return torch.randn_like(mean) * stddev + mean
+    def _around(
+        mean: Tensor, stddev: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        return torch.empty_like(mean).normal_(generator=generator) * stddev + mean

@@ -228,7 +228,12 @@ class GaussianMixtureSupervised(GaussianMixture):
         return self._log_conditional()[label_n].exp()
 
     @torch.no_grad()
-    def supervised_sampling(self, label: Any, sample_type: str = "random") -> Tensor:
+    def supervised_sampling(
+        self,
+        label: Any,
+        sample_type: str = "random",
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
         """Draw one point from the class of each label.
 
         Parameters
@@ -240,6 +245,8 @@ class GaussianMixtureSupervised(GaussianMixture):
             ``'random'`` for a draw from the mixture of the class, ``'mean'`` for the mean of its
             most probable component. The mean of the class itself can lie between components,
             where the density is low.
+        generator
+            Random generator on the device of the mixture; torch's global one by default.
 
         Returns
         -------
@@ -253,19 +260,23 @@ class GaussianMixtureSupervised(GaussianMixture):
         choice("sample_type", sample_type, ("random", "mean"))
         label_n = self._labels(label)
         class_n = label_n.masked_scatter(
-            label_n < 0, self._unlabelled_classes(label_n, sample_type)
+            label_n < 0, self._unlabelled_classes(label_n, sample_type, generator)
         )
         log_conditional_nm = self._log_conditional()[class_n]
         if sample_type == "mean":
             component_n = log_conditional_nm.argmax(1)
         else:
-            component_n = torch.multinomial(log_conditional_nm.exp(), 1).squeeze(1)
+            component_n = torch.multinomial(
+                log_conditional_nm.exp(), 1, generator=generator
+            ).squeeze(1)
         component_n = component_n + class_n * self.Ncompperclass
         if sample_type == "mean":
             return self.mean[component_n]
-        return self._around(self.mean[component_n], self.stddev[component_n])
+        return self._around(self.mean[component_n], self.stddev[component_n], generator)
 
-    def _unlabelled_classes(self, label_n: Tensor, sample_type: str) -> Tensor:
+    def _unlabelled_classes(
+        self, label_n: Tensor, sample_type: str, generator: torch.Generator | None
+    ) -> Tensor:
         """Class of each unlabelled point of ``label_n``, chosen by the full mixture."""
         n_unlabelled = int((label_n < 0).sum())
         if n_unlabelled == 0:
@@ -273,7 +284,9 @@ class GaussianMixtureSupervised(GaussianMixture):
         probs_cm = self._by_class(self.mixture_probs())
         if sample_type == "mean":
             return probs_cm.amax(1).argmax().expand(n_unlabelled)
-        return torch.multinomial(probs_cm.sum(1), n_unlabelled, replacement=True)
+        return torch.multinomial(
+            probs_cm.sum(1), n_unlabelled, replacement=True, generator=generator
+        )
 
     def _by_class(self, value: Tensor) -> Tensor:
         return value.reshape(self.Nclass, self.Ncompperclass, *value.shape[1:])

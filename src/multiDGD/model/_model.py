@@ -12,6 +12,7 @@ from mudata import MuData
 from multiDGD.model.core._build import build_module, describe_model
 from multiDGD.model.core._n_components import resolve_n_components
 from multiDGD.model.core._presets import published_defaults
+from multiDGD.model.core._random import resolve_seed, seeded_initialisation
 from multiDGD.model.core._saving import SaveMixin
 from multiDGD.model.core._setup import SetupMixin
 from multiDGD.model.core._training import TrainingMixin
@@ -166,24 +167,25 @@ class MultiDGD(
             manager=self.adata_manager,
         )
         self.init_params_ = self._get_init_params(locals())
-        self.module = build_module(
-            self.summary,
-            n_cells,
-            n_latent=n_latent,
-            n_components=n_components,
-            n_components_per_class=n_components_per_class,
-            supervised=supervised,
-            likelihoods=likelihoods,
-            n_covariate_latent=n_covariate_latent,
-            covariance_type=covariance_type,
-            softball=softball,
-            sd_mean=sd_mean,
-            sd_sd=sd_sd,
-            dirichlet_alpha=dirichlet_alpha,
-            dirichlet_alpha_covariates=dirichlet_alpha_covariates,
-            mixture_weight=mixture_weight,
-            decoder_kwargs=decoder_kwargs,
-        )
+        with seeded_initialisation(resolve_seed()):
+            self.module = build_module(
+                self.summary,
+                n_cells,
+                n_latent=n_latent,
+                n_components=n_components,
+                n_components_per_class=n_components_per_class,
+                supervised=supervised,
+                likelihoods=likelihoods,
+                n_covariate_latent=n_covariate_latent,
+                covariance_type=covariance_type,
+                softball=softball,
+                sd_mean=sd_mean,
+                sd_sd=sd_sd,
+                dirichlet_alpha=dirichlet_alpha,
+                dirichlet_alpha_covariates=dirichlet_alpha_covariates,
+                mixture_weight=mixture_weight,
+                decoder_kwargs=decoder_kwargs,
+            )
         self.n_representations_ = n_cells
         self._inferred_cache = WeakKeyDictionary()
         self._model_summary_string = describe_model(self.summary, self.module)

@@ -331,7 +331,10 @@ class MultiDGDModule(BaseModuleClass):
 
     @torch.inference_mode()
     def sample(
-        self, tensors: dict[str, Any], representation: Tensor | None = None
+        self,
+        tensors: dict[str, Any],
+        representation: Tensor | None = None,
+        generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
         """Draw counts of every modality for the cells of a minibatch.
 
@@ -341,12 +344,14 @@ class MultiDGDModule(BaseModuleClass):
             The minibatch, which determines the library sizes.
         representation
             Representations to use instead of the table, shape ``(n, n_representation)``.
+        generator
+            Random generator on the module's device; torch's global one by default.
         """
         w = self.inference(tensors["cells"], representation)["representation"]
         logits = self.generative(w, tensors["continuous"])["logits"]
         return {
             m: self.likelihood(m).sample(
-                self.likelihood(m).mean(a, tensors["counts"][m].library.to(a))
+                self.likelihood(m).mean(a, tensors["counts"][m].library.to(a)), generator
             )
             for m, a in logits.items()
         }

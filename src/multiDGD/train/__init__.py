@@ -1,6 +1,8 @@
 """Training: the plan, the row-wise optimiser, the data splitter and the initialisation."""
 
+from ._checkpoint_io import SafeCheckpointIO, read_checkpoint
 from ._count_split import CountSplitValidation
+from ._epoch_order import EpochOrder
 from ._initialisation import initialise_at_zero, initialise_from_embedding
 from ._plan import MultiDGDTrainingPlan
 from ._row_adam import RowAdam
@@ -9,8 +11,11 @@ from ._splitter import CellSplitter
 __all__ = [
     "CellSplitter",
     "CountSplitValidation",
+    "EpochOrder",
     "MultiDGDTrainingPlan",
     "RowAdam",
+    "SafeCheckpointIO",
     "initialise_at_zero",
     "initialise_from_embedding",
+    "read_checkpoint",
 ]

@@ -17,6 +17,7 @@ from multiDGD.init import remove_covariates
 from multiDGD.module import MultiDGDModule, frozen_gradient
 
 from ._count_split import CountSplitValidation
+from ._divergence import check_losses, check_parameters
 from ._row_adam import RowAdam
 
 # Maximum number of steps of validation cells per validation, however many epochs apart.
@@ -87,6 +88,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
     row_optimizer: RowAdam
     #: Set by :meth:`multiDGD.MultiDGD.train` if ``split_validation_counts``.
     count_split: CountSplitValidation | None = None
+    #: State of a former training, from its checkpoint.
+    _resumed: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -206,6 +209,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
         if lr is None:
             lr = default_lr_representation(self.trainer.max_epochs)
         self.row_optimizer = RowAdam(self.module.representations.z, lr, self.betas, self.eps)
+        if self._resumed is not None:
+            self.row_optimizer.load_state_dict(self._resumed["representations"])
 
     @torch.no_grad()
     def on_train_epoch_start(self) -> None:
@@ -281,10 +286,20 @@ class MultiDGDTrainingPlan(TrainingPlan):
         terms["kl_local"].append(output.kl_local_sum.detach()[None])
         terms["kl_global"] = [output.kl_global_sum.detach()[None]]
 
+    @property
+    def _rates(self) -> dict[str, float]:
+        return {
+            "lr": self.lr,
+            "lr_representation": self.row_optimizer.lr,
+            "lr_likelihood": self.lr_likelihood,
+            "lr_mixture": self.lr_mixture,
+        }
+
     def _log_epoch(self, mode: str) -> None:
         terms = self._terms.pop(mode, None)
         if terms is None:
             return
+        check_losses(terms, self.trainer.current_epoch, self._rates)
         n_cells = sum(map(len, terms["mixture_loss"]))
         sums = {name: torch.cat(values).sum() for name, values in terms.items()}
         prior = sums.pop("kl_global")
@@ -298,8 +313,33 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.log(f"elbo_{mode}", loss)
 
     def on_train_epoch_end(self) -> None:
-        """Log the means over the training cells, in nats per cell."""
+        """Log the means over the training cells, in nats per cell.
+
+        Raises
+        ------
+        RuntimeError
+            If a loss or a parameter is not finite.
+        """
         self._log_epoch("train")
+        check_parameters(self.module, self.trainer.current_epoch, self._rates)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the optimiser of the representations and the losses that are not logged yet."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["multiDGD"] = {
+            "representations": self.row_optimizer.state_dict(),
+            "terms": {
+                mode: {name: list(parts) for name, parts in terms.items()}
+                for mode, terms in self._terms.items()
+            },
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Continue from the state of a checkpoint."""
+        super().on_load_checkpoint(checkpoint)
+        self._resumed = checkpoint["multiDGD"]
+        for mode, terms in self._resumed["terms"].items():
+            self._terms[mode] = defaultdict(list, terms)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the validation cells, in nats per cell."""

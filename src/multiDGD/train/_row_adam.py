@@ -50,6 +50,21 @@ class RowAdam:
         self.second = torch.zeros_like(self.table)
         self.visits = torch.zeros(len(table), dtype=torch.int64, device=table.device)
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Moments and number of visits of each row."""
+        return {"first": self.first, "second": self.second, "visits": self.visits}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Continue from the moments and visits of a former optimisation.
+
+        Parameters
+        ----------
+        state
+            Result of :meth:`state_dict` for a table of the same shape.
+        """
+        for name, values in state.items():
+            getattr(self, name).copy_(values)
+
     @torch.no_grad()
     def step(self, rows: Tensor, gradient: Tensor, lr_factor: float = 1.0) -> None:
         """Update the visited rows.

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
-from scvi.dataloaders import DataSplitter
+from scvi.dataloaders import AnnDataLoader, DataSplitter
 
 from multiDGD.module import join, take_cells
 
+from ._epoch_order import EpochOrder
+
 
 class CellSplitter(DataSplitter):
-    """Data splitter of scvi-tools that splits only once.
+    """Data splitter of scvi-tools that splits only once, and orders cells by seed and epoch.
 
     The initialisation of a model uses the training cells before the trainer sets up the splitter.
-    Both must get the same cells, even if no seed is set.
+    Both must get the same cells, even if no seed is set. The order of the cells in an epoch
+    depends on ``seed`` and the epoch only, so that a resumed training visits them in the same
+    order.
 
     Parameters
     ----------
     *args
         As for :class:`scvi.dataloaders.DataSplitter`.
+    seed
+        Seed of the order of the training cells.
     keep_on_device
         Move all counts to the device once and assemble minibatches there. Data loaders then yield
         only the indices of cells.
@@ -28,10 +35,17 @@ class CellSplitter(DataSplitter):
         As for :class:`scvi.dataloaders.DataSplitter`.
     """
 
-    def __init__(self, *args: Any, keep_on_device: bool = False, **kwargs: Any) -> None:
+    train_idx: np.ndarray
+    val_idx: np.ndarray
+    test_idx: np.ndarray
+
+    def __init__(
+        self, *args: Any, seed: int = 0, keep_on_device: bool = False, **kwargs: Any
+    ) -> None:
         if keep_on_device:
             kwargs["data_and_attributes"] = ["cells"]
         super().__init__(*args, **kwargs)
+        self.seed = seed
         self.keep_on_device = keep_on_device
         self._resident: dict[str, Any] | None = None
 
@@ -39,6 +53,37 @@ class CellSplitter(DataSplitter):
         """Split the cells, unless they are already split."""
         if not hasattr(self, "train_idx"):
             super().setup(stage)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Seed and split, which a checkpoint of a training contains."""
+        split = (self.train_idx, self.val_idx, self.test_idx)
+        return {"seed": self.seed, "split": [torch.from_numpy(np.asarray(x)) for x in split]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue with the order and the split of a former training.
+
+        Parameters
+        ----------
+        state_dict
+            Result of :meth:`state_dict`.
+        """
+        self.seed = state_dict["seed"]
+        split = (cells.cpu().numpy() for cells in state_dict["split"])
+        self.train_idx, self.val_idx, self.test_idx = split
+        self.n_train, self.n_val = len(self.train_idx), len(self.val_idx)
+
+    def train_dataloader(self) -> AnnDataLoader:
+        """Data loader of the training cells."""
+        loader = super().train_dataloader()
+        order = EpochOrder(len(self.train_idx), self.seed, lambda: self.trainer.current_epoch)
+        # scvi-tools' loader accepts no order, and torch's draws from the global generator.
+        loader.sampler.sampler = order
+        return _with_own_generator(loader)
+
+    def val_dataloader(self) -> AnnDataLoader | None:
+        """Data loader of the validation cells, if there are any."""
+        loader = super().val_dataloader()
+        return None if loader is None else _with_own_generator(loader)
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
@@ -52,3 +97,9 @@ class CellSplitter(DataSplitter):
         if device.type == "cpu":  # nothing to transfer
             return batch
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+
+def _with_own_generator(loader: AnnDataLoader) -> AnnDataLoader:
+    """Draw the seeds of worker processes from a generator other than torch's global one."""
+    loader.generator = torch.Generator().manual_seed(0)
+    return loader

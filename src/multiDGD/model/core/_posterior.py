@@ -14,7 +14,7 @@ from multiDGD.data import CellManager
 from multiDGD.inference import Laplace, OutputPosterior, laplace, output_posteriors
 from multiDGD.module import FeatureSubset
 
-from ._random import resolve_seed, subsample
+from ._random import new_generator, resolve_seed, subsample
 from ._representations import RepresentationMixin, as_positions
 
 # Without a prior, the weights of units that are inactive in all cells would be unidentified.
@@ -81,7 +81,7 @@ class PosteriorMixin(RepresentationMixin):
         """
         n = len(as_positions(indices, manager.adata.n_obs))
         d = self.module.n_representation
-        draws = torch.randn(n_samples, n, d, generator=_generator(seed))
+        draws = torch.randn(n_samples, n, d, generator=new_generator(seed))
         first = 0
         for _, posterior in self._posteriors(manager, indices, batch_size):
             part = slice(first, first + len(posterior.mean))
@@ -117,7 +117,7 @@ class PosteriorMixin(RepresentationMixin):
         drawn = copy.deepcopy(head).requires_grad_(False)
         number = self.module.modalities.index(modality)
         for sample, w_nd in enumerate(w_snd):
-            weight, bias = layer.deviation(_generator(seed, number, sample))
+            weight, bias = layer.deviation(new_generator(seed, number, sample))
             drawn.weight.copy_(head.weight + weight)
             drawn.bias.copy_(head.bias + bias)
             parts = zip(inputs, w_nd.split(sizes), strict=True)
@@ -145,8 +145,3 @@ class DecoderInput(NamedTuple):
 def _decoder_input(batch: dict[str, Any], w: Tensor, modality: str) -> DecoderInput:
     return DecoderInput(w, batch["continuous"], batch["counts"][modality].library.to(w))
 
-
-def _generator(*key: int) -> torch.Generator:
-    """Independent random generator for each key."""
-    seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(seed >> np.uint64(1)))

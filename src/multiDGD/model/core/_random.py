@@ -1,7 +1,8 @@
-"""Seeds, isolated generators and random subsets of cells."""
+"""Seeds, independent random generators, and random subsets of cells."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,25 +12,44 @@ from scvi import settings
 
 from multiDGD._checks import positive_int
 
+_GLOBAL_STATE = threading.Lock()
+
 
 def resolve_seed() -> int:
-    """``scvi.settings.seed``; if it is not set, a seed from torch's global generator."""
-    return int(torch.randint(2**31, ())) if settings.seed is None else settings.seed
+    """``scvi.settings.seed``; if it is not set, a seed from the operating system."""
+    if settings.seed is not None:
+        return settings.seed
+    return int(np.random.SeedSequence().generate_state(1)[0])
 
 
-@contextmanager
-def isolated_rng(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed torch's global generators, and restore their state afterwards.
+def new_generator(*key: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Random generator of torch whose draws depend on the key only.
 
     Parameters
     ----------
+    *key
+        Integers; each key has independent draws.
     device
-        Device of the random numbers, in addition to the CPU.
-    seed
-        Seed of the generators.
+        Device of the draws.
     """
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(seed >> np.uint64(1)))
+
+
+@contextmanager
+def seeded_initialisation(seed: int) -> Iterator[None]:
+    """Seed torch's global generator of the CPU, and restore its state afterwards.
+
+    The layers of torch draw their initial weights from the global generator. The block of one
+    thread at a time is executed.
+
+    Parameters
+    ----------
+    seed
+        Seed of the generator.
+    """
+    with _GLOBAL_STATE, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,13 @@ from multiDGD.inference import infer_representations
 from multiDGD.train import CellSplitter, CountSplitValidation, MultiDGDTrainingPlan
 
 from ._initialisation import initialise
+from ._interrupts import interruptible
+from ._learned import Learned
+from ._random import resolve_seed
 from ._representations import RepresentationMixin
+from ._resume import Resumed, join_histories, with_safe_checkpoints
+from ._training_cells import TrainingCells
+from ._transaction import transaction
 
 
 class TrainingMixin(RepresentationMixin):
@@ -34,6 +41,7 @@ class TrainingMixin(RepresentationMixin):
         early_stopping: bool = True,
         start: Literal["spectral", "zero"] | np.ndarray | None = None,
         keep_on_device: bool = False,
+        resume_from: str | Path | None = None,
         datasplitter_kwargs: dict[str, Any] | None = None,
         plan_kwargs: dict[str, Any] | None = None,
         **trainer_kwargs: Any,
@@ -79,6 +87,11 @@ class TrainingMixin(RepresentationMixin):
         keep_on_device
             Whether to copy all counts to the device before training, and not minibatch by
             minibatch. This requires 20 bytes for each non-zero count.
+        resume_from
+            Checkpoint of an interrupted training, or a folder, whose latest file ``*.ckpt`` is
+            used. :class:`lightning.pytorch.callbacks.ModelCheckpoint` writes checkpoints. Pass
+            the same data and arguments as before. On a CPU with one thread, the result is then
+            equal to that of a training without interruption.
         datasplitter_kwargs
             Further arguments of :class:`scvi.dataloaders.DataSplitter`.
         plan_kwargs
@@ -90,11 +103,25 @@ class TrainingMixin(RepresentationMixin):
         ------
         ValueError
             If an argument is invalid. The error is raised before any training.
+        RuntimeError
+            If a loss or parameter is not finite.
+
+        Notes
+        -----
+        A training takes effect at its end. After an error or an interruption, the model is the
+        same as before, with its weights, representations and history.
 
         Examples
         --------
         >>> model.train()  # doctest: +SKIP
         >>> model.train(max_epochs=100, plan_kwargs={"lr": 1e-3})  # doctest: +SKIP
+
+        Write a checkpoint after each epoch, and resume an interrupted training:
+
+        >>> from lightning.pytorch.callbacks import ModelCheckpoint
+        >>> callback = ModelCheckpoint("checkpoints", save_on_train_epoch_end=True)
+        >>> model.train(callbacks=[callback], enable_checkpointing=True)  # doctest: +SKIP
+        >>> model.train(resume_from="checkpoints")  # doctest: +SKIP
         """
         if self.adata is None:
             raise ValueError(
@@ -105,44 +132,67 @@ class TrainingMixin(RepresentationMixin):
             positive_int("max_epochs", max_epochs)
         _check_devices(devices)
         _check_precision(str(trainer_kwargs.get("precision", "32-true")))
-        # Another model of the same object may have registered other codes in the meantime.
-        self.adata_manager.validate()
-        if self.new_categories_ is not None:
-            self._train_query(max_epochs, batch_size)
-            return
         if train_size is not None and not 0 < train_size <= 1:
             raise ValueError(f"`train_size` must be above 0 and at most 1, found {train_size}.")
-        splitter = CellSplitter(
-            self.adata_manager,
-            train_size=train_size,
-            validation_size=validation_size,
-            shuffle_set_split=shuffle_set_split,
-            batch_size=batch_size,
-            keep_on_device=keep_on_device,
-            **(datasplitter_kwargs or {}),
-        )
+        # Another model of the same object may have registered other codes in the meantime.
+        self.adata_manager.validate()
+        with transaction(self) as work:
+            if work.new_categories_ is not None:
+                work._train_query(max_epochs, batch_size)
+                return
+            work._fit(
+                Resumed.read(resume_from, trainer_kwargs.pop("ckpt_path", None)),
+                start,
+                max_epochs=max_epochs,
+                early_stopping=early_stopping,
+                plan_kwargs=plan_kwargs or {},
+                splitter_kwargs={
+                    "train_size": train_size,
+                    "validation_size": validation_size,
+                    "shuffle_set_split": shuffle_set_split,
+                    "batch_size": batch_size,
+                    "keep_on_device": keep_on_device,
+                    **(datasplitter_kwargs or {}),
+                },
+                trainer_kwargs={
+                    "accelerator": accelerator,
+                    "devices": devices,
+                    **trainer_kwargs,
+                },
+            )
+
+    def _fit(
+        self,
+        resumed: Resumed | None,
+        start: Literal["spectral", "zero"] | np.ndarray | None,
+        *,
+        max_epochs: int | None,
+        early_stopping: bool,
+        plan_kwargs: dict[str, Any],
+        splitter_kwargs: dict[str, Any],
+        trainer_kwargs: dict[str, Any],
+    ) -> None:
+        """Train this model, a copy that replaces the user's model if all steps succeed."""
+        # All arguments are checked before the first long computation.
+        splitter = CellSplitter(self.adata_manager, seed=resolve_seed(), **splitter_kwargs)
+        if resumed is not None:
+            splitter.load_state_dict(resumed.splitter)
         splitter.setup()
-        if not len(splitter.train_idx):
+        n_train = len(splitter.train_idx)
+        if not n_train:
             # By default, scvi-tools removes a last minibatch of one or two cells from training.
             raise ValueError(
                 f"`adata` has {self.adata.n_obs} cells, and the training set is empty after the "
                 "split; at least 3 are required."
             )
-        self._initialise(start, splitter.train_idx)
-        plan = MultiDGDTrainingPlan(self.module, **(plan_kwargs or {}))
-        monitored = _monitored(plan, trainer_kwargs.get("early_stopping_monitor"))
-        if plan.split_validation_counts and len(splitter.val_idx):
-            plan.count_split = CountSplitValidation(
-                self.adata_manager, splitter.train_idx, splitter.val_idx, infer_representations
-            )
-        if max_epochs is None:
-            max_epochs = default_max_epochs(len(splitter.train_idx))
+        self.module.requires_grad_(True)
+        plan = MultiDGDTrainingPlan(self.module, **plan_kwargs)
         defaults = {
             "early_stopping": early_stopping and len(splitter.val_idx) > 0,
-            **monitored,
+            **_monitored(plan, trainer_kwargs.get("early_stopping_monitor")),
             "early_stopping_patience": 20,
             # In small data, an epoch has fewer minibatches than scvi-tools' interval of 10.
-            "log_every_n_steps": min(10, -(-len(splitter.train_idx) // batch_size)),
+            "log_every_n_steps": min(10, -(-n_train // splitter_kwargs["batch_size"])),
             # Validation updates the representations of validation cells, so it needs gradients.
             "inference_mode": False,
         }
@@ -150,39 +200,56 @@ class TrainingMixin(RepresentationMixin):
             self,
             training_plan=plan,
             data_splitter=splitter,
-            max_epochs=max_epochs,
-            accelerator=accelerator,
-            devices=devices,
-            **{**defaults, **trainer_kwargs},
+            max_epochs=default_max_epochs(n_train) if max_epochs is None else max_epochs,
+            ckpt_path=None if resumed is None else resumed.path,
+            **with_safe_checkpoints({**defaults, **trainer_kwargs}),
         )
+        history = self.history_ if self.is_trained_ else None
+        self._initialise("zero" if resumed else start, splitter.train_idx)
+        # A model that is saved during training contains no records of an earlier one.
+        self._learned = Learned(cells=TrainingCells.of(self.adata_manager))
+        self.is_trained_ = False
+        self.weight_precision_ = plan.weight_precision
+        self.train_indices, self.validation_indices, self.test_indices = (
+            splitter.train_idx,
+            splitter.val_idx,
+            splitter.test_idx,
+        )
+        plan.cells_id = self._learned.cells.digest
+        if resumed is not None:
+            resumed.check(self)
+            history = resumed.history
+        if plan.split_validation_counts and len(splitter.val_idx):
+            plan.count_split = CountSplitValidation(
+                self.adata_manager, splitter.train_idx, splitter.val_idx, infer_representations
+            )
         self._inferred_cache.clear()
         self.module.train()
-        try:
+        with interruptible():
             runner()
-        except BaseException:
-            # The learned records belong to the parameters before this training.
-            self.is_trained_ = False
-            raise
-        finally:
-            # The trainer keeps the plan, which need not keep the counts.
-            plan.count_split = None
-            self.module.workspace.clear()
-            self.module.eval()
-        self._infer_remaining(splitter.train_idx)
-        self._learn(plan.weight_precision)
+        # The trainer keeps the plan, which need not keep the counts.
+        plan.count_split = None
+        self.module.workspace.clear()
+        self.history_ = join_histories(history, self.history_, renumber=resumed is None)
+        self._complete()
+
+    def _complete(self) -> None:
+        """Infer the remaining representations and learn all records, after the last epoch."""
+        self.module.eval().requires_grad_(False)
+        self._infer_remaining(self.train_indices)
+        self._learn(self.weight_precision_)
 
     def _initialise(
         self, start: Literal["spectral", "zero"] | np.ndarray | None, train_cells: np.ndarray
     ) -> None:
         """Initialise the module, or resize its table if training continues."""
-        if start is not None or not self.is_initialised_:
-            self.module.resize(self.adata.n_obs)
-            start = "spectral" if start is None else start
-            initialise(self.module, self.adata_manager, start, train_cells)
-            self.is_initialised_ = True
-        else:
+        if start is None and self.is_initialised_:
             self._resize_to_data()
-        self._identify_cells()
+            return
+        self.module.resize(self.adata.n_obs)
+        start = "spectral" if start is None else start
+        initialise(self.module, self.adata_manager, start, train_cells)
+        self.is_initialised_ = True
 
     def _infer_remaining(self, train_cells: np.ndarray) -> None:
         """Infer representations that training leaves far from their optimum.

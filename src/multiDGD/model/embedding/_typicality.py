@@ -12,7 +12,7 @@ from mudata import MuData
 from torch import Tensor
 
 from multiDGD.data import CellManager
-from multiDGD.model.core._random import isolated_rng, subsample
+from multiDGD.model.core._random import subsample
 from multiDGD.model.core._representations import RepresentationMixin
 from multiDGD.module import FeatureSubset, MultiDGDModule
 from multiDGD.nn import Likelihood
@@ -112,12 +112,11 @@ class TypicalityMixin(RepresentationMixin):
         """Standardised log posterior of each cell, shape ``(n,)``."""
         subset = FeatureSubset(self.module, manager.observed)
         parts = [np.zeros(0)]
-        with isolated_rng(self.module.device, 0):
-            for batch, rows in self._batches_with(manager, cells, w, batch_size):
-                # Seeds from the counts of a cell make its draws independent of other cells.
-                seeds = manager.fingerprints[batch["cells"].cpu().numpy()] >> np.uint64(1)
-                scores = standard_scores(subset.module, subset.batch(batch), rows, seeds.tolist())
-                parts.append(scores.cpu().numpy())
+        for batch, rows in self._batches_with(manager, cells, w, batch_size):
+            # Seeds from the counts of a cell make its draws independent of other cells.
+            seeds = manager.fingerprints[batch["cells"].cpu().numpy()] >> np.uint64(1)
+            scores = standard_scores(subset.module, subset.batch(batch), rows, seeds.tolist())
+            parts.append(scores.cpu().numpy())
         return np.concatenate(parts)
 
 
@@ -135,7 +134,7 @@ def standard_scores(
     w
         Representations, shape ``(n, n_representation)``.
     seeds
-        Seed of the draws of each cell, for torch's global generator.
+        Seed of the draws of each cell.
 
     Returns
     -------
@@ -167,9 +166,11 @@ def _moments(
     zero_nf = likelihood.log_prob_zero(mean_nf)
     log_mean_nf = mean_nf.clamp(min=torch.finfo(mean_nf.dtype).tiny).log()
     found = []
+    generator = torch.Generator(mean_nf.device)
     for mean_f, log_mean_f, seed in zip(mean_nf, log_mean_nf, seeds, strict=True):
-        torch.manual_seed(seed)
-        drawn_sf = likelihood.sample(mean_f.expand(_N_DRAWS, -1))
+        drawn_sf = likelihood.sample(
+            mean_f.expand(_N_DRAWS, -1), generator.manual_seed(seed)
+        )
         _, columns = at = drawn_sf.nonzero(as_tuple=True)
         ratio = likelihood.log_ratio_to_zero(drawn_sf[at], log_mean_f[columns], columns)
         ratio_sf = torch.zeros_like(drawn_sf).index_put_(at, ratio.to(drawn_sf))

@@ -15,7 +15,7 @@ from torch import Tensor
 from multiDGD._checks import positive_int
 from multiDGD._names import nearest
 from multiDGD.data import CellManager
-from multiDGD.model.core._random import isolated_rng, resolve_seed
+from multiDGD.model.core._random import new_generator, resolve_seed
 from multiDGD.model.decoding._decoding import DecodingMixin
 from multiDGD.module import FeatureSubset
 
@@ -93,18 +93,18 @@ class PredictiveMixin(DecodingMixin):
         device = self.module.device
         found: dict[str, list[Any]] = {key: [] for key in columns_by_key}
         subset = FeatureSubset(self.module, manager.observed)
-        with isolated_rng(device, resolve_seed()):
-            for batch, posterior in self._posteriors(manager, indices, batch_size):
-                shape = (n_samples, *posterior.mean.shape)
-                w_snd = posterior.at(torch.randn(shape, device=device))
-                draws = [
-                    self._sample_counts(subset, batch, self._with_batch(w, transform_batch))
-                    for w in w_snd
-                ]
-                for key, columns in columns_by_key.items():
-                    x = np.stack([columns.select(drawn) for drawn in draws], axis=2)
-                    x = x[:, :, 0] if n_samples == 1 else x
-                    found[key].append(GCXS.from_numpy(x, compressed_axes=(0,)))
+        generator = new_generator(resolve_seed(), device=device)
+        for batch, posterior in self._posteriors(manager, indices, batch_size):
+            shape = (n_samples, *posterior.mean.shape)
+            normal = posterior.mean.new_empty(shape).normal_(generator=generator)
+            draws = [
+                self._sample_counts(subset, batch, self._with_batch(w, transform_batch), generator)
+                for w in posterior.at(normal)
+            ]
+            for key, columns in columns_by_key.items():
+                x = np.stack([columns.select(drawn) for drawn in draws], axis=2)
+                x = x[:, :, 0] if n_samples == 1 else x
+                found[key].append(GCXS.from_numpy(x, compressed_axes=(0,)))
         arrays = {key: concatenate(parts, axis=0) for key, parts in found.items()}
         return arrays if isinstance(manager.adata, MuData) else next(iter(arrays.values()))
 
@@ -128,7 +128,11 @@ class PredictiveMixin(DecodingMixin):
         return {"": _columns(measured, data.var_names, wanted)}
 
     def _sample_counts(
-        self, subset: FeatureSubset, batch: dict[str, Any], w: Tensor
+        self,
+        subset: FeatureSubset,
+        batch: dict[str, Any],
+        w: Tensor,
+        generator: torch.Generator,
     ) -> dict[str, np.ndarray]:
         """Draw dense counts of each measured modality."""
         counts = subset.batch(batch)["counts"]
@@ -136,7 +140,8 @@ class PredictiveMixin(DecodingMixin):
         drawn = {}
         for m, a in logits.items():
             likelihood = subset.module.likelihood(m)
-            drawn[m] = likelihood.sample(likelihood.mean(a, counts[m].library.to(a))).cpu().numpy()
+            mean = likelihood.mean(a, counts[m].library.to(a))
+            drawn[m] = likelihood.sample(mean, generator).cpu().numpy()
         return drawn
 
 

@@ -17,7 +17,7 @@ from multiDGD._checks import integer, positive, positive_int
 from multiDGD._names import nearest
 from multiDGD.latent import GaussianMixture, GaussianMixtureSupervised
 from multiDGD.model.core._cell_subset import CellSubset
-from multiDGD.model.core._random import isolated_rng, resolve_seed, subsample
+from multiDGD.model.core._random import new_generator, resolve_seed, subsample
 from multiDGD.model.decoding._decoding import DecodingMixin
 
 from ._as_data import as_anndata, as_mudata
@@ -134,8 +134,7 @@ class GenerationMixin(DecodingMixin):
         if from_ == "cells":
             candidates = self._candidates(subset, subset.within(categories), label, component)
         seed = resolve_seed() if seed is None else integer("seed", seed)
-        with isolated_rng(self.module.device, seed):
-            return self._sample(n, subset, candidates, components, categories, libraries, seed)
+        return self._sample(n, subset, candidates, components, categories, libraries, seed)
 
     def _sample(
         self,
@@ -148,24 +147,25 @@ class GenerationMixin(DecodingMixin):
         seed: int,
     ) -> AnnData | MuData:
         """Simulate cells from checked arguments, from the mixture or from ``candidates``."""
-        generator = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         module, mixture = self.module, self.module.mixture
+        generator = new_generator(seed, device=module.device)
         is_eligible = subset.within(categories)
         u: list[Tensor] | None = None
         labels = np.full(n, -1)
         if candidates is None:
-            component, z_nl = _sample_mixture(mixture, components, subset, n)
+            component, z_nl = _sample_mixture(mixture, components, subset, n, generator)
             templates = subset.from_components(
                 component.cpu().numpy(),
                 self._components_of(subset),
                 z_nl,
                 is_eligible,
-                generator,
+                rng,
             )
             if isinstance(mixture, GaussianMixtureSupervised):
                 labels = (component // mixture.Ncompperclass).cpu().numpy()
         else:
-            templates = generator.choice(candidates, n)
+            templates = rng.choice(candidates, n)
             w = torch.from_numpy(subset.representation[templates]).to(module.device)
             z_nl, u = module.split(w)
             component = mixture.clustering(z_nl)
@@ -181,18 +181,23 @@ class GenerationMixin(DecodingMixin):
                 representations.append(u[number])
                 continue
             drawn = torch.from_numpy(codes[:, column]).to(module.device)
-            representations.append(of_covariate.supervised_sampling(drawn))
-        library_nm = subset.libraries(z_nl, templates, is_eligible, generator)
+            representations.append(of_covariate.supervised_sampling(drawn, generator=generator))
+        library_nm = subset.libraries(z_nl, templates, is_eligible, rng)
         for modality, size in libraries.items():
             library_nm[:, module.modalities.index(modality)] = size
         continuous = subset.continuous[templates]
-        counts = self._draw_counts(torch.cat(representations, 1), continuous, library_nm)
+        w = torch.cat(representations, 1)
+        counts = self._draw_counts(w, continuous, library_nm, generator)
         obs = self._obs(component.cpu().numpy(), labels, codes, continuous)
         make = as_mudata if self.registry_["setup_method_name"] == "setup_mudata" else as_anndata
         return make(counts, obs, self.registry_)
 
     def _draw_counts(
-        self, w: Tensor, continuous: np.ndarray, library_nm: np.ndarray
+        self,
+        w: Tensor,
+        continuous: np.ndarray,
+        library_nm: np.ndarray,
+        generator: torch.Generator,
     ) -> dict[str, sparse.csr_matrix]:
         """Draw counts by modality, in minibatches to limit dense memory."""
         parts: dict[str, list[sparse.csr_matrix]] = {m: [] for m in self.module.modalities}
@@ -201,7 +206,8 @@ class GenerationMixin(DecodingMixin):
             logits = self.module.generative(w_bd, c)["logits"]
             for number, (modality, a) in enumerate(logits.items()):
                 likelihood = self.module.likelihood(modality)
-                x = likelihood.sample_cells(likelihood.mean(a, library_bm[:, number]))
+                mean = likelihood.mean(a, library_bm[:, number])
+                x = likelihood.sample_cells(mean, generator)
                 parts[modality].append(sparse.csr_matrix(x.cpu().numpy()))
         return {m: sparse.vstack(p, format="csr") for m, p in parts.items()}
 
@@ -307,14 +313,19 @@ class GenerationMixin(DecodingMixin):
 
 
 def _sample_mixture(
-    mixture: GaussianMixture, components: np.ndarray, subset: CellSubset, n: int
+    mixture: GaussianMixture,
+    components: np.ndarray,
+    subset: CellSubset,
+    n: int,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Draw components from a mask ``components``, and a representation from each."""
     weight = mixture.mixture_probs() * torch.from_numpy(components).to(mixture.mean)
-    component = torch.multinomial(weight, n, replacement=True)
+    component = torch.multinomial(weight, n, replacement=True, generator=generator)
     mean = mixture.mean[component]
     factor_nll = torch.linalg.cholesky(subset.covariances(mixture))[component]
-    return component, mean + (factor_nll @ torch.randn_like(mean)[..., None]).squeeze(-1)
+    normal = torch.empty_like(mean).normal_(generator=generator)
+    return component, mean + (factor_nll @ normal[..., None]).squeeze(-1)
 
 
 def _code(argument: str, wanted: str, names: Sequence[str] | np.ndarray) -> int:

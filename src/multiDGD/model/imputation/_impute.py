@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from torch import Tensor
 from multiDGD._checks import positive, positive_int
 from multiDGD.data import CellManager
 from multiDGD.model.core._posterior import DecoderInput
-from multiDGD.model.core._random import isolated_rng, resolve_seed
+from multiDGD.model.core._random import new_generator, resolve_seed
 from multiDGD.stats import ResidualRegression
 
 from ._learning import ImputerMixin, log_normal
@@ -122,34 +121,36 @@ class ImputationMixin(ImputerMixin):
             library_nm, w, modality, None if regression else library_size
         )
         tables = []
-        with isolated_rng(module.device, resolve_seed()) if is_drawn else nullcontext():
-            for inputs, output in self._decoder_samples(
-                manager, indices, modality, n_samples, batch_size
-            ):
-                parts = [np.zeros((0, len(features)), np.float32)]
-                first = 0
-                for w, continuous, _ in inputs:
-                    here = slice(first, first + len(w))
-                    first = here.stop
-                    given = DecoderInput(
-                        self._with_batch(w, transform_batch), continuous, library_n[here].to(w)
-                    )
-                    is_missing = is_missing_n[here].to(w.device)
-                    log1p = self._decoded_log1p(modality, given, output)
-                    if regression is not None:
-                        x_np = self._regressors(w, library_nm[here], modality)
-                        average = self._average_log1p(modality, given, output, log1p)
-                        corrected = regression.corrected(x_np, log1p, average)
-                        log1p[is_missing] = corrected[is_missing]
-                    mean = log1p.expm1()
-                    if is_drawn:
-                        spread = spread_n[here].to(mean)
-                        mean = _sample_means(mean, spread, is_missing, regression)
-                    if library_size is not None:
-                        mean = mean * (library_size / mean.sum(1, keepdim=True))
-                    values = likelihood.sample(mean) if is_drawn else mean
-                    parts.append(values[:, features].cpu().numpy())
-                tables.append(np.concatenate(parts))
+        # Another key than that of the draws of representations.
+        key = (resolve_seed(), 1)
+        generator = new_generator(*key, device=module.device) if is_drawn else None
+        for inputs, output in self._decoder_samples(
+            manager, indices, modality, n_samples, batch_size
+        ):
+            parts = [np.zeros((0, len(features)), np.float32)]
+            first = 0
+            for w, continuous, _ in inputs:
+                here = slice(first, first + len(w))
+                first = here.stop
+                given = DecoderInput(
+                    self._with_batch(w, transform_batch), continuous, library_n[here].to(w)
+                )
+                is_missing = is_missing_n[here].to(w.device)
+                log1p = self._decoded_log1p(modality, given, output)
+                if regression is not None:
+                    x_np = self._regressors(w, library_nm[here], modality)
+                    average = self._average_log1p(modality, given, output, log1p)
+                    corrected = regression.corrected(x_np, log1p, average)
+                    log1p[is_missing] = corrected[is_missing]
+                mean = log1p.expm1()
+                if generator is not None:
+                    spread = spread_n[here].to(mean)
+                    mean = _sample_means(mean, spread, is_missing, regression, generator)
+                if library_size is not None:
+                    mean = mean * (library_size / mean.sum(1, keepdim=True))
+                values = likelihood.sample(mean, generator) if is_drawn else mean
+                parts.append(values[:, features].cpu().numpy())
+            tables.append(np.concatenate(parts))
         array = np.stack(tables)
         if len(array) > 1:
             return array
@@ -195,16 +196,20 @@ class ImputationMixin(ImputerMixin):
 
 
 def _sample_means(
-    mean_nf: Tensor, spread_n: Tensor, is_missing_n: Tensor, regression: ResidualRegression | None
+    mean_nf: Tensor,
+    spread_n: Tensor,
+    is_missing_n: Tensor,
+    regression: ResidualRegression | None,
+    generator: torch.Generator,
 ) -> Tensor:
     """Draw means given the representation and the decoder.
 
     The log library size has the standard deviation ``spread_n``. If the modality is missing, the
     means also have the excess variance of held-out cells.
     """
-    mean_nf = log_normal(mean_nf, spread_n.square()[:, None])
+    mean_nf = log_normal(mean_nf, spread_n.square()[:, None], generator)
     if regression is not None:
         variance_nf = torch.zeros_like(mean_nf)
         variance_nf[:, regression.features] = regression.scatter
-        mean_nf[is_missing_n] = log_normal(mean_nf, variance_nf)[is_missing_n]
+        mean_nf[is_missing_n] = log_normal(mean_nf, variance_nf, generator)[is_missing_n]
     return mean_nf

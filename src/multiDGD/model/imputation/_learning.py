@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from multiDGD.model.core._posterior import DecoderInput
-from multiDGD.model.core._random import isolated_rng, subsample
+from multiDGD.model.core._random import new_generator, subsample
 from multiDGD.model.decoding._decoding import DecodingMixin
 from multiDGD.module import category_means
 from multiDGD.stats import (
@@ -116,18 +116,19 @@ class ImputerMixin(DecodingMixin):
         likelihood, at = self.module.likelihood(modality), regression.features
         regression = regression.to(self.module.device)
         found = torch.zeros(len(at))
-        with isolated_rng(self.module.device, 0):
-            for batch, here, decoded, average in self._minibatches(modality, inferred):
-                mean = regression.corrected(here.x.to(decoded), decoded, average).expm1()
-                observed = batch["counts"][modality].to_dense()[:, at].log1p()
-                variance = here.spread.to(mean).square()[:, None]
-                for _ in range(_N_PAIRS):
-                    one, other = (
-                        likelihood.sample(log_normal(mean, variance))[:, at].log1p()
-                        for _ in range(2)
-                    )
-                    excess = (observed - one).square() - (one - other).square()
-                    found += excess.sum(0).cpu() / _N_PAIRS
+        generator = new_generator(0, device=self.module.device)
+        for batch, here, decoded, average in self._minibatches(modality, inferred):
+            mean = regression.corrected(here.x.to(decoded), decoded, average).expm1()
+            observed = batch["counts"][modality].to_dense()[:, at].log1p()
+            variance = here.spread.to(mean).square()[:, None]
+            for _ in range(_N_PAIRS):
+                one, other = (
+                    likelihood.sample(log_normal(mean, variance, generator), generator)
+                    for _ in range(2)
+                )
+                one, other = (x[:, at].log1p() for x in (one, other))
+                excess = (observed - one).square() - (one - other).square()
+                found += excess.sum(0).cpu() / _N_PAIRS
         return (found / len(inferred.cells)).clamp(min=0)
 
     def _minibatches(
@@ -214,7 +215,7 @@ class _InferredCells(NamedTuple):
         )
 
 
-def log_normal(mean: Tensor, variance: Tensor) -> Tensor:
+def log_normal(mean: Tensor, variance: Tensor, generator: torch.Generator) -> Tensor:
     """Draw log-normal values with given means and given variances of the logarithm.
 
     One normal number is drawn for each entry of ``variance`` and broadcast against ``mean``.
@@ -225,8 +226,11 @@ def log_normal(mean: Tensor, variance: Tensor) -> Tensor:
         Means, shape ``(n, f)``.
     variance
         Variances, shape ``(n, f)``; with shape ``(n, 1)``, all features of a cell share one draw.
+    generator
+        Random generator on the device of the means.
     """
-    return mean * (variance.sqrt() * torch.randn_like(variance) - variance / 2).exp()
+    normal = torch.empty_like(variance).normal_(generator=generator)
+    return mean * (variance.sqrt() * normal - variance / 2).exp()
 
 
 def _kernel_scale(x_np: Tensor, n_latent: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -89,13 +90,15 @@ class Likelihood(nn.Module, ABC):
         """
 
     @abstractmethod
-    def sample(self, mean_nf: Tensor) -> Tensor:
-        """Draw counts with the given means, shape ``(n, f)``, by torch's global generator.
+    def sample(self, mean_nf: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draw counts with the given means, shape ``(n, f)``.
 
         Parameters
         ----------
         mean_nf
             Mean counts, shape ``(n, f)``.
+        generator
+            Random generator on the device of the means; torch's global one by default.
         """
 
     def initialize(self, mean_f: Tensor) -> None:
@@ -107,7 +110,7 @@ class Likelihood(nn.Module, ABC):
             Mean count of each feature in the training cells, shape ``(f,)``.
         """
 
-    def sample_cells(self, mean_nf: Tensor) -> Tensor:
+    def sample_cells(self, mean_nf: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw counts of cells whose totals are those of their means, shape ``(n, f)``.
 
         The library size of a measured cell is its total count. Totals of independent draws are
@@ -115,10 +118,10 @@ class Likelihood(nn.Module, ABC):
 
         Parameters
         ----------
-        mean_nf
-            Mean counts, shape ``(n, f)``.
+        mean_nf, generator
+            As for :meth:`sample`.
         """
-        return sample_given_totals(self.sample, mean_nf)
+        return sample_given_totals(partial(self.sample, generator=generator), mean_nf)
 
     def fisher(self, mean_nf: Tensor) -> Tensor:
         """Fisher information of each count about the logarithm of its mean, shape ``(n, f)``.

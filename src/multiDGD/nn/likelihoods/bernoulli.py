@@ -46,10 +46,10 @@ class Bernoulli(Poisson):
         safe = mean_nf.clamp(min=torch.finfo(mean_nf.dtype).tiny)
         return mean_nf * torch.exp(-mean_nf) * (safe / -torch.expm1(-safe))
 
-    def sample(self, mean_nf: Tensor) -> Tensor:
+    def sample(self, mean_nf: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw zeros and ones, shape ``(n, f)``."""
-        return torch.bernoulli(-torch.expm1(-mean_nf))
+        return torch.bernoulli(-torch.expm1(-mean_nf), generator=generator)
 
-    def sample_cells(self, mean_nf: Tensor) -> Tensor:
+    def sample_cells(self, mean_nf: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw zeros and ones, shape ``(n, f)``; their totals are not library sizes."""
-        return self.sample(mean_nf)
+        return self.sample(mean_nf, generator)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ._base import Likelihood
+from ._gamma import sample_gamma
 from ._minibatch import Minibatch
 from ._nb_coefficient import NBCoefficientTable, log_nb_coefficient
 from ._negative_binomial_cpu import can_evaluate_on_cpu, evaluate_on_cpu
@@ -96,11 +97,10 @@ class NegativeBinomial(Likelihood):
         r = self.dispersion
         return mean_nf * r / (mean_nf + r)
 
-    def sample(self, mean_nf: Tensor) -> Tensor:
+    def sample(self, mean_nf: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw Poisson counts with gamma-distributed rates, shape ``(n, f)``."""
         r = self.dispersion.expand_as(mean_nf)
-        rate = torch.distributions.Gamma(r, torch.ones_like(r)).sample()
-        return torch.poisson(rate * mean_nf / r)
+        return torch.poisson(sample_gamma(r, generator) * mean_nf / r, generator=generator)
 
 
 class NegativeBinomialTerms(Terms):

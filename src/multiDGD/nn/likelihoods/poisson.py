@@ -41,9 +41,9 @@ class Poisson(Likelihood):
         """``log p(count) - log p(0)``, ``x log(mean) - log x!`` (nats), shape ``(nnz,)``."""
         return values * log_mean - torch.lgamma(values + 1)
 
-    def sample(self, mean_nf: Tensor) -> Tensor:
+    def sample(self, mean_nf: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw counts, shape ``(n, f)``."""
-        return torch.poisson(mean_nf)
+        return torch.poisson(mean_nf, generator=generator)
 
 
 class PoissonTerms(Terms):

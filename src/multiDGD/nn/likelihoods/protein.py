@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ._base import Likelihood
+from ._gamma import sample_gamma
 from ._minibatch import Minibatch
 from ._nb_coefficient import log_nb_coefficient
 from ._terms import Terms
@@ -181,14 +182,14 @@ class Protein(Likelihood):
         information = both.elasticity**2 * (both.log_weight + log_information).exp()
         return information.sum(0) + (2 * self.sharpness) ** 2 * both.log_weight.exp().prod(0)
 
-    def sample(self, mean_nf: Tensor) -> Tensor:
+    def sample(self, mean_nf: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw a component, background or foreground, then its count, shape ``(n, f)``."""
         both = self._components_at(_log(mean_nf))
-        is_background = torch.rand_like(mean_nf) < both.log_weight[0].exp()
+        uniform = torch.empty_like(mean_nf).uniform_(generator=generator)
+        is_background = uniform < both.log_weight[0].exp()
         mean = torch.where(is_background, both.log_mean[0], both.log_mean[1]).exp()
         r_nf = torch.where(is_background, both.r[0], both.r[1])
-        rate = torch.distributions.Gamma(r_nf, torch.ones_like(r_nf)).sample()
-        return torch.poisson(rate * mean / r_nf)
+        return torch.poisson(sample_gamma(r_nf, generator) * mean / r_nf, generator=generator)
 
     def posterior_mean(self, mean_nf: Tensor, counts_nf: Tensor) -> Tensor:
         r"""Posterior mean of the rate over both components, shape ``(n, f)``.
