@@ -184,7 +184,7 @@ def test_counts_kept_on_the_device_give_the_same_model():
 
 
 @pytest.mark.parametrize(
-    ("max_epochs", "rate"), [(3, 3e-2), (30, 1.8e-2), (60, 9e-3), (200, 9e-3)]
+    ("max_epochs", "rate"), [(3, 1e-2), (30, 6e-3), (60, 3e-3), (200, 3e-3)]
 )
 def test_default_learning_rate_of_representations(max_epochs, rate):
     # The first step of Adam is as long as its learning rate, for any gradient.

@@ -24,7 +24,7 @@ from ._row_adam import RowAdam
 _MAX_VALIDATION_STEPS = 100
 # Number of epochs from which the default learning rate of representations is at its minimum.
 _MANY_EPOCHS = 60
-_MIN_REPRESENTATION_LR, _MAX_REPRESENTATION_LR = 9e-3, 3e-2
+_MIN_REPRESENTATION_LR, _MAX_REPRESENTATION_LR = 3e-3, 1e-2
 
 
 class MultiDGDTrainingPlan(TrainingPlan):
@@ -41,8 +41,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
     lr
         Learning rate of the decoder.
     lr_representation
-        Learning rate of the representations. The default is 9e-3 for 60 epochs or more. For
-        fewer epochs it is 0.54 divided by their number, at most 3e-2, so that representations
+        Learning rate of the representations. The default is 3e-3 for 60 epochs or more. For
+        fewer epochs it is 0.18 divided by their number, at most 1e-2, so that representations
         can move equally far.
     lr_mixture
         Learning rate of the mixture over z.
