@@ -1,6 +1,6 @@
 """Training: the plan, the row-wise optimiser, the data splitter and the initialisation."""
 
-from ._checkpoint_io import SafeCheckpointIO, read_checkpoint
+from ._checkpoint_io import SafeCheckpointIO, find_checkpoint, read_checkpoint
 from ._count_split import CountSplitValidation
 from ._epoch_order import EpochOrder
 from ._initialisation import initialise_at_zero, initialise_from_embedding
@@ -15,6 +15,7 @@ __all__ = [
     "MultiDGDTrainingPlan",
     "RowAdam",
     "SafeCheckpointIO",
+    "find_checkpoint",
     "initialise_at_zero",
     "initialise_from_embedding",
     "read_checkpoint",

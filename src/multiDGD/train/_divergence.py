@@ -34,7 +34,7 @@ def check_losses(
         The message names the first term that is not finite, its modality and the epoch.
     """
     totals = {name: torch.stack([x.sum() for x in parts]) for name, parts in terms.items()}
-    if torch.stack([x.sum() for x in totals.values()]).isfinite().all():
+    if not totals or torch.stack([x.sum() for x in totals.values()]).isfinite().all():
         return
     first = {name: _first_nonfinite(total) for name, total in totals.items()}
     name = min(first, key=lambda term: first[term])

@@ -18,6 +18,7 @@ from multiDGD.module import MultiDGDModule, frozen_gradient
 
 from ._count_split import CountSplitValidation
 from ._divergence import check_losses, check_parameters
+from ._history import plain_history, restore_history
 from ._row_adam import RowAdam
 
 # Maximum number of steps of validation cells per validation, however many epochs apart.
@@ -88,6 +89,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
     row_optimizer: RowAdam
     #: Set by :meth:`multiDGD.MultiDGD.train` if ``split_validation_counts``.
     count_split: CountSplitValidation | None = None
+    #: Identifier of the registered cells, which checkpoints contain.
+    cells_id: str = ""
     #: State of a former training, from its checkpoint.
     _resumed: dict[str, Any] | None = None
 
@@ -147,6 +150,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.remove_covariates_at = remove_covariates_at
         self.split_validation_counts = split_validation_counts
         self._terms: dict[str, dict[str, list[Tensor]]] = {}
+        self._logged: dict[str, Tensor] = {}
         self._visited: tuple[Tensor, Tensor] | None = None
 
     def configure_optimizers(self) -> dict[str, Any]:
@@ -211,6 +215,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.row_optimizer = RowAdam(self.module.representations.z, lr, self.betas, self.eps)
         if self._resumed is not None:
             self.row_optimizer.load_state_dict(self._resumed["representations"])
+            restore_history(self.trainer.logger, self._resumed["history"])
 
     @torch.no_grad()
     def on_train_epoch_start(self) -> None:
@@ -295,11 +300,11 @@ class MultiDGDTrainingPlan(TrainingPlan):
             "lr_mixture": self.lr_mixture,
         }
 
-    def _log_epoch(self, mode: str) -> None:
-        terms = self._terms.pop(mode, None)
-        if terms is None:
-            return
-        check_losses(terms, self.trainer.current_epoch, self._rates)
+    def _epoch_means(self, mode: str) -> dict[str, Tensor]:
+        """Means over the cells of the epoch so far, in nats per cell; empty without cells."""
+        terms = self._terms.get(mode)
+        if not terms:
+            return {}
         n_cells = sum(map(len, terms["mixture_loss"]))
         sums = {name: torch.cat(values).sum() for name, values in terms.items()}
         prior = sums.pop("kl_global")
@@ -308,9 +313,15 @@ class MultiDGDTrainingPlan(TrainingPlan):
         if mode == "train":
             loss = loss + prior / n_cells
             means["kl_global"] = prior
-        self.log(f"{mode}_loss", loss, prog_bar=mode == "train")
-        self.log_dict({f"{name}_{mode}": value for name, value in means.items()})
-        self.log(f"elbo_{mode}", loss)
+        named = {f"{name}_{mode}": value for name, value in means.items()}
+        return {f"{mode}_loss": loss, **named, f"elbo_{mode}": loss}
+
+    def _log_epoch(self, mode: str) -> None:
+        check_losses(self._terms.get(mode, {}), self.trainer.current_epoch, self._rates)
+        self._logged = self._epoch_means(mode)
+        for name, value in self._logged.items():
+            self.log(name, value, prog_bar=name == "train_loss")
+        self._terms.pop(mode, None)
 
     def on_train_epoch_end(self) -> None:
         """Log the means over the training cells, in nats per cell.
@@ -324,22 +335,25 @@ class MultiDGDTrainingPlan(TrainingPlan):
         check_parameters(self.module, self.trainer.current_epoch, self._rates)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the optimiser of the representations and the losses that are not logged yet."""
+        """Add the optimiser of the representations, and the history up to this epoch."""
         super().on_save_checkpoint(checkpoint)
+        history = plain_history(self.trainer.logger)
+        # Lightning passes the means of an epoch to the logger after it has saved checkpoints.
+        for name, value in (self._epoch_means("train") or self._logged).items():
+            index, index_name, values = history.get(name, ([], "epoch", []))
+            if self.current_epoch not in index:
+                history[name] = ([*index, self.current_epoch], index_name, [*values, value.item()])
         checkpoint["multiDGD"] = {
+            "cells_id": self.cells_id,
+            "is_epoch_end": bool(self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch),
+            "history": history,
             "representations": self.row_optimizer.state_dict(),
-            "terms": {
-                mode: {name: list(parts) for name, parts in terms.items()}
-                for mode, terms in self._terms.items()
-            },
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Continue from the state of a checkpoint."""
         super().on_load_checkpoint(checkpoint)
         self._resumed = checkpoint["multiDGD"]
-        for mode, terms in self._resumed["terms"].items():
-            self._terms[mode] = defaultdict(list, terms)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the validation cells, in nats per cell."""

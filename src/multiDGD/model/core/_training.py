@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from scvi.train import TrainRunner
 
 from multiDGD._checks import positive_int
+from multiDGD.data import logger
 from multiDGD.inference import infer_representations
 from multiDGD.train import CellSplitter, CountSplitValidation, MultiDGDTrainingPlan
 
@@ -28,6 +29,10 @@ class TrainingMixin(RepresentationMixin):
     """Initialisation, training, and inference of the remaining representations."""
 
     is_initialised_ = False
+    #: Whether the model was saved before the end of its training.
+    is_checkpoint_ = False
+    #: Precision of the prior on the decoder's weights in the last training.
+    weight_precision_ = 30.0
 
     def train(
         self,
@@ -208,7 +213,7 @@ class TrainingMixin(RepresentationMixin):
         self._initialise("zero" if resumed else start, splitter.train_idx)
         # A model that is saved during training contains no records of an earlier one.
         self._learned = Learned(cells=TrainingCells.of(self.adata_manager))
-        self.is_trained_ = False
+        self.is_trained_, self.is_checkpoint_ = False, True
         self.weight_precision_ = plan.weight_precision
         self.train_indices, self.validation_indices, self.test_indices = (
             splitter.train_idx,
@@ -217,8 +222,7 @@ class TrainingMixin(RepresentationMixin):
         )
         plan.cells_id = self._learned.cells.digest
         if resumed is not None:
-            resumed.check(self)
-            history = resumed.history
+            resumed.check(self.module, plan.cells_id)
         if plan.split_validation_counts and len(splitter.val_idx):
             plan.count_split = CountSplitValidation(
                 self.adata_manager, splitter.train_idx, splitter.val_idx, infer_representations
@@ -230,7 +234,7 @@ class TrainingMixin(RepresentationMixin):
         # The trainer keeps the plan, which need not keep the counts.
         plan.count_split = None
         self.module.workspace.clear()
-        self.history_ = join_histories(history, self.history_, renumber=resumed is None)
+        self.history_ = join_histories(history, self.history_)
         self._complete()
 
     def _complete(self) -> None:
@@ -238,6 +242,19 @@ class TrainingMixin(RepresentationMixin):
         self.module.eval().requires_grad_(False)
         self._infer_remaining(self.train_indices)
         self._learn(self.weight_precision_)
+        self.is_checkpoint_ = False
+
+    @classmethod
+    def load(cls, *args: Any, **kwargs: Any) -> Self:
+        model = super().load(*args, **kwargs)
+        if model.is_checkpoint_ and model.adata is not None:
+            model._complete()
+        elif model.is_checkpoint_:
+            logger.warning(
+                "The model is a checkpoint of a training: load it with `adata`, because some "
+                "methods need records that are learned after the last epoch."
+            )
+        return model
 
     def _initialise(
         self, start: Literal["spectral", "zero"] | np.ndarray | None, train_cells: np.ndarray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -35,6 +36,13 @@ class TrainingCells:
             Manager of the object.
         """
         return cls(np.asarray(manager.adata.obs_names, dtype=str), manager.fingerprints)
+
+    @property
+    def digest(self) -> str:
+        """Identifier of the cells and their counts."""
+        digest = hashlib.sha256("\n".join(self.names).encode())
+        digest.update(np.ascontiguousarray(self.fingerprints).tobytes())
+        return digest.hexdigest()
 
     # Building the index of many cells takes longer than most queries.
     @cached_property
