@@ -183,10 +183,8 @@ def test_counts_kept_on_the_device_give_the_same_model():
         torch.testing.assert_close(a[key], b[key])
 
 
-@pytest.mark.parametrize(
-    ("max_epochs", "rate"), [(3, 1e-2), (30, 6e-3), (60, 3e-3), (200, 3e-3)]
-)
-def test_default_learning_rate_of_representations(max_epochs, rate):
+@pytest.mark.parametrize("max_epochs", [3, 60])
+def test_default_learning_rate_of_representations(max_epochs):
     # The first step of Adam is as long as its learning rate, for any gradient.
     fixed_rates = {"lr_mixture": 0.0, "schedule": "constant", "hold": 0.0}
     start = fitted(
@@ -194,7 +192,7 @@ def test_default_learning_rate_of_representations(max_epochs, rate):
     )
     model = fitted(train_size=1.0, plan_kwargs=fixed_rates, max_epochs=max_epochs, max_steps=5)
     moved = model.module.representations.z - start.module.representations.z
-    assert moved.abs().median().item() == pytest.approx(rate, rel=1e-3)
+    assert moved.abs().median().item() == pytest.approx(1e-2, rel=1e-3)
 
 
 def test_representations_are_fixed_in_the_first_epochs():

@@ -23,9 +23,6 @@ from ._row_adam import RowAdam
 
 # Maximum number of steps of validation cells per validation, however many epochs apart.
 _MAX_VALIDATION_STEPS = 100
-# Number of epochs from which the default learning rate of representations is at its minimum.
-_MANY_EPOCHS = 60
-_MIN_REPRESENTATION_LR, _MAX_REPRESENTATION_LR = 3e-3, 1e-2
 
 
 class MultiDGDTrainingPlan(TrainingPlan):
@@ -42,9 +39,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
     lr
         Learning rate of the decoder.
     lr_representation
-        Learning rate of the representations. The default is 3e-3 for 60 epochs or more. For
-        fewer epochs it is 0.18 divided by their number, at most 1e-2, so that representations
-        can move equally far.
+        Learning rate of the representations.
     lr_mixture
         Learning rate of the mixture over z.
     lr_covariate_mixture
@@ -99,7 +94,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         module: MultiDGDModule,
         *,
         lr: float = 1e-2,
-        lr_representation: float | None = None,
+        lr_representation: float = 1e-2,
         lr_mixture: float = 1e-3,
         lr_covariate_mixture: float = 1e-3,
         lr_likelihood: float = 1e-1,
@@ -116,7 +111,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
     ) -> None:
         rates = {
             "lr": lr,
-            "lr_representation": 0.0 if lr_representation is None else lr_representation,
+            "lr_representation": lr_representation,
             "lr_mixture": lr_mixture,
             "lr_covariate_mixture": lr_covariate_mixture,
             "lr_likelihood": lr_likelihood,
@@ -209,10 +204,9 @@ class MultiDGDTrainingPlan(TrainingPlan):
 
     def on_fit_start(self) -> None:
         """Create the optimiser of the representations, which are on the training device by now."""
-        lr = self.lr_representation
-        if lr is None:
-            lr = default_lr_representation(self.trainer.max_epochs)
-        self.row_optimizer = RowAdam(self.module.representations.z, lr, self.betas, self.eps)
+        self.row_optimizer = RowAdam(
+            self.module.representations.z, self.lr_representation, self.betas, self.eps
+        )
         if self._resumed is not None:
             self.row_optimizer.load_state_dict(self._resumed["representations"])
             restore_history(self.trainer.logger, self._resumed["history"])
@@ -339,13 +333,13 @@ class MultiDGDTrainingPlan(TrainingPlan):
         super().on_save_checkpoint(checkpoint)
         history = plain_history(self.trainer.logger)
         # Lightning passes the means of an epoch to the logger after it has saved checkpoints.
-        for name, value in (self._epoch_means("train") or self._logged).items():
+        for name, value in self._logged.items():
             index, index_name, values = history.get(name, ([], "epoch", []))
             if self.current_epoch not in index:
                 history[name] = ([*index, self.current_epoch], index_name, [*values, value.item()])
         checkpoint["multiDGD"] = {
             "cells_id": self.cells_id,
-            "is_epoch_end": bool(self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch),
+            "is_epoch_end": not self._terms.get("train"),
             "history": history,
             "representations": self.row_optimizer.state_dict(),
         }
@@ -360,20 +354,3 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self._log_epoch("validation")
         if self.count_split is not None:
             self.log_dict(self.count_split(self.module))
-
-
-def default_lr_representation(n_epochs: int | None) -> float:
-    """Learning rate of representations, higher for few epochs so that they can move as far.
-
-    A step of :class:`RowAdam` is about as long as its learning rate, and each representation
-    takes one step per epoch.
-
-    Parameters
-    ----------
-    n_epochs
-        Number of epochs; negative or `None` if unlimited.
-    """
-    if n_epochs is None or n_epochs < 0:
-        return _MIN_REPRESENTATION_LR
-    factor = max(1.0, _MANY_EPOCHS / max(1, n_epochs))
-    return min(_MAX_REPRESENTATION_LR, _MIN_REPRESENTATION_LR * factor)

@@ -63,8 +63,8 @@ class Resumed:
             ) from error
         if not is_epoch_end:
             raise ValueError(
-                f"`resume_from`: {path} was written within an epoch. Resume from a checkpoint that "
-                "was written at the end of an epoch, which is the default of `ModelCheckpoint`."
+                f"`resume_from`: {path} was written before the end of an epoch. Choose a file that "
+                "`ModelCheckpoint(save_on_train_epoch_end=True)` has written."
             )
         shapes = {
             name.removeprefix("module."): tuple(value.shape)
