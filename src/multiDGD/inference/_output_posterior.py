@@ -75,7 +75,8 @@ class OutputPosterior(Record):
             Random generator on the CPU; torch's global generator by default.
         """
         device, (f, h) = self.centre.device, self._precision.shape
-        normal = torch.randn(f, h + 1, generator=generator).to(device, self.centre.dtype)
+        normal = torch.randn(f, h + 1, generator=generator, dtype=torch.float32)
+        normal = normal.to(device, self.centre.dtype)
         weight = (normal[:, :h] / self._precision.sqrt()) @ self.basis.T
         return weight, normal[:, h] / self._bias_precision.sqrt() - weight @ self.centre
 

@@ -208,9 +208,7 @@ class GaussianMixture(MixtureParameters):
         return torch.cat([self.component_log_prob(c).argmax(1) for c in x_nl.split(n_rows)])
 
     @torch.no_grad()
-    def component_sample(
-        self, n_sample: int, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def component_sample(self, n_sample: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw ``n_sample`` points from every component, shape (n_sample, n_mix_comp, dim).
 
         ``generator`` is torch's global one by default.
@@ -259,7 +257,5 @@ class GaussianMixture(MixtureParameters):
         return self.component_sample(n_new_samples).reshape(-1, self.dim)
 
     @staticmethod
-    def _around(
-        mean: Tensor, stddev: Tensor, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def _around(mean: Tensor, stddev: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return torch.empty_like(mean).normal_(generator=generator) * stddev + mean

@@ -10,6 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from multiDGD.model.core._build import build_module, describe_model
+from multiDGD.model.core._copying import CopyMixin
 from multiDGD.model.core._n_components import resolve_n_components
 from multiDGD.model.core._presets import published_defaults
 from multiDGD.model.core._random import resolve_seed, seeded_initialisation
@@ -43,6 +44,7 @@ class MultiDGD(
     QueryMixin,
     TrainingMixin,
     SaveMixin,
+    CopyMixin,
     LegacyMixin,
     AnnotationMixin,
     ComponentMixin,

@@ -110,8 +110,8 @@ class MultiDGDModule(BaseModuleClass):
     def resize(self, n_cells: int) -> None:
         """Replace the table if the number of cells differs."""
         if n_cells != self.representations.n_sample:
-            device = self.representations.z.device
-            self.representations = RepresentationLayer(self.n_representation, n_cells).to(device)
+            z = self.representations.z
+            self.representations = RepresentationLayer(self.n_representation, n_cells).to(z)
 
     @property
     def mixtures_of_covariates(self) -> list[GaussianMixtureSupervised]:

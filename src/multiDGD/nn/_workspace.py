@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import torch
@@ -15,7 +16,8 @@ class Workspace:
     Such tensors have the size of a minibatch's means or of a decoder's last weights. On a CPU,
     their memory returns to the operating system when it is freed. To allocate it again in the next
     step can take as long as the matrix product that fills it. The pool keeps its buffers and
-    reuses each one once no tensor refers to it. Other devices already have such an allocator.
+    reuses each one once no tensor refers to it. Each thread has buffers of its own. Other devices
+    already have such an allocator.
 
     Examples
     --------
@@ -31,7 +33,11 @@ class Workspace:
     """
 
     def __init__(self) -> None:
-        self._buffers: list[Tensor] = []
+        self._of_thread = threading.local()
+
+    @property
+    def _buffers(self) -> list[Tensor]:
+        return self._of_thread.__dict__.setdefault("buffers", [])
 
     def empty(
         self,
@@ -57,7 +63,7 @@ class Workspace:
             memory = min(fitting, key=len)
         else:  # shapes recur, so free buffers that are too small now would stay unused
             dropped = {id(t) for t in free}
-            self._buffers = [t for t in self._buffers if id(t) not in dropped]
+            self._buffers[:] = [t for t in self._buffers if id(t) not in dropped]
             memory = torch.empty(n, dtype=dtype)
             self._buffers.append(memory)
         return memory[:n].view(shape)
@@ -67,7 +73,7 @@ class Workspace:
         return self.empty(*x.shape, dtype=x.dtype, device=x.device)
 
     def clear(self) -> None:
-        """Empty the pool. Tensors in use keep their memory."""
+        """Empty the pool of the calling thread. Tensors in use keep their memory."""
         self._buffers.clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Workspace:

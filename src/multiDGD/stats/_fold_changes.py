@@ -73,7 +73,7 @@ class FoldChanges:
 
     def __init__(self, rates1: GroupRates, rates2: GroupRates) -> None:
         n_steps = round(_LIMIT / _STEP)
-        self.grid = torch.arange(-n_steps, n_steps + 1) * _STEP
+        self.grid = torch.arange(-n_steps, n_steps + 1, dtype=torch.float32) * _STEP
         counts = [(r.rate * r.exposure).float() for r in (rates1, rates2)]
         variance = 1 / counts[0] + 1 / counts[1]
         # The grid cannot represent standard errors below its step.
@@ -87,7 +87,7 @@ class FoldChanges:
 
     def _components(self, mode: float) -> Tensor:
         """Components of the prior on the grid, shape ``(k, g)``."""
-        sds = _SMALLEST_SD * math.sqrt(2) ** torch.arange(_N_SDS)
+        sds = _SMALLEST_SD * math.sqrt(2) ** torch.arange(_N_SDS, dtype=torch.float32)
         deviation = self.grid - mode
         normal = torch.exp(-0.5 * (deviation / sds[:, None]).square())
         point_mass = (deviation.abs() < _STEP / 2).float()[None]

@@ -50,9 +50,11 @@ class CellSplitter(DataSplitter):
         self._resident: dict[str, Any] | None = None
 
     def setup(self, stage: str | None = None) -> None:
-        """Split the cells, unless they are already split."""
+        """Split the cells, unless they are already split; each part is in ascending order."""
         if not hasattr(self, "train_idx"):
             super().setup(stage)
+            for name in ("train_idx", "val_idx", "test_idx"):
+                setattr(self, name, np.sort(np.asarray(getattr(self, name), dtype=np.int64)))
 
     def state_dict(self) -> dict[str, Any]:
         """Seed and split, which a checkpoint of a training contains."""

@@ -48,7 +48,8 @@ def build_module(
             logger.info("Covariate %r has one category and is not modelled.", name)
     # A covariate with one category in the reference stays unmodelled in its queries.
     add_categories(module, summary.n_added)
-    return module
+    # The default type of torch may be float64, which no other part of the package supports.
+    return module.float()
 
 
 def describe_model(summary: DataSummary, module: MultiDGDModule) -> str:

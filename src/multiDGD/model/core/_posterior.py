@@ -81,7 +81,7 @@ class PosteriorMixin(RepresentationMixin):
         """
         n = len(as_positions(indices, manager.adata.n_obs))
         d = self.module.n_representation
-        draws = torch.randn(n_samples, n, d, generator=new_generator(seed))
+        draws = torch.randn(n_samples, n, d, generator=new_generator(seed), dtype=torch.float32)
         first = 0
         for _, posterior in self._posteriors(manager, indices, batch_size):
             part = slice(first, first + len(posterior.mean))
@@ -144,4 +144,3 @@ class DecoderInput(NamedTuple):
 
 def _decoder_input(batch: dict[str, Any], w: Tensor, modality: str) -> DecoderInput:
     return DecoderInput(w, batch["continuous"], batch["counts"][modality].library.to(w))
-

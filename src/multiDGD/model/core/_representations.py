@@ -105,7 +105,9 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         cached_for, cache = self._inferred_cache.get(manager, (None, None))
         # The user may have filtered the object in place in the meantime.
         if cache is None or cached_for is not fingerprints:
-            cache = torch.full((len(fingerprints), self.module.n_representation), torch.nan)
+            cache = torch.full(
+                (len(fingerprints), self.module.n_representation), torch.nan, dtype=torch.float32
+            )
             self._inferred_cache[manager] = fingerprints, cache
         return cache
 

@@ -86,7 +86,7 @@ class DecodingMixin(PosteriorMixin):
         names: list[Any] = [categories]
         if pd.api.types.is_list_like(categories):
             names = list(cast(Sequence[Any], categories))
-        empty = torch.zeros(0, self.module.n_representation, device=self.module.device)
+        empty = self.module.representations.z.new_zeros(0, self.module.n_representation)
         # Unknown categories raise an error before any computation.
         for name in names or [""]:
             self._with_batch(empty, name)
@@ -152,12 +152,14 @@ class DecodingMixin(PosteriorMixin):
                 self._complete_libraries(manager, indices, batch_size), modality
             )
         size = positive("library_size", library_size)
-        return torch.full((len(as_positions(indices, manager.adata.n_obs)),), size)
+        return torch.full(
+            (len(as_positions(indices, manager.adata.n_obs)),), size, dtype=torch.float32
+        )
 
     @torch.inference_mode()
     def _mean_shares(self, batches: Sequence[tuple[dict[str, Any], Tensor]], m: str) -> np.ndarray:
         """Mean over cells of the decoded share of each feature, shape ``(f,)``."""
-        total = torch.zeros(self.module.likelihood(m).n_features)
+        total = torch.zeros(self.module.likelihood(m).n_features, dtype=torch.float32)
         for batch, w in batches:
             logits = self.module.generative(w, batch["continuous"], [m])["logits"][m]
             total += logits.softmax(-1).sum(0).cpu()

@@ -96,7 +96,7 @@ class LatentMixin(PosteriorMixin):
         """
         n_latent = self.module.n_latent
         if return_dist:
-            empty = torch.zeros(2, 0, n_latent)
+            empty = torch.zeros(2, 0, n_latent, dtype=torch.float32)
             found = self._posteriors(self._manager_of(adata), indices, batch_size)
             moments = [torch.stack([p.mean, p.variance])[..., :n_latent].cpu() for _, p in found]
             mean, variance = torch.cat([empty, *moments], dim=1).numpy()

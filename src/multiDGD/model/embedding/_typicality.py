@@ -168,9 +168,7 @@ def _moments(
     found = []
     generator = torch.Generator(mean_nf.device)
     for mean_f, log_mean_f, seed in zip(mean_nf, log_mean_nf, seeds, strict=True):
-        drawn_sf = likelihood.sample(
-            mean_f.expand(_N_DRAWS, -1), generator.manual_seed(seed)
-        )
+        drawn_sf = likelihood.sample(mean_f.expand(_N_DRAWS, -1), generator.manual_seed(seed))
         _, columns = at = drawn_sf.nonzero(as_tuple=True)
         ratio = likelihood.log_ratio_to_zero(drawn_sf[at], log_mean_f[columns], columns)
         ratio_sf = torch.zeros_like(drawn_sf).index_put_(at, ratio.to(drawn_sf))

@@ -115,7 +115,7 @@ class ImputerMixin(DecodingMixin):
         """
         likelihood, at = self.module.likelihood(modality), regression.features
         regression = regression.to(self.module.device)
-        found = torch.zeros(len(at))
+        found = torch.zeros(len(at), dtype=torch.float32)
         generator = new_generator(0, device=self.module.device)
         for batch, here, decoded, average in self._minibatches(modality, inferred):
             mean = regression.corrected(here.x.to(decoded), decoded, average).expm1()

@@ -141,7 +141,7 @@ class LabelMixin(PosteriorMixin):
         correlation_ll = (
             None if correlation is None else torch.from_numpy(correlation).to(mixture.mean.device)
         )
-        parts = [torch.zeros(0, mixture.Nclass)]
+        parts = [mixture.mean.new_zeros(0, mixture.Nclass, device="cpu")]
         for batch, w_bd in self._batches_with(manager, cells, w, batch_size):
             joint_bk = component_log_evidence(
                 subset.module, subset.batch(batch), w_bd, correlation_ll, _DF
@@ -158,5 +158,5 @@ class LabelMixin(PosteriorMixin):
         """
         mixture = cast(GaussianMixtureSupervised, self.module.mixture)
         if subset is None:
-            return torch.full((len(w), mixture.Nclass), -math.log(mixture.Nclass))
+            return w.new_full((len(w), mixture.Nclass), -math.log(mixture.Nclass))
         return torch.from_numpy(subset.label_shares(w[:, : mixture.dim], mixture.Nclass)).log()

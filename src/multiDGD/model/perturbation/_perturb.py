@@ -166,9 +166,10 @@ class PerturbationMixin(DecodingMixin):
         module = self.module
         generator = torch.Generator().manual_seed(settings.seed or 0)
         total = {
-            m: torch.zeros(len(sets), module.likelihood(m).n_features) for m in module.modalities
+            m: torch.zeros(len(sets), module.likelihood(m).n_features, dtype=torch.float32)
+            for m in module.modalities
         }
-        draws = {m: torch.zeros(n_samples, x.shape[1]) for m, x in total.items()}
+        draws = {m: x.new_zeros(n_samples, x.shape[1]) for m, x in total.items()}
         n = 0
         for batch, posterior in cells:
             w = posterior.mean
@@ -178,7 +179,9 @@ class PerturbationMixin(DecodingMixin):
             for k, (features, change) in enumerate(zip(sets, changes, strict=True)):
                 for m, lfc in shift.log_fold_changes(features.tolist(), modality, change).items():
                     total[m][k] += lfc.sum(0).cpu()
-            normal = torch.randn(n_samples, *w.shape, generator=generator).to(w)
+            normal = torch.randn(n_samples, *w.shape, generator=generator, dtype=torch.float32).to(
+                w
+            )
             for k, draw in enumerate(posterior.at(normal)):
                 shift = Shift(module, draw, continuous)
                 lfcs = shift.log_fold_changes(sets[0].tolist(), modality, changes[0])

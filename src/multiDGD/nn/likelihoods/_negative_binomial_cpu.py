@@ -30,6 +30,11 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads)
 
 
+# The threads of a pool do not exist in a forked process.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
 def can_evaluate_on_cpu(batch: Minibatch) -> bool:
     """Whether the compiled pass supports a minibatch: float32 (or bfloat16 logits) on a CPU."""
     return (
@@ -62,7 +67,7 @@ def evaluate_on_cpu(batch: Minibatch, scale_f: Tensor) -> Tensor:
     ]
     gradient_array = _array(logits if gradient is None else gradient)
     n_threads = max(1, min(torch.get_num_threads(), n))
-    by_scale = torch.zeros(n_threads, len(scale_f))
+    by_scale = scale_f.new_zeros(n_threads, len(scale_f))
     ends = np.linspace(0, n, n_threads + 1).astype(int)
 
     def evaluate_part(k: int) -> None:
