@@ -2,6 +2,7 @@
 
 from ._checkpoint_io import SafeCheckpointIO, find_checkpoint, read_checkpoint
 from ._count_split import CountSplitValidation
+from ._epoch_checkpoint import EpochCheckpoint
 from ._epoch_order import EpochOrder
 from ._initialisation import initialise_at_zero, initialise_from_embedding
 from ._plan import MultiDGDTrainingPlan
@@ -11,6 +12,7 @@ from ._splitter import CellSplitter
 __all__ = [
     "CellSplitter",
     "CountSplitValidation",
+    "EpochCheckpoint",
     "EpochOrder",
     "MultiDGDTrainingPlan",
     "RowAdam",

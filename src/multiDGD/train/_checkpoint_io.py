@@ -82,7 +82,7 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         raise ValueError(
             f"`resume_from`: {path} is not a readable checkpoint of a training "
             f"({type(error).__name__}). It is truncated, or was not written by "
-            "`lightning.pytorch.callbacks.ModelCheckpoint` during `train`. Choose another file."
+            "`checkpoint_dir` of `train`. Choose another file."
         ) from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"`resume_from`: {path} contains no checkpoint of a training.")

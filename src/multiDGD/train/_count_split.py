@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
-from scvi import settings
 from torch import Tensor
 
 from multiDGD.data import CellManager
@@ -42,6 +41,8 @@ class CountSplitValidation:
     infer
         Function of a module and minibatches that returns representations, such as
         :func:`multiDGD.inference.infer_representations`.
+    seed
+        Seed of the halves.
     """
 
     def __init__(
@@ -50,10 +51,11 @@ class CountSplitValidation:
         train_cells: np.ndarray,
         validation_cells: np.ndarray,
         infer: Callable[[MultiDGDModule, Sequence[dict[str, Any]]], Tensor],
+        seed: int = 0,
     ) -> None:
         self._infer = infer
         self._average = _average_profiles(manager, train_cells)
-        generator = np.random.default_rng(settings.seed or 0)
+        generator = np.random.default_rng(seed)
         self._seen: list[dict[str, Any]] = []
         self._unseen: list[dict[str, Counts]] = []
         for batch in manager.batches(validation_cells, _BATCH):

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scvi import settings
 from scvi.module.base import LossOutput
 from scvi.train import TrainingPlan
 from torch import Tensor
@@ -229,9 +228,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         fit = np.zeros(len(z_nl), dtype=bool)
         fit[splitter.train_idx] = True
         centre = z_nl[fit].mean(0)
-        removed = remove_covariates(
-            z_nl - centre, list(covariates.T), fit, seed=settings.seed or 0
-        )
+        removed = remove_covariates(z_nl - centre, list(covariates.T), fit, seed=splitter.seed)
         table[:, :n_latent] = torch.from_numpy(removed + centre).to(table)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:

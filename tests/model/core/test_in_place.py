@@ -128,19 +128,3 @@ def test_model_without_data_keeps_its_training_cells(rna_model, tmp_path):
     np.testing.assert_array_equal(
         again.get_latent_representation(), model.get_latent_representation()
     )
-
-
-def test_model_is_untrained_after_an_interruption(rna_model):
-    model = rna_model
-
-    def fail(*args, **kwargs):
-        raise RuntimeError("stop")
-
-    model.module.objective = fail
-    with pytest.raises(RuntimeError, match="stop"):
-        model.train(**TRAIN)
-    del model.module.objective
-    with pytest.raises(RuntimeError, match="not trained"):
-        model.get_latent_representation()
-    model.train(**TRAIN)
-    assert np.isfinite(model.get_latent_representation()).all()

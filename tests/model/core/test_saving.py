@@ -3,11 +3,13 @@
 import copy
 import pickle
 
+import anndata as ad
+import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
 from scvi.train import SaveCheckpoint
-from tests.model.fitting import TRAIN, fitted, renamed_mudata
+from tests.model.fitting import TRAIN, fitted, renamed, renamed_mudata
 from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
@@ -38,20 +40,36 @@ def test_save_and_load(tmp_path, with_data):
     assert loaded.history is not None
 
 
+def toy_mosaic():
+    """Modalities with 10 cells of their own each."""
+    whole = toy_mudata()
+    parts = {"rna": whole["rna"][:30].copy(), "atac": whole["atac"][10:].copy()}
+    mdata = md.MuData(parts)
+    mdata.obs["batch"] = whole.obs["batch"].reindex(mdata.obs_names)
+    mdata.obsm["X_given"] = np.arange(40)[:, None]
+    return mdata
+
+
 @pytest.mark.parametrize(
     "copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
 )
-def test_deep_copies_and_pickles(copied):
-    adata, new = toy_adata(), toy_adata(seed=1)
-    new.obs_names = "new_" + new.obs_names
-    model = fitted(adata, batch_key="batch")
+@pytest.mark.parametrize("make", [toy_adata, toy_mudata, toy_mosaic])
+def test_deep_copies_and_pickles(copied, make):
+    data = make()
+    new = renamed(data) if isinstance(data, ad.AnnData) else renamed_mudata(data, "new")
+    model = fitted(data, batch_key="batch")
     expected = model.get_latent_representation(), model.get_latent_representation(new)
     other = copied(model)
-    for data, z in zip((None, new), expected, strict=True):
-        np.testing.assert_allclose(other.get_latent_representation(data), z, atol=1e-5)
+    for cells, z in zip((None, new), expected, strict=True):
+        np.testing.assert_allclose(other.get_latent_representation(cells), z, atol=1e-5)
+    name = model.module.modalities[0]
     pd.testing.assert_frame_equal(
-        other.get_normalized_expression(), model.get_normalized_expression()
+        other.get_normalized_expression(modality=name),
+        model.get_normalized_expression(modality=name),
     )
+    assert other.adata is not model.adata
+    assert list(other.adata.obs_names) == list(data.obs_names)
+    MultiDGD(data)  # the setup of the original is still that of the original
     other.train(**TRAIN)
     assert (other.get_latent_representation() != expected[0]).any()
     np.testing.assert_array_equal(model.get_latent_representation(), expected[0])

@@ -63,8 +63,8 @@ class Resumed:
             ) from error
         if not is_epoch_end:
             raise ValueError(
-                f"`resume_from`: {path} was written before the end of an epoch. Choose a file that "
-                "`ModelCheckpoint(save_on_train_epoch_end=True)` has written."
+                f"`resume_from`: {path} was written before the end of an epoch. Use "
+                "`checkpoint_dir`, or `ModelCheckpoint(save_on_train_epoch_end=True)`."
             )
         shapes = {
             name.removeprefix("module."): tuple(value.shape)
@@ -94,7 +94,8 @@ class Resumed:
             )
         for name, value in module.state_dict().items():
             found = self.shapes.get(name)
-            if found != tuple(value.shape):
+            # The table has as many rows as there are cells.
+            if found != tuple(value.shape) and not name.startswith("representations."):
                 raise ValueError(
                     f"`resume_from`: {self.path} belongs to a model with other arguments: "
                     f"`{name}` has the shape {found}, and {tuple(value.shape)} in this model."

@@ -8,12 +8,18 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Callback
 from scvi.train import TrainRunner
 
 from multiDGD._checks import positive_int
 from multiDGD.data import logger
 from multiDGD.inference import infer_representations
-from multiDGD.train import CellSplitter, CountSplitValidation, MultiDGDTrainingPlan
+from multiDGD.train import (
+    CellSplitter,
+    CountSplitValidation,
+    EpochCheckpoint,
+    MultiDGDTrainingPlan,
+)
 
 from ._initialisation import initialise
 from ._interrupts import interruptible
@@ -46,6 +52,7 @@ class TrainingMixin(RepresentationMixin):
         early_stopping: bool = True,
         start: Literal["spectral", "zero"] | np.ndarray | None = None,
         keep_on_device: bool = False,
+        checkpoint_dir: str | Path | None = None,
         resume_from: str | Path | None = None,
         datasplitter_kwargs: dict[str, Any] | None = None,
         plan_kwargs: dict[str, Any] | None = None,
@@ -92,11 +99,13 @@ class TrainingMixin(RepresentationMixin):
         keep_on_device
             Whether to copy all counts to the device before training, and not minibatch by
             minibatch. This requires 20 bytes for each non-zero count.
+        checkpoint_dir
+            Folder for a checkpoint, which is written after each epoch by
+            :class:`multiDGD.train.EpochCheckpoint`.
         resume_from
-            Checkpoint of an interrupted training, or a folder, whose latest file ``*.ckpt`` is
-            used. :class:`lightning.pytorch.callbacks.ModelCheckpoint` writes checkpoints. Pass
-            the same data and arguments as before. On a CPU with one thread, the result is then
-            equal to that of a training without interruption.
+            Checkpoint of an interrupted training, or its folder. Pass the same data and other
+            arguments as before. On a CPU with one thread, the result is then equal to that of a
+            training without interruption.
         datasplitter_kwargs
             Further arguments of :class:`scvi.dataloaders.DataSplitter`.
         plan_kwargs
@@ -123,10 +132,8 @@ class TrainingMixin(RepresentationMixin):
 
         Write a checkpoint after each epoch, and resume an interrupted training:
 
-        >>> from lightning.pytorch.callbacks import ModelCheckpoint
-        >>> callback = ModelCheckpoint("checkpoints", save_on_train_epoch_end=True)
-        >>> model.train(callbacks=[callback], enable_checkpointing=True)  # doctest: +SKIP
-        >>> model.train(resume_from="checkpoints")  # doctest: +SKIP
+        >>> model.train(checkpoint_dir="run")  # doctest: +SKIP
+        >>> model.train(checkpoint_dir="run", resume_from="run")  # doctest: +SKIP
         """
         if self.adata is None:
             raise ValueError(
@@ -141,6 +148,9 @@ class TrainingMixin(RepresentationMixin):
             raise ValueError(f"`train_size` must be above 0 and at most 1, found {train_size}.")
         # Another model of the same object may have registered other codes in the meantime.
         self.adata_manager.validate()
+        callbacks = list(trainer_kwargs.pop("callbacks", ()))
+        if checkpoint_dir is not None:
+            callbacks.append(EpochCheckpoint(checkpoint_dir))
         with transaction(self) as work:
             if work.new_categories_ is not None:
                 work._train_query(max_epochs, batch_size)
@@ -164,6 +174,7 @@ class TrainingMixin(RepresentationMixin):
                     "devices": devices,
                     **trainer_kwargs,
                 },
+                callbacks=callbacks,
             )
 
     def _fit(
@@ -176,11 +187,14 @@ class TrainingMixin(RepresentationMixin):
         plan_kwargs: dict[str, Any],
         splitter_kwargs: dict[str, Any],
         trainer_kwargs: dict[str, Any],
+        callbacks: Sequence[Callback],
     ) -> None:
         """Train this model, a copy that replaces the user's model if all steps succeed."""
         # All arguments are checked before the first long computation.
         splitter = CellSplitter(self.adata_manager, seed=resolve_seed(), **splitter_kwargs)
+        cells = TrainingCells.of(self.adata_manager)
         if resumed is not None:
+            resumed.check(self.module, cells.digest)
             splitter.load_state_dict(resumed.splitter)
         splitter.setup()
         n_train = len(splitter.train_idx)
@@ -192,12 +206,14 @@ class TrainingMixin(RepresentationMixin):
             )
         self.module.requires_grad_(True)
         plan = MultiDGDTrainingPlan(self.module, **plan_kwargs)
+        plan.cells_id = cells.digest
         defaults = {
             "early_stopping": early_stopping and len(splitter.val_idx) > 0,
             **_monitored(plan, trainer_kwargs.get("early_stopping_monitor")),
             "early_stopping_patience": 20,
             # In small data, an epoch has fewer minibatches than scvi-tools' interval of 10.
             "log_every_n_steps": min(10, -(-n_train // splitter_kwargs["batch_size"])),
+            **({} if len(splitter.val_idx) else {"limit_val_batches": 0}),
             # Validation updates the representations of validation cells, so it needs gradients.
             "inference_mode": False,
         }
@@ -207,12 +223,15 @@ class TrainingMixin(RepresentationMixin):
             data_splitter=splitter,
             max_epochs=default_max_epochs(n_train) if max_epochs is None else max_epochs,
             ckpt_path=None if resumed is None else resumed.path,
+            callbacks=[c for c in callbacks if not isinstance(c, EpochCheckpoint)],
             **with_safe_checkpoints({**defaults, **trainer_kwargs}),
         )
+        # Given to scvi-tools' trainer, they would require its own callback for checkpoints too.
+        runner.trainer.callbacks += [c for c in callbacks if isinstance(c, EpochCheckpoint)]
         history = self.history_ if self.is_trained_ else None
         self._initialise("zero" if resumed else start, splitter.train_idx)
         # A model that is saved during training contains no records of an earlier one.
-        self._learned = Learned(cells=TrainingCells.of(self.adata_manager))
+        self._learned = Learned(cells=cells)
         self.is_trained_, self.is_checkpoint_ = False, True
         self.weight_precision_ = plan.weight_precision
         self.train_indices, self.validation_indices, self.test_indices = (
@@ -220,12 +239,13 @@ class TrainingMixin(RepresentationMixin):
             splitter.val_idx,
             splitter.test_idx,
         )
-        plan.cells_id = self._learned.cells.digest
-        if resumed is not None:
-            resumed.check(self.module, plan.cells_id)
         if plan.split_validation_counts and len(splitter.val_idx):
             plan.count_split = CountSplitValidation(
-                self.adata_manager, splitter.train_idx, splitter.val_idx, infer_representations
+                self.adata_manager,
+                splitter.train_idx,
+                splitter.val_idx,
+                infer_representations,
+                splitter.seed,
             )
         self._inferred_cache.clear()
         self.module.train()
