@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -22,6 +23,9 @@ from multiDGD.module import FeatureSubset, MultiDGDModule
 
 from ._learned import SavedAttributes
 from ._training_cells import TrainingCells
+
+# scvi-tools registers objects in dictionaries of the class.
+_REGISTRATION = threading.RLock()
 
 
 class RepresentationMixin(SavedAttributes, BaseModelClass):
@@ -51,10 +55,11 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
                 "`adata` is required: the model was loaded without data. Only representations, "
                 "clusters and components of the training cells are available without `adata`."
             )
-        if self.adata_manager is None:
-            return self._register_first(adata)
-        adata = self._validate_anndata(adata)
-        return self.get_anndata_manager(adata, required=True)
+        with _REGISTRATION:
+            if self.adata_manager is None:
+                return self._register_first(adata)
+            adata = self._validate_anndata(adata)
+            return self.get_anndata_manager(adata, required=True)
 
     def _register_first(self, adata: AnnData | MuData) -> CellManager:
         """Register the first object passed to a model that was loaded without data.
