@@ -60,7 +60,7 @@ def test_threads_get_the_answers_of_serial_calls(model, n_calls):
                 found = np.asarray(QUESTIONS[name](model, shared[at]))
                 if not (found == alone[at][name]).all():
                     problems.append((name, "another answer"))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 problems.append((name, repr(error)))
 
     threads = [threading.Thread(target=work, args=(k,)) for k in range(N_THREADS)]

@@ -33,7 +33,7 @@ class Resumed:
     """
 
     path: Path
-    splitter: Mapping[str, Any]
+    splitter: dict[str, Any]
     cells_id: str
     shapes: Mapping[str, tuple[int, ...]]
 

@@ -26,7 +26,7 @@ from ._interrupts import interruptible
 from ._learned import Learned
 from ._random import resolve_seed
 from ._representations import RepresentationMixin
-from ._resume import Resumed, join_histories, with_safe_checkpoints
+from ._resume import History, Resumed, join_histories, with_safe_checkpoints
 from ._training_cells import TrainingCells
 from ._transaction import transaction
 
@@ -34,6 +34,9 @@ from ._transaction import transaction
 class TrainingMixin(RepresentationMixin):
     """Initialisation, training, and inference of the remaining representations."""
 
+    # Set by scvi-tools, without types.
+    is_trained_: bool
+    history_: History | None
     is_initialised_ = False
     #: Whether the model was saved before the end of its training.
     is_checkpoint_ = False

@@ -182,8 +182,8 @@ class ImputationMixin(ImputerMixin):
     ) -> tuple[Tensor, Tensor]:
         """Library sizes in one modality and standard deviations of their logarithms."""
         if library_size is not None:
-            library_n = torch.full((len(w),), float(library_size), dtype=torch.float32)
-            return library_n, torch.zeros_like(library_n)
+            given_n = torch.full((len(w),), float(library_size), dtype=torch.float32)
+            return given_n, torch.zeros_like(given_n)
         z_nl = w[:, : self.module.n_latent].cpu().numpy()
         imputer = self._learned.imputers.get(modality)
         regression = self._learned.library_regression if imputer is None else imputer.depth
