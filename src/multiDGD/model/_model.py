@@ -10,6 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from multiDGD.model.core._build import build_module, describe_model
+from multiDGD.model.core._loading import LoadMixin
 from multiDGD.model.core._n_components import resolve_n_components
 from multiDGD.model.core._presets import published_defaults
 from multiDGD.model.core._saving import SaveMixin
@@ -42,6 +43,7 @@ class MultiDGD(
     QueryMixin,
     TrainingMixin,
     SaveMixin,
+    LoadMixin,
     LegacyMixin,
     AnnotationMixin,
     ComponentMixin,
