@@ -23,7 +23,11 @@ def newer():
 
 def is_model(folder, model, **options):
     """Whether a folder contains a model and its data."""
-    loaded = MultiDGD.load(folder, **options)
+    return is_same(MultiDGD.load(folder, **options), model)
+
+
+def is_same(loaded, model):
+    """Whether two models have the same representations, cells and data."""
     z, expected = (m.get_latent_representation() for m in (loaded, model))
     return (
         np.array_equal(z, expected)

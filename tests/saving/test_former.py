@@ -73,7 +73,11 @@ class TestObjectsInTheFile:
     def path(self, tmp_path, older):
         path = former(older, tmp_path / "model")
         content = torch.load(path, weights_only=False)
-        content["attr_dict"] |= {"good_": (1, 2), "series_": pd.Series([1]), "bad_": pickle.Pickler}
+        content["attr_dict"] |= {
+            "good_": (1, 2),
+            "series_": pd.Series([1]),
+            "bad_": pickle.Pickler,
+        }
         torch.save(content, path)
         return path
 
