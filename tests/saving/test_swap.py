@@ -11,6 +11,7 @@ from tests.saving.conftest import is_model, is_same
 
 from multiDGD import MultiDGD
 from multiDGD.saving import Place, _swap
+from multiDGD.saving._lock import locked
 
 crash = pytest.importorskip("tests.saving.crash", reason="needs fork")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
@@ -52,7 +53,7 @@ class TestInterruption:
             ended = crash.crash_at(call, save_newer(newer, folder))
             with monkeypatch.context() as patch:
                 # As on a file system that cannot be written to.
-                patch.setattr("multiDGD.model.core._loading.finish", lambda place: None)
+                patch.setattr(_swap, "_finish", lambda place: None)
                 is_new = holds_one(folder, older, newer)
             found.append(holds_one(folder, older, newer, is_new))
             if ended:
@@ -180,6 +181,29 @@ class TestOverwriting:
         newer.save(tmp_path / "link", overwrite=True, save_anndata=True)
         assert (tmp_path / "link").is_symlink()
         assert is_model(tmp_path / "link", newer)
+
+
+class TestSeveralProcesses:
+    def test_others_in_the_middle_of_a_save_are_not_disturbed(self, folder, newer, tmp_path):
+        busy = folder / ".saving-0"
+        busy.mkdir()
+        with locked(busy):
+            newer.save(folder, overwrite=True)
+        assert busy.exists()
+        newer.save(folder, overwrite=True)
+        assert not busy.exists()
+
+    def test_reader_and_writers(self, folder, older, newer):
+        def write():
+            for model in (newer, older) * 5:
+                model.save(folder, overwrite=True, save_anndata=True)
+
+        writers = [crash.fork(write) for _ in range(2)]
+        found = {holds_one(folder, older, newer) for _ in range(15)}
+        assert [crash.wait(pid) for pid in writers] == [0, 0]
+        assert found == {True, False}
+        holds_one(folder, older, newer, is_new=False)
+        assert not [name for name in names(folder) if name.startswith(".")]
 
 
 def test_new_folder_has_the_usual_permissions(tmp_path, older):

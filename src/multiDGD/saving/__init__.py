@@ -4,7 +4,7 @@ from ._contents import Contents
 from ._download import download
 from ._place import FORMER, Place
 from ._read import find_data, read_former, read_registry, read_save
-from ._swap import finish
+from ._swap import reading
 from ._write import write_save
 
 __all__ = [
@@ -13,9 +13,9 @@ __all__ = [
     "Place",
     "download",
     "find_data",
-    "finish",
     "read_former",
     "read_registry",
     "read_save",
+    "reading",
     "write_save",
 ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import safetensors.numpy
 import safetensors.torch
@@ -14,8 +13,6 @@ from ._contents import Contents
 from ._former import read_model_pt
 from ._manifest import check_file, read_manifest
 from ._place import DATA, FORMER, MANIFEST, RECORDS, REPRESENTATIONS, WEIGHTS, Place
-
-_T = TypeVar("_T")
 
 
 def read_save(place: Place) -> Contents:
@@ -33,7 +30,7 @@ def read_save(place: Place) -> Contents:
     """
     if not place.current(MANIFEST).is_file():
         return read_former(place)
-    return _while_unchanged(place, lambda manifest: _read_contents(place, manifest))
+    return _read_contents(place, read_manifest(place))
 
 
 def read_former(place: Place, trusted: bool = False) -> Contents:
@@ -79,7 +76,8 @@ def read_registry(place: Place) -> dict[str, Any]:
     """
     if not place.current(MANIFEST).is_file():
         return read_former(place).attributes["registry_"]
-    return _while_unchanged(place, lambda m: _decoder(place, m).decode(m["registry"]))
+    manifest = read_manifest(place)
+    return _decoder(place, manifest).decode(manifest["registry"])
 
 
 def find_data(place: Place, setup_method: str) -> Path | None:
@@ -144,14 +142,3 @@ def _checked(attributes: dict[str, Any], path: Path) -> dict[str, Any]:
     if wrong:
         raise ValueError(f"{path} is no save of a MultiDGD: it has the attribute {wrong[0]!r}.")
     return attributes
-
-
-def _while_unchanged(place: Place, read: Callable[[dict[str, Any]], _T]) -> _T:
-    """Read with the manifest, again if another process has replaced the save in the meantime."""
-    while True:
-        manifest = read_manifest(place)
-        try:
-            return read(manifest)
-        except ValueError:
-            if read_manifest(place)["sha256"] == manifest["sha256"]:
-                raise

@@ -11,11 +11,13 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from multiDGD.data import logger
 
+from ._lock import locked
 from ._manifest import read_manifest
 from ._place import DATA, MANIFEST, PARTS, Place
 
@@ -35,50 +37,82 @@ def replace_save(place: Place, write: Callable[[Place], None]) -> None:
         place.folder.parent.mkdir(parents=True, exist_ok=True)
         stem = place.folder.parent / f".{place.folder.name}.saving-"
     else:
-        finish(place)
         stem = place.folder / f".{place.prefix}saving-"
-    for left in stem.parent.glob(f"{_literal(stem.name)}*"):
-        shutil.rmtree(left, ignore_errors=True)
+    _remove_left(stem)
     staging = stem.with_name(stem.name + secrets.token_hex(8))
     staging.mkdir()
     try:
-        write(Place(staging, place.prefix))
-        for path in staging.iterdir():
-            flush(path)
-        flush(staging)
-        # From this rename on, the new save is the one that is read.
-        os.rename(staging, place.folder if is_new else place.committed)
+        with locked(staging):
+            write(Place(staging, place.prefix))
+            for path in staging.iterdir():
+                flush(path)
+            flush(staging)
+            if is_new:
+                os.rename(staging, place.folder)
+                flush(place.folder.parent)
+            else:
+                _commit(staging, place)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    flush(stem.parent)
-    finish(place)
 
 
-def finish(place: Place) -> None:
-    """Move the files of a committed save to their usual names.
+def _commit(staging: Path, place: Place) -> None:
+    with locked(place.folder):
+        _finish(place)
+        # From this rename on, the new save is the one that is read.
+        os.rename(staging, place.committed)
+        flush(place.folder)
+        _finish(place)
 
-    This also completes a save that was interrupted after its commit.
+
+def _remove_left(stem: Path) -> None:
+    """Remove what killed processes have left; those that still write hold a lock."""
+    for left in stem.parent.glob(f"{_literal(stem.name)}*"):
+        with suppress(OSError), locked(left, wait=False) as is_free:
+            if is_free:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def reading(place: Place) -> Iterator[None]:
+    """Keep other processes from replacing a save while it is read.
+
+    A save that was interrupted after its commit is completed first, because other programs read
+    the files by their usual names. A folder that cannot be written to is read as it is.
 
     Parameters
     ----------
     place
         Place of the save.
     """
+    if not place.folder.is_dir():
+        yield
+        return
+    if place.committed.is_dir():
+        with locked(place.folder), suppress(OSError):
+            _finish(place)
+    with locked(place.folder, shared=True):
+        yield
+
+
+def _finish(place: Place) -> None:
+    """Move the files of a committed save to their usual names; also after an interruption."""
     committed = place.committed
     if not committed.is_dir():
         return
     if (committed / place.file(MANIFEST).name).exists():
         listed = read_manifest(place)["files"]
         for name in listed:
-            _move(committed / place.file(name).name, place.file(name))
+            if (moving := committed / place.file(name).name).exists():
+                os.replace(moving, place.file(name))
         for name in set(PARTS) - set(listed):
             place.file(name).unlink(missing_ok=True)
         for name in set(DATA.values()) - set(listed):
             _set_aside(place.file(name))
         flush(place.folder)
-        _move(committed / place.file(MANIFEST).name, place.file(MANIFEST))
-    shutil.rmtree(committed, ignore_errors=True)
+        os.replace(committed / place.file(MANIFEST).name, place.file(MANIFEST))
+    committed.rmdir()
     flush(place.folder)
 
 
@@ -98,15 +132,6 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _move(source: Path, target: Path) -> None:
-    try:
-        os.replace(source, target)
-    except FileNotFoundError:
-        # An interrupted or concurrent call has moved it.
-        if not target.exists():
-            raise
 
 
 def _set_aside(path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -22,10 +21,10 @@ from multiDGD.saving import (
     Place,
     download,
     find_data,
-    finish,
     read_former,
     read_registry,
     read_save,
+    reading,
     write_save,
 )
 
@@ -93,13 +92,10 @@ class LoadMixin(BaseModelClass):
         place = Place.of(dir_path, prefix)
         if backup_url is not None and not place.exists():
             download(backup_url, place.file(FORMER))
-        # Other programs read the files by their usual names. A folder that cannot be written to
-        # is read as it is.
-        with suppress(OSError):
-            finish(place)
-        contents = read_save(place)
-        _check_class(place, contents, [cls.__name__, *(allowed_classes_names_list or [])])
-        data = _read_data(place, contents.setup_method) if adata is None else adata
+        with reading(place):
+            contents = read_save(place)
+            _check_class(place, contents, [cls.__name__, *(allowed_classes_names_list or [])])
+            data = _read_data(place, contents.setup_method) if adata is None else adata
         model = cls._from_contents(place, contents, None if data is False else data)
         model.to_device(target)
         model.module.eval()
@@ -152,7 +148,9 @@ class LoadMixin(BaseModelClass):
         --------
         >>> MultiDGD.load_registry("results/")["setup_args"]  # doctest: +SKIP
         """
-        return read_registry(Place.of(dir_path, prefix))
+        place = Place.of(dir_path, prefix)
+        with reading(place):
+            return read_registry(place)
 
     @staticmethod
     def view_setup_args(dir_path: str, prefix: str | None = None) -> None:
