@@ -1,5 +1,6 @@
 """A save replaces an older one completely, or not at all."""
 
+import errno
 import os
 import shutil
 import sys
@@ -118,6 +119,15 @@ class TestInterruption:
             assert is_new or not ended
             found.append((is_new, ended))
         assert len(set(found)) > 1
+
+    def test_error_says_that_nothing_has_changed(self, folder, newer, monkeypatch):
+        def full(path, data, **options):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("multiDGD.model.core._saving.write_h5ad", full)
+        with pytest.raises(OSError, match="No space left") as error:
+            newer.save(folder, overwrite=True, save_anndata=True)
+        assert error.value.__notes__ == [f"{folder} is unchanged."]
 
 
 class TestOverwriting:

@@ -212,7 +212,7 @@ class Decoder:
 
 #: Names of the types that make the values of a `defaultdict`.
 _FACTORIES: dict[Any, str] = {t: t.__name__ for t in (dict, list, set, int, float, str)}
-_TYPES = {name: factory for factory, name in _FACTORIES.items()}
+_TYPES: dict[str, Any] = {name: factory for factory, name in _FACTORIES.items()}
 
 
 def _refused(path: str, found: str) -> ValueError:

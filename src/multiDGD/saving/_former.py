@@ -14,6 +14,7 @@ from ._pickled import GLOBALS, restore
 
 # Raised by torch, and by the stand-ins, for content that a model cannot have.
 _DAMAGED = (
+    OSError,
     EOFError,
     RuntimeError,
     ArithmeticError,
@@ -58,6 +59,8 @@ def read_model_pt(path: Path, trusted: bool = False) -> dict[str, Any]:
         parts = [content["model_state_dict"], content["attr_dict"]]
         if not all(isinstance(part, dict) for part in parts):
             raise ValueError("it is not a model")
+    except (FileNotFoundError, PermissionError):
+        raise
     except pickle.UnpicklingError as error:
         raise ValueError(_refusal(path, error)) from error
     except (zipfile.BadZipFile, *_DAMAGED) as error:
@@ -71,7 +74,7 @@ def read_model_pt(path: Path, trusted: bool = False) -> dict[str, Any]:
 def _unpickle(path: Path, trusted: bool) -> dict[str, Any]:
     if trusted:
         return torch.load(path, map_location="cpu", weights_only=False)
-    permitted = [(stand_in, name) for name, stand_in in GLOBALS.items()]
+    permitted: list[Any] = [(stand_in, name) for name, stand_in in GLOBALS.items()]
     with _lock, torch.serialization.safe_globals(permitted):
         content = torch.load(path, map_location="cpu", weights_only=True)
     return restore(content)

@@ -58,14 +58,13 @@ class PickledArray:
         """The array; always the same one, because several objects can share it."""
         if self._built is None:
             _, shape, dtype, in_columns, content = self._state
-            order = "F" if in_columns else "C"
             if dtype.value().kind == "O":
                 flat = np.empty(len(content), dtype=object)
                 for i, element in enumerate(content):
                     flat[i] = restore(element)
             else:
                 flat = np.frombuffer(content, dtype=dtype.value()).copy()
-            self._built = flat.reshape(shape, order=order)
+            self._built = flat.reshape(shape, order="F" if in_columns else "C")
         return self._built
 
 

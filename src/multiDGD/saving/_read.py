@@ -7,6 +7,7 @@ from typing import Any
 
 import safetensors.numpy
 import safetensors.torch
+from torch import Tensor
 
 from ._codec import Decoder
 from ._contents import Contents
@@ -111,7 +112,7 @@ def _read_contents(place: Place, manifest: dict[str, Any]) -> Contents:
     if FORMER in files and place.current(FORMER).is_file():
         check_file(place, FORMER, files[FORMER])
     decoder = _decoder(place, manifest)
-    parameters = {}
+    parameters: dict[str, Tensor] = {}
     for name in (WEIGHTS, REPRESENTATIONS):
         path = check_file(place, name, files[name])
         parameters |= safetensors.torch.load(path.read_bytes())

@@ -52,8 +52,10 @@ def replace_save(place: Place, write: Callable[[Place], None]) -> None:
                 flush(place.folder.parent)
             else:
                 _commit(staging, place)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+    except BaseException as error:
+        if staging.exists():
+            shutil.rmtree(staging, ignore_errors=True)
+            error.add_note(f"{place.folder} is unchanged.")
         raise
 
 

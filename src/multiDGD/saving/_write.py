@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import platform
 from collections.abc import Callable
 from dataclasses import replace
@@ -86,8 +87,10 @@ def write_save(
         staging.file(RECORDS).write_bytes(safetensors.numpy.save(encoder.arrays))
         if former:
             names.append(FORMER)
-            with open(staging.file(FORMER), "wb") as file:
-                torch.save(_former(contents), file, **(save_kwargs or {}))
+            # torch hides the reason why a file cannot be written.
+            buffer = io.BytesIO()
+            torch.save(_former(contents), buffer, **(save_kwargs or {}))
+            staging.file(FORMER).write_bytes(buffer.getbuffer())
         if write_data is not None:
             names.append(DATA[contents.setup_method])
             write_data(staging.file(names[-1]))
