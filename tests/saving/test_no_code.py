@@ -1,5 +1,6 @@
 """No entry point runs code that is hidden in the files of a save."""
 
+import json
 import os
 import pickle
 import sys
@@ -12,6 +13,7 @@ from tests.toy import toy_adata, toy_mudata
 from multiDGD import MultiDGD
 from multiDGD.cli import main
 from multiDGD.saving import FORMER
+from multiDGD.saving._manifest import encode_manifest
 
 
 class Planted:
@@ -133,3 +135,52 @@ def test_data_with_objects(tmp_path, older):
     older.save(tmp_path / "model")
     data.write_h5ad(tmp_path / "model" / "adata.h5ad")
     assert MultiDGD.load(tmp_path / "model").adata.uns["note"]["b"]
+
+
+class TestCraftedManifest:
+    """A manifest whose checksum is right: it decides neither what is called nor what is set."""
+
+    @pytest.fixture
+    def craft(self, tmp_path, older):
+        older.save(tmp_path / "model", legacy_pt=False)
+        path = tmp_path / "model" / "model.json"
+
+        def write(change):
+            content = json.loads(path.read_text())
+            change(content)
+            for name in ("sha256", "format", "schema"):
+                del content[name]
+            path.write_bytes(encode_manifest(content))
+            return path.parent
+
+        return write
+
+    @pytest.mark.parametrize("method", ["load", "convert_legacy_save", "__init__", None, 3])
+    def test_setup_method(self, craft, method):
+        def change(content):
+            content["registry"]["dict"]["setup_method_name"] = method
+
+        folder = craft(change)
+        for adata in (False, toy_adata()):
+            with pytest.raises(ValueError, match="setup method must be one of"):
+                MultiDGD.load(folder, adata=adata)
+        with pytest.raises(ValueError, match="setup method must be one of"):
+            MultiDGD.load_registry(folder)
+
+    @pytest.mark.parametrize("name", ["train", "__class__", "__dict__", "_adata"])
+    def test_attributes(self, craft, name):
+        folder = craft(lambda content: content["attributes"]["dict"].update({name: None}))
+        with pytest.raises(ValueError, match=f"it has the attribute {name!r}"):
+            MultiDGD.load(folder, adata=False)
+
+    @pytest.mark.parametrize("name", ["../other", "model.json", "/etc/passwd"])
+    def test_files(self, craft, name):
+        folder = craft(lambda content: content["files"].update({name: {"sha256": "", "size": 0}}))
+        with pytest.raises(ValueError, match="lists unknown files"):
+            MultiDGD.load(folder, adata=False)
+
+    @pytest.mark.parametrize("value", [{"unknown": 1}, {"call": ["os", "system"]}, {}])
+    def test_kinds_of_values(self, craft, value):
+        folder = craft(lambda content: content["attributes"]["dict"].update(note_=value))
+        with pytest.raises(ValueError, match="model.json"):
+            MultiDGD.load(folder, adata=False)

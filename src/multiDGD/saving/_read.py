@@ -78,7 +78,9 @@ def read_registry(place: Place) -> dict[str, Any]:
     if not place.current(MANIFEST).is_file():
         return read_former(place).attributes["registry_"]
     manifest = read_manifest(place)
-    return _decoder(place, manifest).decode(manifest["registry"])
+    registry = _decode(place, manifest, "registry")["registry"]
+    _check_registry(registry, place.current(MANIFEST))
+    return registry
 
 
 def find_data(place: Place, setup_method: str) -> Path | None:
@@ -111,35 +113,46 @@ def _read_contents(place: Place, manifest: dict[str, Any]) -> Contents:
     # `model.pt` is not read. It is optional, but must not belong to another save.
     if FORMER in files and place.current(FORMER).is_file():
         check_file(place, FORMER, files[FORMER])
-    decoder = _decoder(place, manifest)
     parameters: dict[str, Tensor] = {}
     for name in (WEIGHTS, REPRESENTATIONS):
         path = check_file(place, name, files[name])
         parameters |= safetensors.torch.load(path.read_bytes())
-    attributes = {name: decoder.decode(v) for name, v in manifest["attributes"].items()}
-    attributes["registry_"] = decoder.decode(manifest["registry"])
-    attributes["init_params_"] = decoder.decode(manifest["arguments"])
-    path = place.current(MANIFEST)
-    return Contents(_checked(attributes, path), decoder.decode(manifest["var_names"]), parameters)
+    parts = _decode(place, manifest, "registry", "arguments", "var_names", "attributes")
+    attributes = {
+        **parts["attributes"],
+        "registry_": parts["registry"],
+        "init_params_": parts["arguments"],
+    }
+    return Contents(_checked(attributes, place.current(MANIFEST)), parts["var_names"], parameters)
 
 
-def _decoder(place: Place, manifest: dict[str, Any]) -> Decoder:
+def _decode(place: Place, manifest: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Decode entries of a manifest."""
     path = check_file(place, RECORDS, manifest["files"][RECORDS])
-    return Decoder(safetensors.numpy.load(path.read_bytes()))
+    decoder = Decoder(safetensors.numpy.load(path.read_bytes()))
+    try:
+        return {name: decoder.decode(manifest[name]) for name in names}
+    except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
+        raise ValueError(
+            f"{place.current(MANIFEST)} cannot be read: {error}. Save the model again."
+        ) from error
 
 
 def _checked(attributes: dict[str, Any], path: Path) -> dict[str, Any]:
     """Check what decides which code is called with the values of a file."""
-    registry = attributes.get("registry_")
-    if not isinstance(registry, dict) or "init_params_" not in attributes:
-        raise ValueError(f"{path} is no save of a MultiDGD: it has no registry or no arguments.")
-    method = registry.get("setup_method_name")
+    if "init_params_" not in attributes:
+        raise ValueError(f"{path} is no save of a MultiDGD: it has no arguments.")
+    _check_registry(attributes.get("registry_"), path)
+    wrong = [n for n in attributes if not str(n).endswith("_") or str(n).startswith("__")]
+    if wrong:
+        raise ValueError(f"{path} is no save of a MultiDGD: it has the attribute {wrong[0]!r}.")
+    return attributes
+
+
+def _check_registry(registry: Any, path: Path) -> None:
+    method = registry.get("setup_method_name") if isinstance(registry, dict) else None
     if method not in DATA:
         raise ValueError(
             f"{path} is no save of a MultiDGD: the setup method must be one of {list(DATA)}, "
             f"found {method!r}."
         )
-    wrong = [n for n in attributes if not str(n).endswith("_") or str(n).startswith("__")]
-    if wrong:
-        raise ValueError(f"{path} is no save of a MultiDGD: it has the attribute {wrong[0]!r}.")
-    return attributes

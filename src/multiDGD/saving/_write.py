@@ -70,7 +70,7 @@ def write_save(
         "versions": {"python": platform.python_version(), **_versions()},
         "registry": encoder.encode(attributes.pop("registry_"), "registry_"),
         "arguments": encoder.encode(attributes.pop("init_params_"), "init_params_"),
-        "attributes": {name: encoder.encode(v, name) for name, v in attributes.items()},
+        "attributes": {"dict": {n: encoder.encode(v, n) for n, v in attributes.items()}},
         "var_names": encoder.encode(contents.var_names, "var_names"),
     }
     # Copies are contiguous and share no memory, as the format requires.
