@@ -49,7 +49,7 @@ def test_model_can_be_loaded(run, tmp_path, h5mu):
 def test_seed(run, tmp_path, h5mu):
     found = []
     for seed in (0, 0, 1):
-        run("fit", h5mu, "--max-epochs", 2, "--seed", seed, "--out", tmp_path)
+        run("fit", h5mu, "--max-epochs", 2, "--seed", seed, "--out", tmp_path, "--overwrite")
         found.append(md.read_h5mu(tmp_path / "embedding.h5mu").obsm["X_multidgd"])
     np.testing.assert_array_equal(found[0], found[1])
     assert not np.allclose(found[0], found[2])
@@ -145,3 +145,36 @@ def test_interrupted(run, tmp_path, h5mu, monkeypatch, stop):
     # The model was saved before the interruption.
     code, out, _ = run("info", tmp_path)
     assert code == 0 and "80 (72 training, 8 validation)" in out
+
+
+class TestOverwrite:
+    def test_results_are_kept_before_any_work(self, fails, fitted):
+        before = {p: p.stat().st_mtime_ns for p in sorted(fitted.rglob("*"))}
+        message = fails("fit", "missing.h5ad", "--out", fitted)
+        assert f"{fitted} already contains model, embedding.h5mu, history.png" in message
+        assert "pass --overwrite" in message
+        assert {p: p.stat().st_mtime_ns for p in sorted(fitted.rglob("*"))} == before
+        assert "already contains model" in fails("demo", "--out", fitted)
+
+    def test_results_are_replaced(self, run, tmp_path, h5mu):
+        for name in ("embedding.h5ad", "notes.txt"):
+            (tmp_path / name).write_text("older")
+        argv = ["fit", h5mu, "--max-epochs", 1, "--out", tmp_path, "--overwrite"]
+        assert run(*argv)[0] == 0
+        # The result is input and output.
+        argv[1] = tmp_path / "embedding.h5mu"
+        assert run(*argv)[0] == 0
+        assert not (tmp_path / "embedding.h5ad").exists()
+        assert (tmp_path / "notes.txt").read_text() == "older"
+        z = md.read_h5mu(tmp_path / "embedding.h5mu").obsm["X_multidgd"]
+        model = MultiDGD.load(tmp_path / "model", adata=False)
+        np.testing.assert_array_equal(model.get_latent_representation(), z)
+
+    def test_input_survives_a_failure(self, run, tmp_path, h5mu, monkeypatch):
+        source = tmp_path / "embedding.h5mu"
+        h5mu.rename(source)
+        before = source.read_bytes()
+        monkeypatch.setattr("multiDGD.cli._commands.fit.add_umap", "not callable")
+        with pytest.raises(TypeError):
+            run("fit", source, "--max-epochs", 1, "--out", tmp_path, "--overwrite")
+        assert source.read_bytes() == before

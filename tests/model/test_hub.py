@@ -104,3 +104,15 @@ def test_model_card_requires_huggingface_hub(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ImportError, match=r"pip install 'scvi-tools\[hub\]'"):
         model_card(tmp_path, "mit")
+
+
+def test_folder_of_the_hub_has_model_pt_and_data_only(tmp_path):
+    model = fitted(toy_mudata(), batch_key="batch")
+    saved(model, tmp_path / "model")
+    for path in [*(tmp_path / "model").glob("*.safetensors"), tmp_path / "model" / "model.json"]:
+        path.unlink()
+    loaded = hub.HubModel(str(tmp_path / "model")).model
+    np.testing.assert_array_equal(
+        loaded.get_latent_representation(), model.get_latent_representation()
+    )
+    assert loaded.history_.keys() == model.history_.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 from anndata import AnnData
+from mudata import MuData
 
 from multiDGD import pl
 
@@ -16,11 +18,49 @@ from ._errors import UserError
 from ._umap import draw_umap
 
 if TYPE_CHECKING:
-    from mudata import MuData
-
     from multiDGD import MultiDGD
 
 MODEL_FOLDER = "model"
+_EMBEDDINGS = ("embedding.h5ad", "embedding.h5mu")
+_FIGURES = ("history.png", "umap.png")
+
+
+def refuse_results(path: Path, overwrite: bool) -> None:
+    """Refuse an output folder with the results of an earlier training.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    overwrite
+        Whether they may be replaced.
+
+    Raises
+    ------
+    UserError
+        If there are results, and they may not be replaced.
+    """
+    found = [n for n in (MODEL_FOLDER, *_EMBEDDINGS, *_FIGURES) if (path / n).exists()]
+    if found and not overwrite:
+        raise UserError(
+            f"--out: {path} already contains {', '.join(found)}; pass --overwrite to replace the "
+            "results, or another folder"
+        )
+
+
+def remove_results(path: Path, keep: Path | None) -> None:
+    """Remove the results that belong to an earlier model.
+
+    Parameters
+    ----------
+    path
+        The output folder. The model itself stays until another one replaces it.
+    keep
+        The input file, which can be an earlier result.
+    """
+    for name in (*_EMBEDDINGS, *_FIGURES):
+        if keep is None or (path / name).resolve() != keep.resolve():
+            (path / name).unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:
@@ -60,8 +100,14 @@ def write_data(data: AnnData | MuData, folder: Path) -> Path:
     pathlib.Path
         Path of the file.
     """
-    path = folder / ("embedding.h5ad" if isinstance(data, AnnData) else "embedding.h5mu")
-    data.write(path)
+    path = folder / _EMBEDDINGS[isinstance(data, MuData)]
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        data.write(partial)
+        # The data may have been read from a file of this name.
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
     return path
 
 
@@ -86,11 +132,11 @@ def write_training_results(
     dict
         Paths by description, including that of the model.
     """
-    history = folder / "history.png"
+    history, umap_figure = (folder / name for name in _FIGURES)
     pl.history(model, save=history)
     umap = {}
     if "X_umap" in data.obsm:
-        umap["UMAP"] = folder / "umap.png"
+        umap["UMAP"] = umap_figure
         draw_umap(data, umap["UMAP"], colors)
     plt.close("all")
     embedding = write_data(data, folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -15,6 +14,7 @@ from mudata import MuData
 from multiDGD import MultiDGD
 from multiDGD._checks import choice
 from multiDGD.data import find_categories, observed_features
+from multiDGD.saving import Place
 
 from ._errors import UserError, as_user_error
 from ._output import MODEL_FOLDER
@@ -22,19 +22,8 @@ from ._read_data import read_data
 
 logger = logging.getLogger(__name__)
 
-_MODEL_FILE = "model.pt"
-# Raised by torch and scvi-tools for files that are truncated or have other content.
-_LOAD_ERRORS = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    pickle.UnpicklingError,
-    ImportError,
-    AttributeError,
-    KeyError,
-    TypeError,
-    ValueError,
-)
+# Raised for files that cannot be read, are damaged or have other content.
+_LOAD_ERRORS = (OSError, RuntimeError, AttributeError, KeyError, TypeError, ValueError)
 
 
 @contextmanager
@@ -79,15 +68,14 @@ def load_model(folder: Path) -> MultiDGD:
     """
     if not folder.exists():
         raise UserError(f"no such folder: {folder}")
-    found = [f for f in (folder, folder / MODEL_FOLDER) if (f / _MODEL_FILE).is_file()]
+    found = [f for f in (folder, folder / MODEL_FOLDER) if Place.of(f).exists()]
     if not found:
         raise UserError(
             f"no model in {folder}: expected a folder written by MultiDGD.save (with the file "
-            f"{_MODEL_FILE}), or the --out folder of `multidgd fit`"
+            "model.json or model.pt), or the --out folder of `multidgd fit`"
         )
     with (
         redirect_stdout(sys.stderr),
-        _without_download_message(),
         as_user_error(*_LOAD_ERRORS, prefix=f"cannot read the model in {found[0]}: "),
     ):
         model = MultiDGD.load(str(found[0]), adata=False)
@@ -179,15 +167,3 @@ def _new_categories(model: MultiDGD, data: AnnData | MuData) -> list[str]:
             if len(new):
                 texts.append(f"{key} " + ", ".join(map(str, new)))
     return texts
-
-
-@contextmanager
-def _without_download_message() -> Iterator[None]:
-    """Hide the message of scvi-tools that a local file was downloaded."""
-    scvi_logger = logging.getLogger("scvi")
-    level = scvi_logger.level
-    scvi_logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        scvi_logger.setLevel(level)

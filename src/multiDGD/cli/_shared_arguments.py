@@ -89,6 +89,11 @@ def add_training(parser: argparse.ArgumentParser, out: str) -> None:
         "--seed", type=IntegerFrom(0), default=0, metavar="N", help="random seed (default 0)"
     )
     add_out(parser, out)
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the results of an earlier run in the output folder",
+    )
 
 
 def add_out(parser: argparse.ArgumentParser, default: str) -> None:

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._errors import as_user_error
-from ._output import MODEL_FOLDER
+from ._output import MODEL_FOLDER, remove_results
 
 if TYPE_CHECKING:
     from multiDGD import MultiDGD
 
 
-def train(model: MultiDGD, max_epochs: int | None, folder: Path) -> str:
-    """Train a model and save it to the output folder.
+def train(
+    model: MultiDGD, max_epochs: int | None, folder: Path, source: Path | None = None
+) -> str:
+    """Train a model and save it to the output folder, in the place of earlier results.
 
     The model is saved at once, so that a later failure or interruption does not lose it.
 
@@ -28,6 +30,8 @@ def train(model: MultiDGD, max_epochs: int | None, folder: Path) -> str:
         Maximum number of epochs; the model's default if None.
     folder
         The output folder.
+    source
+        File of the cells.
 
     Returns
     -------
@@ -44,6 +48,7 @@ def train(model: MultiDGD, max_epochs: int | None, folder: Path) -> str:
     with redirect_stdout(sys.stderr), as_user_error(ValueError):
         model.train(max_epochs=max_epochs)
     seconds = time.perf_counter() - start
+    remove_results(folder, source)
     model.save(str(folder / MODEL_FOLDER), overwrite=True)
     return f"trained {count_epochs(model)} epochs in {seconds:.0f} s"
 

@@ -11,6 +11,7 @@ from mudata import MuData
 
 from multiDGD.model.core._build import build_module, describe_model
 from multiDGD.model.core._copying import CopyMixin
+from multiDGD.model.core._loading import LoadMixin
 from multiDGD.model.core._n_components import resolve_n_components
 from multiDGD.model.core._presets import published_defaults
 from multiDGD.model.core._random import resolve_seed, seeded_initialisation
@@ -42,6 +43,7 @@ from ._load_legacy import LegacyMixin
 class MultiDGD(
     SetupMixin,
     QueryMixin,
+    LoadMixin,
     TrainingMixin,
     SaveMixin,
     CopyMixin,

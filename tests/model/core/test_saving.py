@@ -4,10 +4,12 @@ import copy
 import pickle
 
 import anndata as ad
+import h5py
 import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scvi.train import SaveCheckpoint
 from tests.model.fitting import TRAIN, fitted, renamed, renamed_mudata
 from tests.toy import toy_adata, toy_mudata
@@ -139,6 +141,112 @@ def test_checkpoint_is_loaded(tmp_path):
     loaded = MultiDGD.load(callback.best_model_path, adata=mdata)
     assert loaded.get_latent_representation().shape == (40, 3)
     assert model.is_trained
+
+
+def test_best_checkpoint_is_loaded_on_end(tmp_path):
+    options = {"monitor": "train_loss", "mode": "max", "load_best_on_end": True}
+    callback = SaveCheckpoint(dirpath=str(tmp_path), **options)
+    train = {"callbacks": [callback], "check_val_every_n_epoch": 1, "max_epochs": 4}
+    model = fitted(toy_mudata(), train=train)
+    best = MultiDGD.load(callback.best_model_path, adata=False)
+    weight = "decoder.trunk.0.weight"
+    assert torch.equal(best.module.state_dict()[weight], model.module.state_dict()[weight])
+
+
+class TestAttributesOfTheUser:
+    def test_values_keep_their_types(self, tmp_path):
+        model = fitted(toy_adata())
+        model.notes_ = {"when": (1, 2.5), 3: np.arange(2), "table": model.history_["train_loss"]}
+        model.draft = object()  # no trailing underscore
+        model.save(tmp_path / "model")
+        found = MultiDGD.load(tmp_path / "model", adata=False).notes_
+        assert found["when"] == (1, 2.5)
+        assert found[3].dtype == model.notes_[3].dtype
+        pd.testing.assert_frame_equal(found["table"], model.notes_["table"])
+
+    def test_other_objects_are_refused_before_anything_is_written(self, tmp_path):
+        model = fitted(toy_adata())
+        model.save(tmp_path / "model")
+        before = {p: p.read_bytes() for p in (tmp_path / "model").iterdir()}
+        model.notes_ = {"fit": [object()]}
+        message = r"`notes_\['fit'\]\[0\]` cannot be saved: it is an object of the type builtins"
+        for folder, overwrite in (("model", True), ("new", False)):
+            with pytest.raises(ValueError, match=message):
+                model.save(tmp_path / folder, overwrite=overwrite)
+        assert {p: p.read_bytes() for p in (tmp_path / "model").iterdir()} == before
+        assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("make", [toy_adata, toy_mudata])
+def test_attributes_are_those_of_scvi_tools(make):
+    model = fitted(make(), batch_key="batch")
+    theirs = {n for n, _ in model._get_user_attributes() if n[-1] == "_"}
+    assert set(model._attributes_to_save()) == theirs
+
+
+class TestArguments:
+    def test_unknown_arguments_are_refused(self, tmp_path):
+        model = fitted(toy_adata())
+        with pytest.raises(TypeError, match="unexpected keyword argument 'save_adata'"):
+            model.save(tmp_path / "model", save_adata=True)
+        with pytest.raises(TypeError, match="unexpected keyword argument"):
+            model.save(tmp_path / "model", save_anndata=True, none=1)
+        with pytest.raises(ValueError, match="`datamodule` must be None"):
+            model.save(tmp_path / "model", datamodule=object())
+        assert list(tmp_path.iterdir()) == []
+        model.save(tmp_path / "model", save_kwargs={"pickle_protocol": 2}, legacy_pt=True)
+        with pytest.raises(ValueError, match="`datamodule` must be None"):
+            MultiDGD.load(tmp_path / "model", datamodule=object())
+
+    def test_options_of_the_writer(self, tmp_path):
+        adata = toy_adata(dense=True)
+        fitted(adata).save(tmp_path / "model", save_anndata=True, compression="gzip")
+        with h5py.File(tmp_path / "model" / "adata.h5ad") as file:
+            assert file["X"].compression == "gzip"
+
+    def test_model_without_data_has_none_to_save(self, tmp_path):
+        fitted(toy_adata()).save(tmp_path / "model")
+        loaded = MultiDGD.load(tmp_path / "model", adata=False)
+        with pytest.raises(ValueError, match="`save_anndata`: the model was loaded without data"):
+            loaded.save(tmp_path / "again", save_anndata=True)
+
+    def test_registry_without_the_model(self, tmp_path, capsys):
+        model = fitted(toy_adata(), batch_key="batch")
+        model.save(tmp_path / "model", prefix="a_")
+        registry = MultiDGD.load_registry(tmp_path / "model", prefix="a_")
+        assert registry["setup_args"] == model.registry_["setup_args"]
+        MultiDGD.view_setup_args(tmp_path / "model", prefix="a_")
+        assert "'batch_key': 'batch'" in capsys.readouterr().out
+
+    def test_other_features_warn(self, tmp_path):
+        adata = toy_adata()
+        model = fitted(adata)
+        model.save(tmp_path / "model")
+        with pytest.warns(UserWarning, match="`var_names` of `adata` are not those"):
+            loaded = MultiDGD.load(tmp_path / "model", adata=adata[:, ::-1].copy())
+        assert (loaded.get_latent_representation() == model.get_latent_representation()).all()
+
+
+def test_backing_file_of_the_data_stays(tmp_path):
+    toy_adata().write_h5ad(tmp_path / "cells.h5ad")
+    backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    model = fitted(backed)
+    z = model.get_latent_representation()
+    for _ in range(2):
+        model.save(tmp_path / "model", save_anndata=True, overwrite=True)
+        assert backed.filename == tmp_path / "cells.h5ad"
+        assert backed.X[:3].sum() > 0
+    assert (MultiDGD.load(tmp_path / "model").get_latent_representation() == z).all()
+
+
+def test_loading_does_not_need_to_write(tmp_path):
+    model = fitted(toy_adata())
+    model.save(tmp_path / "model")
+    before = {
+        p: p.stat().st_mtime_ns for p in [tmp_path / "model", *(tmp_path / "model").iterdir()]
+    }
+    MultiDGD.load(tmp_path / "model", adata=False)
+    assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
 def test_data_with_a_slash_in_a_modality_name_are_not_saved(tmp_path):

@@ -10,7 +10,12 @@ import scvi
 from multiDGD import MultiDGD
 from multiDGD._scores import mean_correlation
 from multiDGD.cli._describe_data import summarize_counts
-from multiDGD.cli._output import make_folder, print_paths, write_training_results
+from multiDGD.cli._output import (
+    make_folder,
+    print_paths,
+    refuse_results,
+    write_training_results,
+)
 from multiDGD.cli._scores import format_scores, score
 from multiDGD.cli._shared_arguments import Commands, IntegerFrom, add_command, add_training
 from multiDGD.cli._training import train
@@ -59,8 +64,10 @@ def run(args: argparse.Namespace) -> None:
     Raises
     ------
     UserError
-        If the output folder cannot be made or written to.
+        If the output folder cannot be made or written to, or contains results and
+        ``--overwrite`` was not given.
     """
+    refuse_results(args.out, args.overwrite)
     make_folder(args.out)
     logger.info("Simulating %d cells", args.n_cells)
     data = simulate_multiome(n_cells=args.n_cells, true_means=True, seed=args.seed)

@@ -15,7 +15,12 @@ from mudata import MuData
 from multiDGD import MultiDGD
 from multiDGD.cli._describe_data import summarize_counts
 from multiDGD.cli._errors import UserError, as_user_error
-from multiDGD.cli._output import make_folder, print_paths, write_training_results
+from multiDGD.cli._output import (
+    make_folder,
+    print_paths,
+    refuse_results,
+    write_training_results,
+)
 from multiDGD.cli._read_data import find_modality_key, read_data
 from multiDGD.cli._scores import format_scores, score
 from multiDGD.cli._shared_arguments import Commands, IntegerFrom, add_command, add_training
@@ -101,8 +106,10 @@ def run(args: argparse.Namespace) -> None:
     Raises
     ------
     UserError
-        If the file, a key or a value is invalid.
+        If the file, a key or a value is invalid, or the output folder contains results and
+        ``--overwrite`` was not given.
     """
+    refuse_results(args.out, args.overwrite)
     logger.info("Reading %s", args.file)
     data = read_data(args.file, args.modality_key)
     score_key = args.score_key or args.labels_key
@@ -119,7 +126,7 @@ def run(args: argparse.Namespace) -> None:
     make_folder(args.out)
     print(summarize_counts(data, modality_key, args.layer), flush=True)
 
-    print(train(model, args.max_epochs, args.out), flush=True)
+    print(train(model, args.max_epochs, args.out, args.file), flush=True)
     model.annotate()
     add_umap(data, args.seed)
     types, batch = (

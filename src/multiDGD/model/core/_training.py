@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -267,17 +267,15 @@ class TrainingMixin(RepresentationMixin):
         self._learn(self.weight_precision_)
         self.is_checkpoint_ = False
 
-    @classmethod
-    def load(cls, *args: Any, **kwargs: Any) -> Self:
-        model = super().load(*args, **kwargs)
-        if model.is_checkpoint_ and model.adata is not None:
-            model._complete()
-        elif model.is_checkpoint_:
+    def _complete_checkpoint(self) -> None:
+        """Learn the records of a model that was saved before the end of its training."""
+        if self.is_checkpoint_ and self.adata is not None:
+            self._complete()
+        elif self.is_checkpoint_:
             logger.warning(
                 "The model is a checkpoint of a training: load it with `adata`, because some "
                 "methods need records that are learned after the last epoch."
             )
-        return model
 
     def _initialise(
         self, start: Literal["spectral", "zero"] | np.ndarray | None, train_cells: np.ndarray
