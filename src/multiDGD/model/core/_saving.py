@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from mudata import MuData
 from scvi.model.base import BaseModelClass
+
+from ._representation_cache import RepresentationCache
 
 
 class SaveMixin(BaseModelClass):
     """Saving with scvi-tools, after a check that the files can be loaded again."""
 
-    # Copies and pickles cannot contain weak references, the keys of the cache of inferred
-    # representations. They omit the trainer, as saved models do.
+    # Copies and pickles omit the cache of inferred representations and, as saved models do, the
+    # trainer.
     def __getstate__(self) -> dict[str, Any]:
         omitted = ("_inferred_cache", "trainer")
         return {name: value for name, value in self.__dict__.items() if name not in omitted}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _inferred_cache=WeakKeyDictionary())
+        self.__dict__.update(state, _inferred_cache=RepresentationCache())
 
     def save(
         self,

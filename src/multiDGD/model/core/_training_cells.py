@@ -10,6 +10,10 @@ import numpy as np
 from multiDGD.data import CellIndex, CellManager
 
 
+def _no_numbers() -> np.ndarray:
+    return np.asarray([], dtype=np.uint64)
+
+
 @dataclass(frozen=True)
 class TrainingCells:
     """Names and fingerprints of the cells in the table of representations.
@@ -20,10 +24,14 @@ class TrainingCells:
         Cell names, shape ``(n,)``.
     fingerprints
         Hash of the counts of each cell, shape ``(n,)``, uint64.
+    covariates
+        Hash of the covariates of each cell, shape ``(n,)``, uint64; empty in models that were
+        saved without.
     """
 
     names: np.ndarray = field(default_factory=lambda: np.asarray([], dtype=str))
-    fingerprints: np.ndarray = field(default_factory=lambda: np.asarray([], dtype=np.uint64))
+    fingerprints: np.ndarray = field(default_factory=_no_numbers)
+    covariates: np.ndarray = field(default_factory=_no_numbers)
 
     @classmethod
     def of(cls, manager: CellManager) -> TrainingCells:
@@ -34,7 +42,8 @@ class TrainingCells:
         manager
             Manager of the object.
         """
-        return cls(np.asarray(manager.adata.obs_names, dtype=str), manager.fingerprints)
+        names = np.asarray(manager.adata.obs_names, dtype=str)
+        return cls(names, manager.fingerprints, manager.covariate_fingerprints)
 
     # Building the index of many cells takes longer than most queries.
     @cached_property
@@ -42,7 +51,7 @@ class TrainingCells:
         return CellIndex(self.names, self.fingerprints)
 
     def find(self, manager: CellManager, cells: np.ndarray) -> np.ndarray:
-        """Position in the table of each cell with the same name and counts, -1 for other cells.
+        """Position in the table of each cell with the same name, counts and covariates.
 
         Parameters
         ----------
@@ -53,6 +62,22 @@ class TrainingCells:
 
         Returns
         -------
-        Shape ``(n,)``.
+        -1 for other cells, shape ``(n,)``.
         """
-        return self._index.find(manager.adata.obs_names[cells], manager.fingerprints[cells])
+        rows = self._index.find(manager.adata.obs_names[cells], manager.fingerprints[cells])
+        if len(self.covariates):
+            is_other = self.covariates[rows] != manager.covariate_fingerprints[cells]
+            rows = np.where(is_other, -1, rows)
+        return rows
+
+    def contains(self, names: np.ndarray, fingerprints: np.ndarray) -> bool:
+        """Return whether any of m cells is in the table.
+
+        Parameters
+        ----------
+        names
+            Cell names, shape ``(m,)``.
+        fingerprints
+            Their fingerprints, shape ``(m,)``.
+        """
+        return bool((self._index.find(names, fingerprints) >= 0).any())
