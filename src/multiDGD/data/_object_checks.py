@@ -82,11 +82,14 @@ def warn_of_unpaired(mdata: MuData, modalities: Sequence[str]) -> None:
     modalities
         Names of the modalities of a model.
     """
-    names = {m: mdata.mod[m].obs_names for m in modalities if m in mdata.mod and mdata.mod[m].n_obs}
+    names = {
+        m: mdata.mod[m].obs_names for m in modalities if m in mdata.mod and mdata.mod[m].n_obs
+    }
     alone = [
         m
         for m, own in names.items()
-        if len(names) > 1 and not any(own.isin(other).any() for k, other in names.items() if k != m)
+        if len(names) > 1
+        and not any(own.isin(other).any() for k, other in names.items() if k != m)
     ]
     if alone:
         examples = "; ".join(f"{m!r} with {listed(cells)}" for m, cells in names.items())

@@ -21,7 +21,6 @@ from ._checks import check_unique_column, listed
 from ._log import logger
 from ._registry import N_ADDED_KEY
 
-
 # Spellings of missing labels, in lower case.
 _UNKNOWN = {
     *("", "unknown", "unlabeled", "unlabelled", "unassigned", "unannotated", "undefined"),
@@ -79,7 +78,9 @@ class LabelsField(CategoricalObsField):
         """Log a warning if a label is a spelling of a missing one."""
         spellings = [i for i, c in enumerate(categories) if text_of(c).strip().lower() in _UNKNOWN]
         if spellings:
-            counts = ", ".join(f"{text_of(categories[i])!r} ({(codes == i).sum()} cells)" for i in spellings)
+            counts = ", ".join(
+                f"{text_of(categories[i])!r} ({(codes == i).sum()} cells)" for i in spellings
+            )
             logger.warning(
                 "`labels_key`: %s of %r became labels like any other. If they mark unlabelled "
                 "cells, set up the data with `unlabeled_category=%r`%s.",

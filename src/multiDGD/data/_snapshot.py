@@ -77,9 +77,7 @@ class Snapshot:
         return (
             self.counts == other.counts
             and len(self.names) == len(other.names)
-            and all(
-                a is b or a.equals(b) for a, b in zip(self.names, other.names, strict=True)
-            )
+            and all(a is b or a.equals(b) for a, b in zip(self.names, other.names, strict=True))
             and all(map(_same_column, self.columns, other.columns))
         )
 

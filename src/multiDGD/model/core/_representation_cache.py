@@ -55,7 +55,9 @@ def cell_keys(manager: CellManager) -> np.ndarray:
     for modality, features in manager.observed.items():
         crc = zlib.crc32(modality.encode() + np.ascontiguousarray(features).tobytes(), crc)
     counts, covariates = manager.fingerprints, manager.covariate_fingerprints
-    return counts ^ (covariates * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(crc) << np.uint64(16))
+    return (
+        counts ^ (covariates * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(crc) << np.uint64(16))
+    )
 
 
 @dataclass

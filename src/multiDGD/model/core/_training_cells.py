@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from multiDGD.data import CellIndex, CellManager
 
@@ -50,6 +51,10 @@ class TrainingCells:
     def _index(self) -> CellIndex:
         return CellIndex(self.names, self.fingerprints)
 
+    @cached_property
+    def _names(self) -> pd.Index:
+        return pd.Index(self.names.astype(object), dtype=object)
+
     def find(self, manager: CellManager, cells: np.ndarray) -> np.ndarray:
         """Position in the table of each cell with the same name, counts and covariates.
 
@@ -64,7 +69,16 @@ class TrainingCells:
         -------
         -1 for other cells, shape ``(n,)``.
         """
-        rows = self._index.find(manager.adata.obs_names[cells], manager.fingerprints[cells])
+        names, fingerprints = manager.adata.obs_names[cells], manager.fingerprints[cells]
+        # The model's own data contain the cells in the order of the table.
+        if (
+            len(self.names) == manager.adata.n_obs
+            and np.array_equal(fingerprints, self.fingerprints[cells])
+            and names.equals(self._names[cells])
+        ):
+            rows = cells
+        else:
+            rows = self._index.find(names, fingerprints)
         if len(self.covariates):
             is_other = self.covariates[rows] != manager.covariate_fingerprints[cells]
             rows = np.where(is_other, -1, rows)
