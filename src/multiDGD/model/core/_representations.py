@@ -55,16 +55,17 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
             adata = adata.to_memory()  # `copy` of a view of a file would require a new file
         if self.adata_manager is None:
             return self._register_first(adata)
+        # scvi-tools finds managers by identifiers, which are the same in a copy of the model.
+        if adata is None or adata is self.adata:
+            self.adata_manager.validate()
+            self._check_training_cells()
+            return self.adata_manager
         adata = self._validate_anndata(adata)
-        manager = self.get_anndata_manager(adata, required=True)
-        self._check_training_cells(manager)
-        return manager
+        return self.get_anndata_manager(adata, required=True)
 
-    def _check_training_cells(self, manager: CellManager) -> None:
+    def _check_training_cells(self) -> None:
         """Raise if the counts of training cells were changed in the model's data."""
-        if self.adata is None or manager is not self.adata_manager:
-            return
-        names, fingerprints, change = manager.changes()
+        names, fingerprints, change = self.adata_manager.changes()
         if len(names) and self._learned.cells.contains(names, fingerprints):
             argument = "layers" if isinstance(self.adata, MuData) else "layer"
             raise ValueError(
@@ -105,8 +106,8 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         """Positions of cells and their representations, on the CPU."""
         n_obs = manager.adata.n_obs
         cells = as_positions(indices, n_obs)
-        if manager.check_cells(cells):
-            self._check_training_cells(manager)
+        if manager.check_cells(cells) and self.adata is manager.adata:
+            self._check_training_cells()
         rows = self._learned.cells.find(manager, cells)
         table = self.module.representations.z.detach().cpu()
         w = table[torch.from_numpy(rows).clamp(min=0)].clone()
