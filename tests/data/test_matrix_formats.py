@@ -35,7 +35,7 @@ def read_only(x):
     return x
 
 
-@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.filterwarnings("ignore:the matrix subclass", "ignore:X should not be a np.matrix")
 @pytest.mark.parametrize(
     "convert",
     [

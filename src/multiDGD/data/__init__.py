@@ -1,7 +1,7 @@
 """Registration of AnnData and MuData objects, and minibatches of sparse counts."""
 
 from ._categories import find_categories
-from ._checks import check_names, listed
+from ._checks import check_names, check_unique_column, listed
 from ._count_fields import CountsField, ModalityField, MuDataCountsField
 from ._dataset import CellDataset
 from ._feature_matching import check_features, matched_columns, observed_features
@@ -25,6 +25,7 @@ __all__ = [
     "anndata_fields",
     "check_features",
     "check_names",
+    "check_unique_column",
     "find_categories",
     "fingerprints",
     "listed",
