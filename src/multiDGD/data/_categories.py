@@ -130,7 +130,7 @@ def match_positions(values: Sequence[object], categories: Sequence[object]) -> n
         left = np.flatnonzero(position < 0)
         known = pd.Index([form(category) for category in categories], dtype=object)
         if len(left) and known.is_unique:
-            position[left] = known.get_indexer([form(values[i]) for i in left])
+            position[left] = known.get_indexer([form(values[int(i)]) for i in left])
     return position
 
 

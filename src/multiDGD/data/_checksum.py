@@ -79,14 +79,10 @@ def _crc(array: np.ndarray, is_complete: bool) -> int:
 
 
 def _of_some_rows(x: Any) -> int:
-    axis = 1 if isinstance(x, CSCDataset) else 0
-    at = (
-        np.unique(np.linspace(0, x.shape[axis] - 1, _N_ROWS, dtype=np.int64))
-        if all(x.shape)
-        else []
-    )
-    if not len(at):
+    if not all(x.shape):
         return 0
+    axis = 1 if isinstance(x, CSCDataset) else 0
+    at = np.unique(np.linspace(0, x.shape[axis] - 1, _N_ROWS, dtype=np.int64))
     if axis:
         block = x[:, at]
         block = block.to_memory() if isinstance(block, (CSRDataset, CSCDataset)) else block

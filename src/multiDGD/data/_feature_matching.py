@@ -39,7 +39,7 @@ def columns_of(
     """
     if isinstance(adata, MuData):
         return {m: adata.mod[m].var_names for m in features if m in adata.mod}
-    if modality_key not in adata.var:
+    if modality_key is None or modality_key not in adata.var:
         return dict.fromkeys(features, adata.var_names)
     check_unique_column(adata.var, modality_key, "modality_key", "`var`")
     codes, _ = find_categories(adata.var[modality_key], np.array(list(features), dtype=object))

@@ -25,7 +25,7 @@ from ._matrix_reader import same_matrix
 from ._modality_reader import ModalityReader
 from ._object_checks import warn_of_unpaired
 from ._query_checks import check_query
-from ._registry import COUNTS_PREFIX, MODALITY_KEY, DataSummary, summarize_registry
+from ._registry import COUNTS_PREFIX, MODALITY_KEY, summarize_registry
 from ._revalidated_manager import RevalidatedManager
 
 
@@ -44,6 +44,7 @@ class CellManager(RevalidatedManager):
     features and categories of the model.
     """
 
+    _readers: list[ModalityReader]
     _logged_for: tuple[pd.Index, ...] = ()
 
     def register_fields(
@@ -116,11 +117,6 @@ class CellManager(RevalidatedManager):
     @property
     def _modality_key(self) -> str | None:
         return self._modality_key_of(self.registry)
-
-    @property
-    def summary(self) -> DataSummary:
-        """Names of modalities, features, labels and covariates."""
-        return summarize_registry(self.registry)
 
     @property
     def observed(self) -> dict[str, np.ndarray]:

@@ -94,7 +94,7 @@ class MatrixReader:
 
     def _as_numbers(self, block: Any) -> np.ndarray:
         if np.ma.isMaskedArray(block):
-            block = block.astype(np.float32).filled(np.nan)
+            block = np.ma.filled(block.astype(np.float32), np.nan)
         block = np.asarray(block)
         if block.dtype.kind not in _NUMERIC + "O":
             raise ValueError(f"{self._where} must contain numbers, found {block.dtype}.")

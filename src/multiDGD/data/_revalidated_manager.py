@@ -18,7 +18,7 @@ from ._checks import listed
 from ._count_fields import CountsField
 from ._fingerprints import modality_fingerprints
 from ._log import logger
-from ._registry import DataSummary
+from ._registry import DataSummary, summarize_registry
 from ._snapshot import Snapshot
 
 # Several threads may detect the same change.
@@ -34,11 +34,15 @@ class RevalidatedManager(AnnDataManager):
     """
 
     adata: Any
-    summary: DataSummary
     _snapshot: Snapshot | None = None
     _record: CellRecord
     _original: CellRecord | None = None
     _covariate_fingerprints: np.ndarray
+
+    @property
+    def summary(self) -> DataSummary:
+        """Names of modalities, features, labels and covariates."""
+        return summarize_registry(self.registry)
 
     @property
     def _modality_key(self) -> str | None:
@@ -156,15 +160,15 @@ class RevalidatedManager(AnnDataManager):
         ]
         if lost:
             parts = self.adata.mod.values() if isinstance(self.adata, MuData) else [self.adata]
-            known = np.concatenate(list(features.values()))
-            new = [name for part in parts for name in part.var_names.difference(known)]
+            names_of_all = np.concatenate(list(features.values()))
+            new = [name for part in parts for name in part.var_names.difference(names_of_all)]
             found = f"; found instead: {listed(new)}" if new else ""
             text = (
                 f"`var_names`: {len(lost)} features were renamed or removed: {listed(lost)}{found}"
             )
         else:
-            touched = [m for m, is_in in zip(features, modalities.any(0), strict=True) if is_in]
-            places = {self._place_of(m) for m in touched}
+            known = list(features)
+            places = {self._place_of(known[i]) for i in np.unique(np.nonzero(modalities)[1])}
             text = f"{', '.join(sorted(places))}: the counts of {len(cells)} cells were changed"
         return names, before.fingerprints[cells], text
 
