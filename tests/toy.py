@@ -39,7 +39,7 @@ def toy_mudata(n_cells=40, n_features=(12, 15), names=("rna", "atac"), **kwargs)
     return mdata
 
 
-def write_10x(path: Path, adata: ad.AnnData, counts: sparse.csr_matrix) -> Path:
+def write_10x(path: Path, adata: ad.AnnData, counts: sparse.csr_matrix, symbols=None) -> Path:
     """Write a file in the format of Cell Ranger 3 and later (features x cells, by column)."""
     with h5py.File(path, "w") as file:
         matrix = file.create_group("matrix")
@@ -52,7 +52,8 @@ def write_10x(path: Path, adata: ad.AnnData, counts: sparse.csr_matrix) -> Path:
         features = matrix.create_group("features")
         features["id"] = names
         # Two genes share a symbol, as in real annotations.
-        features["name"] = np.r_[names[:1], names[:1], names[2:]]
+        shared = np.r_[names[:1], names[:1], names[2:]]
+        features["name"] = shared if symbols is None else np.asarray(symbols).astype("S")
         features["feature_type"] = adata.var["feature_types"].to_numpy().astype("S")
         features["genome"] = np.full(len(names), b"GRCh38")
     return path

@@ -8,7 +8,7 @@ from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
 from multiDGD.data import find_categories, summarize_registry
-from multiDGD.data._categories import encode_categories
+from multiDGD.data._categories import add_categories, encode_categories
 
 
 def manager_of(data, **setup):
@@ -26,12 +26,57 @@ def manager_of(data, **setup):
         ([1.0, 0.0], [0, 1], [1, 0], []),
         (["z", "a", "y", "z"], ["a"], [-1, 0, -1, -1], ["y", "z"]),
         (["1"], [1, "1"], [1], []),
+        (["1.0", "0"], [0, 1], [1, 0], []),
+        ([1, 0], ["0.0", "1.0"], [1, 0], []),
+        (["01"], ["1"], [-1], ["01"]),
+        ([True, False], ["False", "True"], [1, 0], []),
+        (["TRUE", "false"], [False, True], [1, 0], []),
+        ([1, 0], [False, True], [1, 0], []),
+        ([True], ["true", "1"], [-1], [True]),
+        ([b"a", b"c"], ["a", "b"], [0, -1], [b"c"]),
+        (["a"], [b"a"], [0], []),
+        ([0.5], ["0.5"], [0], []),
+        ([None, "a", np.nan], ["a", "nan"], [-1, 0, -1], []),
     ],
 )
 def test_categories_match_across_types(values, categories, codes, unknown):
     found, rest = find_categories(pd.Series(values), np.array(categories, dtype=object))
     assert list(found) == codes
     assert list(rest) == unknown
+
+
+@pytest.mark.parametrize("kind", [str, int, float, "category", "Int64", "string"])
+def test_types_of_columns(kind):
+    values = pd.Series([1, 0, 1]).astype(kind)
+    for categories in ([0, 1], [0.0, 1.0], ["0", "1"]):
+        codes, rest = find_categories(values, np.array(categories))
+        assert list(codes) == [1, 0, 1] and not len(rest)
+
+
+def test_bytes_become_text():
+    codes, categories = encode_categories(pd.Series([b"b", b"a", None]))
+    assert list(codes) == [1, 0, -1]
+    assert list(categories) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("known", "new", "extended"),
+    [
+        (["d0"], [7, 8], ["d0", "7", "8"]),
+        (["d0"], [7.0, 0.5], ["d0", "0.5", "7"]),
+        ([0, 1], [2, 1], [0, 1, 2]),
+        ([0, 1], [2.0], ["0", "1", "2"]),
+        ([0, 1], ["d0"], ["0", "1", "d0"]),
+        ([False, True], ["x"], ["False", "True", "x"]),
+        (["a"], [b"b", "b"], ["a", "b"]),
+    ],
+)
+def test_appended_categories_have_one_type(known, new, extended):
+    values = pd.Series(new, dtype=object)
+    codes, categories, n_new = add_categories(values, np.array(known))
+    assert list(categories) == extended
+    assert n_new == len(extended) - len(known)
+    assert (codes >= 0).all()
 
 
 def test_empty_categories_are_dropped():

@@ -11,8 +11,7 @@ import scanpy as sc
 from anndata import AnnData, read_h5ad
 
 from ._errors import UserError, as_user_error
-
-_10X_MODALITY_KEY = "feature_types"
+from ._feature_names import TENX_MODALITY_KEY, unique_names
 
 
 def read_data(path: Path, modality_key: str | None = None) -> AnnData | mudata.MuData:
@@ -75,8 +74,8 @@ def find_modality_key(data: AnnData | mudata.MuData, path: Path, given: str | No
     str or None
         ``given``; without it ``"feature_types"`` for a 10x file with several modalities.
     """
-    if given is None and path.suffix == ".h5" and data.var[_10X_MODALITY_KEY].nunique() > 1:
-        return _10X_MODALITY_KEY
+    if given is None and path.suffix == ".h5" and data.var[TENX_MODALITY_KEY].nunique() > 1:
+        return TENX_MODALITY_KEY
     return given
 
 
@@ -95,8 +94,10 @@ def _read_10x(path: Path) -> AnnData:
         if not isinstance(matrix, h5py.Group) or "features" not in matrix:
             raise ValueError("expected a .h5 file from Cell Ranger 3 or later")
     with warnings.catch_warnings():
-        # Every such file has genes that share a symbol; they are made unique below.
+        # Every such file has genes that share a symbol; `unique_names` distinguishes them.
         warnings.filterwarnings("ignore", message="Variable names are not unique")
         data = sc.read_10x_h5(path, gex_only=False)
-    data.var_names_make_unique()
+    data.var_names = unique_names(
+        data.var_names.to_numpy(), data.var["gene_ids"], data.var[TENX_MODALITY_KEY]
+    )
     return data

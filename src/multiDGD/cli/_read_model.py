@@ -17,6 +17,7 @@ from multiDGD.data import find_categories, observed_features
 from multiDGD.saving import Place
 
 from ._errors import UserError, as_user_error
+from ._feature_names import match_names
 from ._output import MODEL_FOLDER
 from ._read_data import read_data
 
@@ -121,7 +122,11 @@ def read_model_and_data(
         with as_user_error(ValueError):
             choice("modality", modality, model.module.modalities)
     logger.info("Reading %s", file)
-    data = _match_container(model, read_data(file), file)
+    data = read_data(file)
+    is_mudata_model = model.registry_["setup_method_name"] == "setup_mudata"
+    if isinstance(data, AnnData) and (file.suffix == ".h5" or is_mudata_model):
+        data = match_names(model, data, file)
+    data = _match_container(model, data, file)
     new = _new_categories(model, data)
     if new:
         logger.info("Learning new categories: %s", "; ".join(new))

@@ -1,10 +1,10 @@
 """Registration of AnnData and MuData objects, and minibatches of sparse counts."""
 
 from ._categories import find_categories
-from ._checks import check_names
+from ._checks import check_names, check_unique_column, listed
 from ._count_fields import CountsField, ModalityField, MuDataCountsField
 from ._dataset import CellDataset
-from ._feature_matching import check_features, observed_features
+from ._feature_matching import check_features, matched_columns, observed_features
 from ._fingerprints import CellIndex, fingerprints
 from ._log import logger
 from ._manager import CellManager
@@ -25,9 +25,12 @@ __all__ = [
     "anndata_fields",
     "check_features",
     "check_names",
+    "check_unique_column",
     "find_categories",
     "fingerprints",
+    "listed",
     "logger",
+    "matched_columns",
     "mudata_fields",
     "observed_features",
     "summarize_registry",

@@ -26,8 +26,24 @@ def listed(names: Sequence[object] | np.ndarray | pd.Index, n: int = 3) -> str:
     return shown + (", ..." if len(names) > n else "")
 
 
+def check_unique_column(table: pd.DataFrame, key: str, argument: str, where: str) -> None:
+    """Raise if several columns have the same name.
+
+    Raises
+    ------
+    ValueError
+        The message names the argument, the column and the remedy.
+    """
+    n_columns = int((table.columns == key).sum())
+    if n_columns > 1:
+        raise ValueError(
+            f"`{argument}`: {n_columns} columns of {where} are named {key!r}. Rename or remove all "
+            "but one."
+        )
+
+
 def check_column(table: pd.DataFrame, key: str, argument: str, where: str) -> None:
-    """Raise if a column is missing or has missing values.
+    """Raise if a column is missing, occurs more than once or has missing values.
 
     Raises
     ------
@@ -39,6 +55,7 @@ def check_column(table: pd.DataFrame, key: str, argument: str, where: str) -> No
             f"`{argument}`: {key!r} is not a column of {where}. Nearest names: "
             f"{nearest_columns(key, table)}."
         )
+    check_unique_column(table, key, argument, where)
     missing = int(table[key].isna().sum())
     if missing:
         raise ValueError(
@@ -79,13 +96,19 @@ def check_discrete(table: pd.DataFrame, key: str, argument: str) -> None:
         The message names the argument, the column and the remedy.
     """
     values = table[key].dropna()
-    if pd.api.types.infer_dtype(values) in ("mixed", "mixed-integer"):
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        kind, values = "categorical", pd.Series(values.cat.categories)
+    else:
+        kind = pd.api.types.infer_dtype(values)
+    repeated = pd.Index([str(value) for value in values.unique()])
+    if kind in ("mixed", "mixed-integer") or repeated.has_duplicates:
         kinds = sorted({type(value).__name__ for value in values})
         raise ValueError(
             f"`{argument}`: {key!r} contains values of several types ({', '.join(kinds)}). Convert "
-            f"them to strings, for example with `obs[{key!r}].astype(str)`."
+            "them to strings and leave missing entries missing: "
+            f"`obs[{key!r}].map(str, na_action='ignore')`."
         )
-    if pd.api.types.is_float_dtype(values) and (values % 1).any():
+    if kind in ("floating", "mixed-integer-float") and (values.astype(float) % 1).any():
         raise ValueError(
             f"`{argument}`: {key!r} contains fractional values ({values.nunique()} different "
             "values). Name it in `continuous_covariate_keys`, or convert it to a categorical column "
@@ -123,10 +146,10 @@ def check_counts(x: object, where: str) -> None:
     Raises
     ------
     ValueError
-        If the matrix has no cells or features, contains negative, NaN or infinite values, or
-        contains only zeros.
+        If the matrix has an unsupported type, no cells or no features, contains negative, NaN or
+        infinite values, or contains only zeros.
     """
-    reader = MatrixReader(x)
+    reader = MatrixReader(x, where)
     n_cells, n_features = reader.shape
     if n_features == 0 or n_cells == 0:
         raise ValueError(f"{where} is empty: {n_cells} cells and {n_features} features.")

@@ -22,15 +22,20 @@ class CountsField(LayerField):
         Key in the data registry.
     layer
         Key of ``layers``; ``X`` if ``None``.
+    modality
+        Name of the modality, for messages.
     """
 
-    def __init__(self, registry_key: str, layer: str | None) -> None:
+    def __init__(self, registry_key: str, layer: str | None, modality: str | None = None) -> None:
         # `MatrixReader` accepts any format, and `check_counts` tests all values, not a sample.
         super().__init__(registry_key, layer, is_count_data=False, correct_data_format=False)
+        self._prefix = "" if modality is None else f"Modality {modality!r}: "
 
     @property
-    def _where(self) -> str:
-        return "`X`" if self.attr_key is None else f"`layers[{self.attr_key!r}]`"
+    def where(self) -> str:
+        """Place of the counts, for messages."""
+        layer = "`X`" if self.attr_key is None else f"`layers[{self.attr_key!r}]`"
+        return self._prefix + layer
 
     def validate_field(self, adata: AnnData) -> None:
         """Check the layer, the names of cells and features, and the counts.
@@ -42,18 +47,18 @@ class CountsField(LayerField):
         """
         if self.attr_key is not None and self.attr_key not in adata.layers:
             raise ValueError(
-                f"`layer`: {self.attr_key!r} is not a layer. Available layers: "
+                f"{self._prefix}`layer`: {self.attr_key!r} is not a layer. Available layers: "
                 f"{[k for k in adata.layers if k]}."
             )
         if self.attr_key is None and adata.X is None:
             raise ValueError(
-                "`X` is missing. Pass the layer of raw counts as `layer` (`layers` for MuData). "
+                f"{self._prefix}`X` is missing. Pass the layer of raw counts as `layer` (`layers` for MuData). "
                 f"Available layers: {[k for k in adata.layers if k]}."
             )
-        check_names(adata.obs_names, "Cell names (`obs_names`)")
-        check_names(adata.var_names, "Feature names (`var_names`)")
+        check_names(adata.obs_names, f"{self._prefix}Cell names (`obs_names`)")
+        check_names(adata.var_names, f"{self._prefix}Feature names (`var_names`)")
         super().validate_field(adata)
-        check_counts(self.get_field_data(adata), self._where)
+        check_counts(self.get_field_data(adata), self.where)
 
     def transfer_field(
         self, state_registry: dict, adata_target: AnnData, **kwargs: object

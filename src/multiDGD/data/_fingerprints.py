@@ -12,16 +12,36 @@ import pandas as pd
 from multiDGD.nn import Counts
 
 
+def _weights(name: str, n: int) -> np.ndarray:
+    """Random odd numbers that depend on a name, shape ``(n,)``, uint64."""
+    generator = np.random.default_rng(zlib.crc32(name.encode()))
+    return generator.integers(1, 2**63, size=n, dtype=np.uint64) | np.uint64(1)
+
+
 def _hash_counts(counts: Counts, modality: str) -> np.ndarray:
     # The sum modulo 2^64 of the bits of each count times a random number of its feature is exact and
     # does not depend on the order, the minibatch or the dtype of the stored counts.
-    generator = np.random.default_rng(zlib.crc32(modality.encode()))
-    weights = generator.integers(1, 2**63, size=counts.n_features, dtype=np.uint64) | np.uint64(1)
+    weights = _weights(modality, counts.n_features)
     bits = counts.values.cpu().numpy().astype(np.float32).view(np.uint32).astype(np.uint64)
     products = bits * weights[counts.columns.cpu().numpy()]
     sums = np.zeros(counts.n_cells, dtype=np.uint64)
     np.add.at(sums, counts.rows.cpu().numpy(), products)
     return sums
+
+
+def modality_fingerprints(batch: Mapping[str, Any]) -> np.ndarray:
+    """Compute a 64-bit number for the counts of each cell in each modality.
+
+    Parameters
+    ----------
+    batch
+        Minibatch of n cells from :class:`multiDGD.data.CellDataset`.
+
+    Returns
+    -------
+    Shape ``(n, modalities)``, uint64.
+    """
+    return np.stack([_hash_counts(c, m) for m, c in batch["counts"].items()], axis=1)
 
 
 def fingerprints(batches: Iterable[Mapping[str, Any]]) -> np.ndarray:
@@ -36,11 +56,33 @@ def fingerprints(batches: Iterable[Mapping[str, Any]]) -> np.ndarray:
     -------
     Shape ``(n,)``, uint64.
     """
-    parts = [
-        np.sum([_hash_counts(c, m) for m, c in batch["counts"].items()], axis=0, dtype=np.uint64)
-        for batch in batches
-    ]
+    parts = [modality_fingerprints(batch).sum(1, dtype=np.uint64) for batch in batches]
     return np.concatenate(parts)
+
+
+def covariate_fingerprints(covariates: np.ndarray, continuous: np.ndarray) -> np.ndarray:
+    """Compute a 64-bit number for each cell from its covariates.
+
+    Parameters
+    ----------
+    covariates
+        Codes of categorical covariates, shape ``(n, covariates)``.
+    continuous
+        Continuous covariates, shape ``(n, covariates)``.
+
+    Returns
+    -------
+    Shape ``(n,)``, uint64; 0 without covariates.
+    """
+    bits = np.concatenate(
+        [
+            covariates.astype(np.int64).view(np.uint64),
+            np.ascontiguousarray(continuous, np.float32).view(np.uint32).astype(np.uint64),
+        ],
+        axis=1,
+    )
+    # Code 0 differs from no covariate.
+    return ((bits + np.uint64(1)) * _weights("covariates", bits.shape[1])).sum(1, dtype=np.uint64)
 
 
 class CellIndex:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,22 +15,37 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 from scvi import REGISTRY_KEYS
-from scvi.data import AnnDataManager
 
+from ._changes import CellRecord
 from ._checks import listed, warn_of_read_counts
 from ._dataset import CellDataset
-from ._feature_matching import log_features, observed_features
-from ._fingerprints import fingerprints
+from ._feature_matching import columns_of, log_features, observed_features
+from ._fingerprints import covariate_fingerprints, modality_fingerprints
 from ._matrix_reader import same_matrix
 from ._modality_reader import ModalityReader
+from ._object_checks import warn_of_unpaired
 from ._query_checks import check_query
-from ._registry import COUNTS_PREFIX, DataSummary, summarize_registry
+from ._registry import COUNTS_PREFIX, MODALITY_KEY, summarize_registry
+from ._revalidated_manager import RevalidatedManager
 
 
-class CellManager(AnnDataManager):
-    """Manager of a registered object that creates a :class:`CellDataset` of its cells."""
+class _Columns(NamedTuple):
+    """Encoded annotations of all cells."""
 
-    adata: Any
+    labels: np.ndarray
+    covariates: np.ndarray
+    continuous: np.ndarray
+
+
+class CellManager(RevalidatedManager):
+    """Manager of a registered object that creates a :class:`CellDataset` of its cells.
+
+    If the object was changed after its registration, :meth:`validate` registers it again with the
+    features and categories of the model.
+    """
+
+    _readers: list[ModalityReader]
+    _logged_for: tuple[pd.Index, ...] = ()
 
     def register_fields(
         self,
@@ -46,13 +61,15 @@ class CellManager(AnnDataManager):
             If cells have no counts in any modality (the message contains their number and some
             names), or if the object does not fit the model of ``source_registry``.
         """
-        self._readers: list[ModalityReader] = []
-        self._libraries: tuple[list[ModalityReader], np.ndarray] | None = None
-        self._fingerprints: tuple[pd.Index, np.ndarray] | None = None
         if source_registry is not None:
             self._check_query(adata, source_registry, **transfer_kwargs)
         super().register_fields(adata, source_registry, **transfer_kwargs)
-        empty = np.flatnonzero(self.libraries.sum(1) == 0)
+        self._snapshot, self._readers = None, []
+        self._observed = observed_features(adata, self.summary.features, self._modality_key)
+        self._columns = self._encoded_columns()
+        parts = [(modality_fingerprints(batch), _libraries(batch)) for batch in self.batches()]
+        prints, libraries = (np.concatenate(part) for part in zip(*parts, strict=True))
+        empty = np.flatnonzero(libraries.sum(1) == 0)
         if len(empty):
             names = adata.obs_names[empty]
             # scvi-tools regards a manager as registered if `adata` is set.
@@ -63,6 +80,17 @@ class CellManager(AnnDataManager):
             )
         if source_registry is None:
             warn_of_read_counts(next(self.batches())["counts"])
+        if isinstance(adata, MuData) and self._original is None:
+            warn_of_unpaired(adata, list(self.summary.features))
+        self._libraries = libraries
+        self._record = CellRecord(adata.obs_names, prints, self._observed)
+        self._fingerprints = self._record.fingerprints
+        self._covariate_fingerprints = covariate_fingerprints(
+            self._columns.covariates, self._columns.continuous
+        )
+        self._snapshot = self._present()
+        if self._original is None:
+            self.accept()
 
     def _check_query(
         self, adata: AnnData | MuData, source: dict, extend_categories: bool = False, **kwargs: Any
@@ -71,21 +99,30 @@ class CellManager(AnnDataManager):
             raise ValueError("`adata` has no cells.")
         summary = summarize_registry(source)
         batch_key = (source.get("setup_args") or {}).get("batch_key")
-        check_query(adata, summary, batch_key, extend_categories)
+        check_query(adata, summary, batch_key, self._modality_key_of(source), extend_categories)
         # scvi-tools registers an object again after another model has used it; log only once.
-        if not getattr(self, "_logged", False):
-            log_features(adata, summary.features)
-        self._logged = True
+        parts = adata.mod.values() if isinstance(adata, MuData) else [adata]
+        names = tuple(part.var_names for part in parts)
+        if len(names) != len(self._logged_for) or not all(
+            map(pd.Index.equals, names, self._logged_for)
+        ):
+            log_features(adata, summary.features, self._modality_key_of(source))
+        self._logged_for = names
+
+    @staticmethod
+    def _modality_key_of(registry: dict) -> str | None:
+        field = registry["field_registries"].get(MODALITY_KEY, {})
+        return field.get("state_registry", {}).get("original_key")
 
     @property
-    def summary(self) -> DataSummary:
-        """Names of modalities, features, labels and covariates."""
-        return summarize_registry(self.registry)
+    def _modality_key(self) -> str | None:
+        return self._modality_key_of(self.registry)
 
     @property
     def observed(self) -> dict[str, np.ndarray]:
         """Positions of the model's features in the object, for each modality with any of them."""
-        return observed_features(self.adata, self.summary.features)
+        self._ensure_current()
+        return self._observed
 
     @property
     def readers(self) -> list[ModalityReader]:
@@ -93,25 +130,33 @@ class CellManager(AnnDataManager):
         current = self._matrices()
         known = self._readers
         pairs = zip(known, current, strict=True)
-        if not known or not all(same_matrix(r.x, x) for r, (x, _) in pairs):
-            self._readers = [self._make_reader(x, modality) for x, modality in current]
+        if known and all(same_matrix(r.x, x) for r, (x, _) in pairs):
+            return known
+        if known and self._snapshot is not None:
+            self.validate()
+        self._readers = [self._make_reader(x, modality) for x, modality in current]
         return self._readers
 
     @property
     def libraries(self) -> np.ndarray:
         """Library sizes of all cells in each modality, shape ``(n_cells, modalities)``.
 
-        They are 0 where a modality was not measured, and are computed once for the registered
-        matrices.
+        They are 0 where a modality was not measured.
         """
-        readers = self.readers  # a new list if a matrix has been replaced
-        if self._libraries is None or self._libraries[0] is not readers:
-            parts = [
-                torch.stack([counts.library for counts in batch["counts"].values()], dim=1)
-                for batch in self.batches()
-            ]
-            self._libraries = readers, torch.cat(parts).numpy()
-        return self._libraries[1]
+        self._ensure_current()
+        return self._libraries
+
+    @property
+    def fingerprints(self) -> np.ndarray:
+        """The :func:`multiDGD.data.fingerprints` of the registered cells, shape ``(n_cells,)``."""
+        self._ensure_current()
+        return self._fingerprints
+
+    @property
+    def covariate_fingerprints(self) -> np.ndarray:
+        """A number for the covariates of each registered cell, shape ``(n_cells,)``, uint64."""
+        self._ensure_current()
+        return self._covariate_fingerprints
 
     def _matrices(self) -> list[tuple[object, str | None]]:
         """Each registered matrix and its modality, which is None for an AnnData."""
@@ -120,23 +165,29 @@ class CellManager(AnnDataManager):
             if key.startswith(COUNTS_PREFIX) and field.mod_key not in self.adata.mod:
                 found.append((None, field.mod_key))
             elif key.startswith(COUNTS_PREFIX):
-                found.append((self.get_from_registry(key), field.mod_key))
+                found.append((self._matrix_or_none(key), field.mod_key))
             elif key == REGISTRY_KEYS.X_KEY:
-                found.append((self.get_from_registry(key), None))
+                found.append((self._matrix_or_none(key), None))
         return found
+
+    def _matrix_or_none(self, key: str) -> object:
+        try:
+            return self.get_from_registry(key)
+        except ValueError:  # The layer was removed; `validate` explains it.
+            return None
 
     def _make_reader(self, x: object, modality: str | None) -> ModalityReader:
         features = self.summary.features
         if modality is None:
-            return ModalityReader(x, None, self.adata.var_names, features)
+            columns = columns_of(self.adata, features, self._modality_key)
+            return ModalityReader(x, None, columns, features)
         if x is None:
             return ModalityReader.unmeasured(self.adata.n_obs, {modality: features[modality]})
         part = self.adata.mod[modality]
         rows = part.obs_names.get_indexer(self.adata.obs_names)
         paired = np.array_equal(rows, np.arange(part.n_obs))
-        return ModalityReader(
-            x, None if paired else rows, part.var_names, {modality: features[modality]}
-        )
+        columns = {modality: part.var_names}
+        return ModalityReader(x, None if paired else rows, columns, {modality: features[modality]})
 
     def create_torch_dataset(
         self,
@@ -159,15 +210,17 @@ class CellManager(AnnDataManager):
         if indices is not None:
             indices = np.asarray(indices)
             indices = np.flatnonzero(indices) if indices.dtype == bool else indices
+        self._ensure_current()
+        return CellDataset(self.readers, *self._columns, indices, positions_only)
+
+    def _encoded_columns(self) -> _Columns:
+        """Copies of the encoded columns, which other managers overwrite in the object."""
         batch = self._registered_columns(REGISTRY_KEYS.BATCH_KEY, np.int64)
         others = self._registered_columns(REGISTRY_KEYS.CAT_COVS_KEY, np.int64)
-        return CellDataset(
-            self.readers,
+        return _Columns(
             self._label_codes(),
             np.concatenate([batch, others], axis=1),
             self._registered_columns(REGISTRY_KEYS.CONT_COVS_KEY, np.float32),
-            indices,
-            positions_only,
         )
 
     def _registered_columns(self, key: str, dtype: type) -> np.ndarray:
@@ -202,23 +255,6 @@ class CellManager(AnnDataManager):
             parts.append(sparse.csr_matrix((c.values.numpy(), at), (c.n_cells, c.n_features)))
         return sparse.vstack(parts, format="csr")
 
-    @property
-    def fingerprints(self) -> np.ndarray:
-        """The :func:`multiDGD.data.fingerprints` of the registered cells.
-
-        They are computed once, so a later transformation of the counts does not change them. After
-        cells were removed or reordered, the property returns a new array. Callers compare the
-        arrays by identity to detect that their own values per cell are out of date.
-        """
-        names = self.adata.obs_names
-        if self._fingerprints is not None and not self._fingerprints[0].equals(names):
-            before, values = self._fingerprints
-            at = before.get_indexer(names) if before.is_unique else np.array([-1])
-            self._fingerprints = None if (at < 0).any() else (names, values[at])
-        if self._fingerprints is None:
-            self._fingerprints = names, fingerprints(self.batches())
-        return self._fingerprints[1]
-
     def batches(
         self, indices: Sequence[int] | np.ndarray | None = None, batch_size: int = 4096
     ) -> Iterator[dict[str, Any]]:
@@ -234,3 +270,8 @@ class CellManager(AnnDataManager):
         dataset = self.create_torch_dataset(indices)
         for start in range(0, len(dataset), batch_size):
             yield dataset[slice(start, start + batch_size)]
+
+
+def _libraries(batch: dict[str, Any]) -> np.ndarray:
+    """Library sizes of the cells of a minibatch, shape ``(n, modalities)``."""
+    return torch.stack([c.library for c in batch["counts"].values()], dim=1).numpy()

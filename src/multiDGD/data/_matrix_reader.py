@@ -1,4 +1,4 @@
-"""Row access to count matrices, sparse or dense, in memory or on disk."""
+"""Row access to count matrices, sparse or dense, in memory, on disk or lazy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ import numpy as np
 from anndata.abc import CSCDataset, CSRDataset
 from scipy import sparse
 
+# scipy has no sparse matrices of these types: half-precision numbers and Python objects.
+_CONVERTED = "eO"
+_NUMERIC = "biufe"
+
 
 class MatrixReader:
-    """Row access to a count matrix in memory (sparse or dense) or on disk (backed AnnData).
+    """Row access to a count matrix.
 
     Reading some rows takes time in proportion to their non-zeros, not to the whole matrix. A
     column-wise (CSC) matrix has no such access and is converted to CSR once.
@@ -20,17 +24,27 @@ class MatrixReader:
     Parameters
     ----------
     x
-        Counts, shape ``(cells, features)``: scipy sparse, numpy, or a backed AnnData's ``X``.
+        Counts, shape ``(cells, features)``: scipy sparse, numpy, dask, or on disk (HDF5 or zarr).
+    where
+        Place of the matrix, for error messages.
+
+    Raises
+    ------
+    ValueError
+        If ``x`` has another type. The message contains ``where``.
     """
 
-    def __init__(self, x: Any) -> None:
+    def __init__(self, x: Any, where: str = "`X`") -> None:
+        self._where = where
+        if not hasattr(x, "shape") or not hasattr(x, "dtype"):
+            raise ValueError(
+                f"{where} must be a sparse or dense matrix, found {type(x).__name__}. Convert it to "
+                "a scipy CSR matrix."
+            )
         if isinstance(x, CSCDataset):
             x = x.to_memory()
         if sparse.issparse(x):
-            x = x.tocsr()
-            if not x.has_canonical_format:
-                x = x.copy()
-                x.sum_duplicates()
+            x = _canonical(x.tocsr())
         self._x = x
         self._is_loaded = sparse.issparse(x) or isinstance(x, np.ndarray)
 
@@ -57,19 +71,52 @@ class MatrixReader:
         Shape ``(len(index), features)``.
         """
         if self._is_loaded:
-            return sparse.csr_matrix(self._x[index])
+            return self._as_csr(self._x[index])
         # h5py requires ascending positions without repeats.
         unique, inverse = np.unique(index, return_inverse=True)
-        block = self._x[unique]
-        if isinstance(self._x, CSRDataset) and not sparse.issparse(block):
-            block = block.to_memory()
-        return sparse.csr_matrix(block)[inverse]
+        return self._as_csr(self._x[unique])[inverse]
 
     def chunks(self, size: int = 4096) -> Iterator[sparse.csr_matrix]:
         """Read all rows in order, ``size`` at a time."""
         for start in range(0, self.shape[0], size):
             stop = min(start + size, self.shape[0])
-            yield sparse.csr_matrix(self._x[start:stop])
+            yield self._as_csr(self._x[start:stop])
+
+    def _as_csr(self, block: Any) -> sparse.csr_matrix:
+        """Convert some rows to CSR with ascending columns and without repeated entries."""
+        if hasattr(block, "compute"):  # dask
+            block = block.compute()
+        if isinstance(block, (CSRDataset, CSCDataset)):
+            block = block.to_memory()
+        if not sparse.issparse(block):
+            block = self._as_numbers(block)
+        return _canonical(sparse.csr_matrix(block))
+
+    def _as_numbers(self, block: Any) -> np.ndarray:
+        if np.ma.isMaskedArray(block):
+            block = np.ma.filled(block.astype(np.float32), np.nan)
+        block = np.asarray(block)
+        if block.dtype.kind not in _NUMERIC + "O":
+            raise ValueError(f"{self._where} must contain numbers, found {block.dtype}.")
+        if block.dtype.char not in _CONVERTED:
+            return block
+        try:
+            return block.astype(np.float32)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self._where} has dtype {block.dtype} and contains values that are not numbers "
+                f"({error}). Convert it to float32."
+            ) from None
+
+
+def _canonical(x: sparse.csr_matrix) -> sparse.csr_matrix:
+    """The matrix itself, or a copy with ascending columns and without repeated entries."""
+    if x.has_canonical_format:
+        return x
+    # Sums of repeated entries can exceed the range of small integers.
+    x = x.astype(np.float32) if x.dtype.kind in "biu" else x.copy()
+    x.sum_duplicates()
+    return x
 
 
 def same_matrix(one: Any, other: Any) -> bool:
@@ -85,4 +132,6 @@ def same_matrix(one: Any, other: Any) -> bool:
     on_disk = (CSRDataset, CSCDataset)
     if isinstance(one, on_disk) and isinstance(other, on_disk):
         one, other = one.group, other.group
+        if not isinstance(one, h5py.HLObject):  # zarr
+            return bool(one == other)
     return one is other or (isinstance(one, h5py.HLObject) and one == other)

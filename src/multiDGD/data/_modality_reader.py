@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ class ModalityReader:
     row_of_cell
         Row of each cell, -1 for a cell without a row (mosaic data). If None, cell i is row i.
     columns
-        Name of each column.
+        Name of each column for each modality, None if it is of another modality.
     features
         The model's feature names of each modality in this matrix. Columns with other names are
         ignored.
@@ -34,24 +34,26 @@ class ModalityReader:
         self,
         x: object,
         row_of_cell: np.ndarray | None,
-        columns: Sequence[str],
+        columns: Mapping[str, pd.Index],
         features: Mapping[str, np.ndarray],
     ) -> None:
         self.x: object = x
         self.features = features
         self._reader = MatrixReader(x)
         self._row_of_cell = row_of_cell
-        self._same_columns = len(features) == 1 and np.array_equal(
-            next(iter(features.values())), columns
+        self._same_columns = len(features) == 1 and all(
+            np.array_equal(names, columns.get(modality, ()))
+            for modality, names in features.items()
         )
         if not self._same_columns:
-            self._modality_of = np.full(len(columns), -1)
-            self._feature_of = np.zeros(len(columns), dtype=np.int64)
-            for number, names in enumerate(features.values()):
-                position = pd.Index(names).get_indexer(pd.Index(columns))
-                known = position >= 0
-                self._modality_of[known] = number
-                self._feature_of[known] = position[known]
+            self._modality_of = np.full(self._reader.shape[1], -1)
+            self._feature_of = np.zeros(self._reader.shape[1], dtype=np.int64)
+            for number, (modality, names) in enumerate(features.items()):
+                if modality in columns:
+                    position = pd.Index(names).get_indexer(columns[modality])
+                    known = position >= 0
+                    self._modality_of[known] = number
+                    self._feature_of[known] = position[known]
 
     @classmethod
     def unmeasured(cls, n_cells: int, features: Mapping[str, np.ndarray]) -> ModalityReader:
@@ -64,9 +66,9 @@ class ModalityReader:
         features
             The model's feature names of the modality.
         """
-        (names,) = features.values()
-        no_rows = sparse.csr_matrix((0, len(names)), dtype=np.float32)
-        reader = cls(no_rows, np.full(n_cells, -1), list(names), features)
+        columns = {modality: pd.Index(names) for modality, names in features.items()}
+        no_rows = sparse.csr_matrix((0, sum(map(len, columns.values()))), dtype=np.float32)
+        reader = cls(no_rows, np.full(n_cells, -1), columns, features)
         reader.x = None
         return reader
 

@@ -10,9 +10,22 @@ import pandas as pd
 from anndata import AnnData
 from scvi.data.fields import CategoricalJointObsField, CategoricalObsField, MuDataWrapper
 
-from ._categories import add_categories, check_categories, encode_categories
+from ._categories import (
+    add_categories,
+    check_categories,
+    encode_categories,
+    find_categories,
+    text_of,
+)
+from ._checks import check_unique_column, listed
 from ._log import logger
 from ._registry import N_ADDED_KEY
+
+# Spellings of missing labels, in lower case.
+_UNKNOWN = {
+    *("", "unknown", "unlabeled", "unlabelled", "unassigned", "unannotated", "undefined"),
+    *("nan", "na", "n/a", "<na>", "nat", "none", "null", "missing", "not available"),
+}
 
 
 class LabelsField(CategoricalObsField):
@@ -36,10 +49,6 @@ class LabelsField(CategoricalObsField):
         self._labels_key = attr_key
         self._unlabeled_category = unlabeled_category
 
-    def _encode(self, adata: AnnData, categories: np.ndarray) -> None:
-        column = adata.obs[self._labels_key].astype(object)
-        adata.obs[self.attr_key] = pd.Index(categories, dtype=object).get_indexer(column)
-
     def register_field(self, adata: AnnData) -> dict:
         """Encode the labels.
 
@@ -48,29 +57,61 @@ class LabelsField(CategoricalObsField):
         ValueError
             If no cell has a label.
         """
-        column = adata.obs[self._labels_key].astype(object)
-        known = column[column.notna() & (column != self._unlabeled_category)]
-        categories = known.astype("category").cat.categories.to_numpy(copy=True)
+        column = adata.obs[self._labels_key]
+        unlabelled, _ = find_categories(column, np.array([self._unlabeled_category], object))
+        is_known = (unlabelled < 0) & column.notna().to_numpy()
+        _, categories = encode_categories(column[is_known])
         if not len(categories):
             raise ValueError(
                 f"`labels_key`: no cell has a label in {self._labels_key!r}; all entries are "
                 f"missing or {self._unlabeled_category!r}. Omit `labels_key`."
             )
-        self._encode(adata, categories)
+        codes, _ = find_categories(column.where(is_known), categories)
+        self._warn_of_unknown(codes, categories)
+        adata.obs[self.attr_key] = codes
         return {
             self.CATEGORICAL_MAPPING_KEY: categories,
             self.ORIGINAL_ATTR_KEY: self._labels_key,
         }
 
+    def _warn_of_unknown(self, codes: np.ndarray, categories: np.ndarray) -> None:
+        """Log a warning if a label is a spelling of a missing one."""
+        spellings = [i for i, c in enumerate(categories) if text_of(c).strip().lower() in _UNKNOWN]
+        if spellings:
+            counts = ", ".join(
+                f"{text_of(categories[i])!r} ({(codes == i).sum()} cells)" for i in spellings
+            )
+            logger.warning(
+                "`labels_key`: %s of %r became labels like any other. If they mark unlabelled "
+                "cells, set up the data with `unlabeled_category=%r`%s.",
+                counts,
+                self._labels_key,
+                text_of(categories[spellings[0]]),
+                " and make the others missing (`None`)" if len(spellings) > 1 else "",
+            )
+
     def transfer_field(
         self, state_registry: dict, adata_target: AnnData, **kwargs: object
     ) -> dict:
         """Encode the labels of another object; without the column, all cells are unlabelled."""
-        if self._labels_key in adata_target.obs:
-            self._encode(adata_target, state_registry[self.CATEGORICAL_MAPPING_KEY])
-        else:
-            logger.info("Labels column %r is missing: all cells are unlabelled.", self._labels_key)
+        key = self._labels_key
+        if key not in adata_target.obs:
+            logger.info("Labels column %r is missing: all cells are unlabelled.", key)
             adata_target.obs[self.attr_key] = np.full(adata_target.n_obs, -1)
+            return state_registry
+        check_unique_column(adata_target.obs, key, "labels_key", "`obs`")
+        known = np.asarray(state_registry[self.CATEGORICAL_MAPPING_KEY])
+        codes, unknown = find_categories(adata_target.obs[key], known)
+        unlabelled = np.array([self._unlabeled_category], dtype=object)
+        _, unknown = find_categories(pd.Series(unknown, dtype=object), unlabelled)
+        if len(unknown):
+            logger.info(
+                "%d labels in %r are not labels of the model; their cells are unlabelled: %s.",
+                len(unknown),
+                key,
+                listed(unknown),
+            )
+        adata_target.obs[self.attr_key] = codes
         return state_registry
 
 

@@ -8,11 +8,16 @@ from mudata import MuData
 from ._categories import check_categories
 from ._checks import check_column, check_numeric
 from ._feature_matching import check_features
+from ._object_checks import check_object
 from ._registry import DataSummary
 
 
 def check_query(
-    adata: AnnData | MuData, summary: DataSummary, batch_key: str | None, extend: bool
+    adata: AnnData | MuData,
+    summary: DataSummary,
+    batch_key: str | None,
+    modality_key: str | None,
+    extend: bool,
 ) -> None:
     """Raise if a query does not fit a trained model, before the query is modified.
 
@@ -24,6 +29,8 @@ def check_query(
         Features and covariates of the model.
     batch_key
         Name of the batch among the covariates.
+    modality_key
+        Column of ``var`` with the modality of each feature.
     extend
         Whether the query model learns new categories.
 
@@ -32,7 +39,8 @@ def check_query(
     ValueError
         If no feature matches, a column is missing, or a category is new and ``extend`` is False.
     """
-    check_features(adata, summary.features)
+    check_object(adata)
+    check_features(adata, summary.features, modality_key)
     for key, categories in summary.covariates.items():
         argument = "batch_key" if key == batch_key else "categorical_covariate_keys"
         check_column(adata.obs, key, argument, "`obs`")

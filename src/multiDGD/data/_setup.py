@@ -12,8 +12,15 @@ from scvi import REGISTRY_KEYS
 from scvi.data import fields as scvi_fields
 from scvi.data.fields import AnnDataField
 
-from ._checks import check_column, check_discrete, check_names, check_numeric
+from ._checks import (
+    check_column,
+    check_discrete,
+    check_names,
+    check_numeric,
+    check_unique_column,
+)
 from ._count_fields import CountsField, ModalityField, MuDataCountsField
+from ._object_checks import check_object
 from ._obs_fields import (
     BatchField,
     CovariatesField,
@@ -80,6 +87,7 @@ def _obs_fields(
     if labels_key is not None:
         if labels_key in obs.columns:
             # Cells with missing entries are unlabelled.
+            check_unique_column(obs, labels_key, "labels_key", "`obs`")
             check_discrete(obs, labels_key, "labels_key")
         elif not is_query:
             check_column(obs, labels_key, "labels_key", "`obs`")
@@ -120,6 +128,7 @@ def anndata_fields(
             f"`adata` must be an AnnData, found {type(adata).__name__}. Use `setup_mudata` for "
             "MuData."
         )
+    check_object(adata)
     fields: list[AnnDataField] = [CountsField(REGISTRY_KEYS.X_KEY, layer)]
     if modality_key is not None:
         if not is_query:
@@ -156,16 +165,18 @@ def mudata_fields(
             f"`mdata` must be a MuData, found {type(mdata).__name__}. Use `setup_anndata` for "
             "AnnData."
         )
+    check_names(mdata.obs_names, "Cell names (`obs_names`)")
+    check_object(mdata)
     if source_registry is None:
         chosen = check_modalities(mdata, modalities, layers)
     else:
         chosen = list(summarize_registry(source_registry).features)
-    check_names(mdata.obs_names, "Cell names (`obs_names`)")
     fields: list[AnnDataField] = [
         MuDataCountsField(
             # A modality's name can contain characters that are invalid in scvi-tools' keys.
             f"{COUNTS_PREFIX}{number}",
             (layers or {}).get(name),
+            modality=name,
             mod_key=name,
             mod_required=True,
         )

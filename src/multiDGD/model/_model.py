@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 from anndata import AnnData
 from mudata import MuData
@@ -15,6 +14,7 @@ from multiDGD.model.core._loading import LoadMixin
 from multiDGD.model.core._n_components import resolve_n_components
 from multiDGD.model.core._presets import published_defaults
 from multiDGD.model.core._random import resolve_seed, seeded_initialisation
+from multiDGD.model.core._representation_cache import RepresentationCache
 from multiDGD.model.core._saving import SaveMixin
 from multiDGD.model.core._setup import SetupMixin
 from multiDGD.model.core._training import TrainingMixin
@@ -191,7 +191,7 @@ class MultiDGD(
                 decoder_kwargs=decoder_kwargs,
             )
         self.n_representations_ = n_cells
-        self._inferred_cache = WeakKeyDictionary()
+        self._inferred_cache = RepresentationCache()
         self._model_summary_string = describe_model(self.summary, self.module)
 
     published_defaults = staticmethod(published_defaults)

@@ -45,10 +45,6 @@ class TestTrainingCellsAreRecognised:
         z = model.get_latent_representation(renamed_mudata(model.adata, "new"))
         assert np.isfinite(z).all()
 
-    def test_after_the_counts_were_transformed(self, model, z):
-        model.adata["rna"].X = model.adata["rna"].X.log1p()
-        np.testing.assert_array_equal(model.get_latent_representation(), z)
-
 
 def test_inferred_representations_are_cached(monkeypatch):
     model = fitted(toy_mudata(), batch_key="batch")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from multiDGD._names import nearest_columns
+from multiDGD.data import check_unique_column
 
 
 def column_of(obs: pd.DataFrame, argument: str, name: str) -> pd.Series:
@@ -22,7 +23,7 @@ def column_of(obs: pd.DataFrame, argument: str, name: str) -> pd.Series:
     Raises
     ------
     ValueError
-        If ``name`` is not a string or not a column of ``obs``.
+        If ``name`` is not a string, or not the name of exactly one column of ``obs``.
     """
     if not isinstance(name, str):
         raise ValueError(f"`{argument}` must be the name of a column, found {name!r}.")
@@ -30,4 +31,5 @@ def column_of(obs: pd.DataFrame, argument: str, name: str) -> pd.Series:
         raise ValueError(
             f"`{argument}`: {name!r} is not in obs. Nearest names: {nearest_columns(name, obs)}."
         )
+    check_unique_column(obs, name, argument, "`obs`")
     return obs[name]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from typing import Any, Self
-from weakref import WeakKeyDictionary
 
 import mudata
 import pandas as pd
@@ -13,7 +12,9 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
-# The cache has weak references as keys, and saved models contain no trainer either.
+from ._representation_cache import RepresentationCache
+
+# Copies have a cache of their own, and saved models contain no trainer either.
 _OMITTED = ("_inferred_cache", "trainer")
 
 
@@ -27,7 +28,7 @@ class CopyMixin(BaseModelClass):
     def __copy__(self) -> Self:
         copied = object.__new__(type(self))
         state = {name: value for name, value in self.__dict__.items() if name not in _OMITTED}
-        copied.__dict__.update(state, _inferred_cache=WeakKeyDictionary())
+        copied.__dict__.update(state, _inferred_cache=RepresentationCache())
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
@@ -39,7 +40,7 @@ class CopyMixin(BaseModelClass):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # scvi-tools looks up managers by the identifiers of the model and of its data.
-        self.__dict__.update(state, _inferred_cache=WeakKeyDictionary(), id=str(uuid.uuid4()))
+        self.__dict__.update(state, _inferred_cache=RepresentationCache(), id=str(uuid.uuid4()))
         self._adata_manager = None
         adata = self.__dict__.get("_adata")
         if adata is None:

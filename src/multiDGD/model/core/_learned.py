@@ -55,6 +55,7 @@ class Learned:
         return {
             "cell_names_": self.cells.names,
             "cell_fingerprints_": self.cells.fingerprints,
+            "cell_covariates_": self.cells.covariates,
             "library_medians_": dict(self.library_medians),
             "depth_model_": None if regression is None else regression.state(),
             "imputers_": {m: imputer.state() for m, imputer in self.imputers.items()},
@@ -77,7 +78,9 @@ class Learned:
         posteriors = state["output_posteriors_"]
         labels = {f.name: state[f"label_{f.name}_"] for f in fields(LabelCalibration)}
         return cls(
-            TrainingCells(state["cell_names_"], state["cell_fingerprints_"]),
+            TrainingCells(
+                state["cell_names_"], state["cell_fingerprints_"], state["cell_covariates_"]
+            ),
             state["library_medians_"],
             None if regression is None else LibraryRegression.from_state(regression),
             {m: Imputer.from_state(imputer) for m, imputer in state["imputers_"].items()},
@@ -112,6 +115,7 @@ class SavedAttributes:
 
     cell_names_ = SavedState()
     cell_fingerprints_ = SavedState()
+    cell_covariates_ = SavedState()
     library_medians_ = SavedState()
     depth_model_ = SavedState()
     imputers_ = SavedState()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -17,11 +16,12 @@ from scvi.model.base import BaseModelClass
 from torch import Tensor
 
 from multiDGD._checks import positive_int
-from multiDGD.data import CellManager, DataSummary, summarize_registry
+from multiDGD.data import CellManager, DataSummary, listed, summarize_registry
 from multiDGD.inference import infer_representations
 from multiDGD.module import FeatureSubset, MultiDGDModule
 
 from ._learned import SavedAttributes
+from ._representation_cache import RepresentationCache
 from ._training_cells import TrainingCells
 
 # scvi-tools registers objects in dictionaries of the class.
@@ -34,7 +34,7 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
     module: MultiDGDModule
     #: Categories of each covariate that the query adds; `None` in models other than query models.
     new_categories_: dict[str, list[str]] | None = None
-    _inferred_cache: WeakKeyDictionary[CellManager, tuple[np.ndarray, Tensor]]
+    _inferred_cache: RepresentationCache
 
     @property
     def summary(self) -> DataSummary:
@@ -55,11 +55,30 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
                 "`adata` is required: the model was loaded without data. Only representations, "
                 "clusters and components of the training cells are available without `adata`."
             )
+        if adata is not None and adata.is_view and adata.isbacked and isinstance(adata, AnnData):
+            adata = adata.to_memory()  # `copy` of a view of a file would require a new file
         with _REGISTRATION:
             if self.adata_manager is None:
                 return self._register_first(adata)
+            # scvi-tools finds managers by identifiers, which are the same in a copy of the model.
+            if adata is None or adata is self.adata:
+                self.adata_manager.validate()
+                self._check_training_cells()
+                return self.adata_manager
             adata = self._validate_anndata(adata)
             return self.get_anndata_manager(adata, required=True)
+
+    def _check_training_cells(self) -> None:
+        """Raise if the counts of training cells were changed in the model's data."""
+        names, fingerprints, change = self.adata_manager.changes()
+        if len(names) and self._learned.cells.contains(names, fingerprints):
+            argument = "layers" if isinstance(self.adata, MuData) else "layer"
+            raise ValueError(
+                f"{change} after the model was trained on them (cells {listed(names)}). Restore "
+                "them, or pass the changed cells as new ones, `adata=adata.copy()`. If later steps "
+                f"change the counts, keep them in a layer and pass `{argument}` to the setup, for "
+                "example `layer='counts'`."
+            )
 
     def _register_first(self, adata: AnnData | MuData) -> CellManager:
         """Register the first object passed to a model that was loaded without data.
@@ -77,6 +96,7 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
 
     def _identify_cells(self) -> None:
         """Record the cells of the model's data as those of the table of representations."""
+        self.adata_manager.accept()
         self._update_learned(cells=TrainingCells.of(self.adata_manager))
 
     # Inference requires gradients, which the caller may have disabled.
@@ -91,30 +111,18 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         """Positions of cells and their representations, on the CPU."""
         n_obs = manager.adata.n_obs
         cells = as_positions(indices, n_obs)
+        if manager.check_cells(cells) and self.adata is manager.adata:
+            self._check_training_cells()
         rows = self._learned.cells.find(manager, cells)
         table = self.module.representations.z.detach().cpu()
         w = table[torch.from_numpy(rows).clamp(min=0)].clone()
 
         new = np.flatnonzero(rows < 0)
         if len(new):
-            cache = self._cached_representations(manager)
-            uncached = cells[new][cache[cells[new], 0].isnan().numpy()]
-            if len(uncached):
-                cache[uncached] = self._infer(manager, uncached, batch_size)
-            w[new] = cache[cells[new]]
-        return cells, w
-
-    def _cached_representations(self, manager: CellManager) -> Tensor:
-        """Inferred representations, NaN for other cells, shape ``(n_obs, n_representation)``."""
-        fingerprints = manager.fingerprints
-        cached_for, cache = self._inferred_cache.get(manager, (None, None))
-        # The user may have filtered the object in place in the meantime.
-        if cache is None or cached_for is not fingerprints:
-            cache = torch.full(
-                (len(fingerprints), self.module.n_representation), torch.nan, dtype=torch.float32
+            w[new] = self._inferred_cache.get(
+                manager, self.module, cells[new], lambda c: self._infer(manager, c, batch_size)
             )
-            self._inferred_cache[manager] = fingerprints, cache
-        return cache
+        return cells, w
 
     def _infer(
         self,

@@ -179,6 +179,7 @@ class TrainingMixin(RepresentationMixin):
                 },
                 callbacks=callbacks,
             )
+        self.adata_manager.accept()
 
     def _fit(
         self,

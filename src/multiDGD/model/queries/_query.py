@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +15,7 @@ from lightning.fabric.utilities import move_data_to_device
 from mudata import MuData
 from scvi import settings
 
-from multiDGD.data import check_features, check_names, logger
+from multiDGD.data import check_features, check_names, logger, matched_columns
 from multiDGD.inference import learn_categories
 from multiDGD.model.core._random import subsample
 from multiDGD.model.core._training import TrainingMixin
@@ -88,17 +89,18 @@ class QueryMixin(TrainingMixin):
         --------
         >>> MultiDGD.prepare_query_anndata(query, "reference/")  # doctest: +SKIP
         """
-        features = cls._reference(reference_model).summary.features
-        names = pd.Index(np.concatenate(list(features.values())))
+        reference = cls._reference(reference_model)
+        features = reference.summary.features
         if return_reference_var_names:
-            return names
+            return pd.Index(np.concatenate(list(features.values())))
         if not isinstance(adata, AnnData):
             raise ValueError(
                 f"`adata` must be an AnnData, found {type(adata).__name__}. Use "
                 "`prepare_query_mudata` for MuData."
             )
-        check_features(adata, features)
-        return _with_features(adata, names, inplace)
+        modality_key = reference.registry_["setup_args"].get("modality_key")
+        check_features(adata, features, modality_key)
+        return _with_features(adata, features, inplace, modality_key)
 
     @classmethod
     def prepare_query_mudata(
@@ -152,7 +154,8 @@ class QueryMixin(TrainingMixin):
         found = mdata if inplace else mdata.copy()
         for modality in list(found.mod):
             if modality in features:
-                _with_features(found.mod[modality], pd.Index(features[modality]), inplace=True)
+                own = {modality: features[modality]}
+                _with_features(found.mod[modality], own, inplace=True)
             else:
                 del found.mod[modality]
         found.update()
@@ -283,10 +286,15 @@ class QueryMixin(TrainingMixin):
         self.is_trained_ = True
 
 
-def _with_features(adata: AnnData, names: pd.Index, inplace: bool) -> AnnData | None:
+def _with_features(
+    adata: AnnData,
+    features: Mapping[str, np.ndarray],
+    inplace: bool,
+    modality_key: str | None = None,
+) -> AnnData | None:
     """Subset an object to the given features that exist in it, in their order."""
     check_names(adata.var_names, "Feature names (`var_names`)")
-    kept = names[names.isin(adata.var_names)]
+    kept = matched_columns(adata, features, modality_key)
     if not inplace:
         return adata[:, kept].copy()
     adata._inplace_subset_var(kept)
