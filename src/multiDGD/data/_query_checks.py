@@ -12,7 +12,11 @@ from ._registry import DataSummary
 
 
 def check_query(
-    adata: AnnData | MuData, summary: DataSummary, batch_key: str | None, extend: bool
+    adata: AnnData | MuData,
+    summary: DataSummary,
+    batch_key: str | None,
+    extend: bool,
+    panel_key: str | None = None,
 ) -> None:
     """Raise if a query does not fit a trained model, before the query is modified.
 
@@ -26,6 +30,8 @@ def check_query(
         Name of the batch among the covariates.
     extend
         Whether the query model learns new categories.
+    panel_key
+        Column of the panels, if the model has any.
 
     Raises
     ------
@@ -33,6 +39,8 @@ def check_query(
         If no feature matches, a column is missing, or a category is new and ``extend`` is False.
     """
     check_features(adata, summary.features)
+    if panel_key is not None:
+        check_column(adata.obs, panel_key, "panel_key", "`obs`")
     for key, categories in summary.covariates.items():
         argument = "batch_key" if key == batch_key else "categorical_covariate_keys"
         check_column(adata.obs, key, argument, "`obs`")

@@ -11,6 +11,7 @@ from scvi.train import TrainRunner
 
 from multiDGD._checks import positive_int
 from multiDGD.inference import infer_representations
+from multiDGD.module import FeaturePanels
 from multiDGD.train import CellSplitter, CountSplitValidation, MultiDGDTrainingPlan
 
 from ._initialisation import initialise
@@ -130,6 +131,9 @@ class TrainingMixin(RepresentationMixin):
             )
         self._initialise(start, splitter.train_idx)
         plan = MultiDGDTrainingPlan(self.module, **(plan_kwargs or {}))
+        panels = self.adata_manager.panels
+        if len(panels.observed) > 1:
+            plan.panels = FeaturePanels(self.module, *panels, differentiable=True)
         monitored = _monitored(plan, trainer_kwargs.get("early_stopping_monitor"))
         if plan.split_validation_counts and len(splitter.val_idx):
             plan.count_split = CountSplitValidation(

@@ -17,7 +17,7 @@ from multiDGD._names import nearest
 from multiDGD.data import CellManager
 from multiDGD.model.core._random import isolated_rng, resolve_seed
 from multiDGD.model.decoding._decoding import DecodingMixin
-from multiDGD.module import FeatureSubset
+from multiDGD.module import FeaturePanels, FeatureSubset
 
 
 class PredictiveMixin(DecodingMixin):
@@ -38,7 +38,8 @@ class PredictiveMixin(DecodingMixin):
         """Draw counts from the posterior predictive distribution of each cell.
 
         A representation is drawn from the posterior of the cell (Laplace approximation). Counts
-        are then drawn from the likelihoods, with the cell's own library sizes.
+        are then drawn from the likelihoods, with the cell's own library sizes. Features that the
+        cell's panel lacks are drawn as well.
 
         :class:`scvi.criticism.PosteriorPredictiveCheck` of scvi-tools 1.4 requires sparse counts
         of an integer type: set ``adata.X = adata.X.astype(int)`` before the setup.
@@ -93,12 +94,15 @@ class PredictiveMixin(DecodingMixin):
         device = self.module.device
         found: dict[str, list[Any]] = {key: [] for key in columns_by_key}
         subset = FeatureSubset(self.module, manager.observed)
+        panels = self._panels(manager)
         with isolated_rng(device, resolve_seed()):
             for batch, posterior in self._posteriors(manager, indices, batch_size):
                 shape = (n_samples, *posterior.mean.shape)
                 w_snd = posterior.at(torch.randn(shape, device=device))
                 draws = [
-                    self._sample_counts(subset, batch, self._with_batch(w, transform_batch))
+                    self._sample_counts(
+                        subset, panels, batch, self._with_batch(w, transform_batch)
+                    )
                     for w in w_snd
                 ]
                 for key, columns in columns_by_key.items():
@@ -128,15 +132,23 @@ class PredictiveMixin(DecodingMixin):
         return {"": _columns(measured, data.var_names, wanted)}
 
     def _sample_counts(
-        self, subset: FeatureSubset, batch: dict[str, Any], w: Tensor
+        self, subset: FeatureSubset, panels: FeaturePanels, batch: dict[str, Any], w: Tensor
     ) -> dict[str, np.ndarray]:
-        """Draw dense counts of each measured modality."""
+        """Draw dense counts of each modality and all features of the object."""
         counts = subset.batch(batch)["counts"]
         logits = subset.module.generative(w, batch["continuous"])["logits"]
         drawn = {}
         for m, a in logits.items():
             likelihood = subset.module.likelihood(m)
-            drawn[m] = likelihood.sample(likelihood.mean(a, counts[m].library.to(a))).cpu().numpy()
+            library_n = counts[m].library.to(a)
+            measured = panels.measured(batch["cells"].cpu().numpy(), m)
+            if measured is not None:
+                # The library size of all features, extrapolated from those of the cell's panel.
+                mask = measured[:, subset.positions[m]].to(a)
+                shares_nf = likelihood.shares(a)
+                own_n = (shares_nf * mask).sum(1).clamp(min=torch.finfo(a.dtype).tiny)
+                library_n = library_n * shares_nf.sum(1) / own_n
+            drawn[m] = likelihood.sample(likelihood.mean(a, library_n)).cpu().numpy()
         return drawn
 
 

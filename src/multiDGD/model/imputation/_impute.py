@@ -146,7 +146,8 @@ class ImputationMixin(ImputerMixin):
                         spread = spread_n[here].to(mean)
                         mean = _sample_means(mean, spread, is_missing, regression)
                     if library_size is not None:
-                        mean = mean * (library_size / mean.sum(1, keepdim=True))
+                        own_n = likelihood.mean_function.library(mean, given.library)
+                        mean = mean * (library_size / own_n)[:, None]
                     values = likelihood.sample(mean) if is_drawn else mean
                     parts.append(values[:, features].cpu().numpy())
                 tables.append(np.concatenate(parts))
