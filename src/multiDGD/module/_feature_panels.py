@@ -156,7 +156,7 @@ class FeaturePanels:
         found = torch.cat([x for _, x in parts])
         return found[order.to(found.device)]
 
-    def measured(self, cells: np.ndarray, modality: str) -> Tensor | None:
+    def measured(self, cells: np.ndarray, modality: str) -> Tensor:
         """Mask of the measured features of each cell, shape ``(n, f)``.
 
         Parameters
@@ -165,13 +165,7 @@ class FeaturePanels:
             Positions of n cells in the registered object.
         modality
             Name of the modality.
-
-        Returns
-        -------
-        `None` if all panels measured the same features.
         """
-        if len(self._observed) == 1:
-            return None
         f = self._module.likelihood(modality).n_features
         mask_pf = np.zeros((len(self._observed), f), dtype=bool)
         for mask_f, observed in zip(mask_pf, self._observed, strict=True):

@@ -53,13 +53,19 @@ class CountSplitValidation:
     ) -> None:
         self._infer = infer
         generator = np.random.default_rng(settings.seed or 0)
-        self._panels = []
+        self._panels: list[tuple[Any, dict[str, Tensor], list[tuple[Any, Any]]]] = []
         observed, codes = manager.panels
         for panel in np.unique(codes[validation_cells]):
             cells = validation_cells[codes[validation_cells] == panel]
-            average = _average_profiles(manager, train_cells[codes[train_cells] == panel])
+            fit_cells = train_cells[codes[train_cells] == panel]
+            average = _average_profiles(manager, fit_cells if len(fit_cells) else train_cells)
             batches = [_halved(batch, generator) for batch in manager.batches(cells, _BATCH)]
             self._panels.append((observed[panel], average, batches))
+
+    @property
+    def _seen(self) -> list[dict[str, Any]]:
+        """Minibatches of the first halves."""
+        return [seen for _, _, batches in self._panels for seen, _ in batches]
 
     @torch.no_grad()
     def __call__(self, module: MultiDGDModule) -> dict[str, float]:
@@ -122,8 +128,10 @@ def _score_panel(
             average_f = average[m][subset.positions[m]]
             if len(average_f) == 1:
                 continue  # a single feature has no profile
-            average_f = (average_f / average_f.sum()).to(logits_nf)
-            score_n = _score(logits_nf, move_data_to_device(unseen[m], device), average_f)
+            if m in subset.incomplete:
+                average_f = average_f / average_f.sum()
+            counts = move_data_to_device(unseen[m], device)
+            score_n = _score(logits_nf, counts, average_f.to(logits_nf))
             is_scored = (seen["counts"][m].library > 0) & (unseen[m].library > 0)
             scores[m].append(score_n.cpu()[is_scored])
 

@@ -304,8 +304,8 @@ class DifferentialMixin(DecodingMixin):
         features = subset.positions[modality]
 
         def measured(positions: Tensor) -> Tensor | None:
-            mask = panels.measured(positions.cpu().numpy(), modality)
-            return None if mask is None else mask[:, features]
+            mask = panels.measured(positions.cpu().numpy(), modality)[:, features]
+            return None if mask.all() else mask
 
         weight = None if weights is None else torch.from_numpy(_weights(obs, weights)[cells])
 

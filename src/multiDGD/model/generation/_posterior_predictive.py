@@ -141,10 +141,10 @@ class PredictiveMixin(DecodingMixin):
         for m, a in logits.items():
             likelihood = subset.module.likelihood(m)
             library_n = counts[m].library.to(a)
-            measured = panels.measured(batch["cells"].cpu().numpy(), m)
-            if measured is not None:
+            mask = panels.measured(batch["cells"].cpu().numpy(), m)[:, subset.positions[m]]
+            if not mask.all():
                 # The library size of all features, extrapolated from those of the cell's panel.
-                mask = measured[:, subset.positions[m]].to(a)
+                mask = mask.to(a)
                 shares_nf = likelihood.shares(a)
                 own_n = (shares_nf * mask).sum(1).clamp(min=torch.finfo(a.dtype).tiny)
                 library_n = library_n * shares_nf.sum(1) / own_n

@@ -75,10 +75,8 @@ class ImputerMixin(DecodingMixin):
         x_np = self._regressors(w, library_nm, modality)
         counts = manager.matrix(modality)
         mean_f = np.asarray(counts.sum(0)).ravel() / max(measured[:, m].sum(), 1)
-        is_measured_nf = self._panels(manager).measured(cells, modality)
-        if is_measured_nf is not None:
-            # A feature that some of these cells lack has no residuals there.
-            mean_f[~is_measured_nf.numpy().all(0)] = 0
+        # A feature that some of these cells lack has no residuals there.
+        mean_f[~self._panels(manager).measured(cells, modality).numpy().all(0)] = 0
         features = torch.from_numpy(np.flatnonzero(mean_f >= _MIN_COUNT))
         inferred = _InferredCells(cells, w, x_np, library_n, spread_n)
         held_out_cells = inferred.part(slice(n, None))
