@@ -119,11 +119,11 @@ class MultiDGDModule(BaseModuleClass):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # Models saved before this weight existed were trained with a weight of 1.
         state_dict.setdefault(f"{prefix}mixture_weight", torch.ones(()))
-        if "has_rates" in self._buffers and f"{prefix}has_rates" not in state_dict:
-            # In models saved before, a modality with one feature had a share of 1.
-            state_dict[f"{prefix}has_rates"] = torch.zeros(())
-            for likelihood in self.likelihoods:
-                likelihood.mean_function = Softmax()
+        if "has_rates" in self._buffers:
+            # In models saved before rates existed, a modality with one feature had a share of 1.
+            if not state_dict.setdefault(f"{prefix}has_rates", torch.zeros(())):
+                for likelihood in self.likelihoods:
+                    likelihood.mean_function = Softmax()
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def on_load(self, model: Any, **kwargs: Any) -> None:
