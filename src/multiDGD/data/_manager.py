@@ -23,22 +23,15 @@ from ._feature_matching import log_features, observed_features
 from ._fingerprints import fingerprints
 from ._matrix_reader import same_matrix
 from ._modality_reader import ModalityReader
-from ._panels import (
-    PANEL_KEY,
-    GroupTotals,
-    MeasuredFeatures,
-    PanelField,
-    Panels,
-    group_totals,
-    log_unmeasured,
-    warn_of_absent_features,
-    widely_absent,
-)
+from ._panels import Panels
 from ._query_checks import check_query
+from ._registered_panels import (
+    announce_absent_features,
+    exposures_of,
+    find_panels,
+    register_panels,
+)
 from ._registry import COUNTS_PREFIX, DataSummary, summarize_registry
-
-# Cells of each batch in which features are looked for before all counts are read.
-_MAX_CELLS = 1000
 
 
 class CellManager(AnnDataManager):
@@ -66,7 +59,8 @@ class CellManager(AnnDataManager):
         if source_registry is not None:
             self._check_query(adata, source_registry, **transfer_kwargs)
         super().register_fields(adata, source_registry, **transfer_kwargs)
-        self._find_measured_features(is_query=source_registry is not None)
+        register_panels(self, is_query=source_registry is not None)
+        self._readers = []
         empty = np.flatnonzero(self.libraries.sum(1) == 0)
         if len(empty):
             names = adata.obs_names[empty]
@@ -78,7 +72,9 @@ class CellManager(AnnDataManager):
             )
         if source_registry is None:
             warn_of_read_counts(next(self.batches())["counts"])
-            self._warn_of_absent_features()
+            if not getattr(self, "_logged", False):
+                announce_absent_features(self)
+            self._logged = True
 
     def _check_query(
         self, adata: AnnData | MuData, source: dict, extend_categories: bool = False, **kwargs: Any
@@ -107,62 +103,7 @@ class CellManager(AnnDataManager):
     @property
     def panels(self) -> Panels:
         """Groups of cells with the same measured features; a single one without ``panel_key``."""
-        measured, observed = self._measured_features(), self.observed
-        if measured is None:
-            return Panels([observed], np.zeros(self.adata.n_obs, dtype=np.int64))
-        return measured.panels(self._codes(PANEL_KEY), observed)
-
-    def _measured_features(self) -> MeasuredFeatures | None:
-        """Measured features of each registered panel; None without panels."""
-        if PANEL_KEY not in self.data_registry:
-            return None
-        state = self._state(PANEL_KEY).get(PanelField.MEASURED_KEY)
-        return state and MeasuredFeatures.from_state(state, self.summary.features)
-
-    def _find_measured_features(self, is_query: bool) -> None:
-        """Determine the measured features of each panel, and add them to the registry."""
-        if PANEL_KEY not in self.data_registry:
-            return
-        state, features = self._state(PANEL_KEY), self.summary.features
-        panels = state[PanelField.CATEGORICAL_MAPPING_KEY]
-        totals = self._group_totals(PANEL_KEY, len(panels))
-        known = self._measured_features() if is_query else None
-        measured = MeasuredFeatures.of(totals) if known is None else known.extended(totals)
-        if not is_query:
-            log_unmeasured(measured, panels, features)
-        state[PanelField.MEASURED_KEY] = measured.state()
-        self._readers = []
-
-    def _warn_of_absent_features(self) -> None:
-        """Log a warning if batches appear to lack features that are not declared as such."""
-        if REGISTRY_KEYS.BATCH_KEY not in self.data_registry:
-            return
-        batches = self._state(REGISTRY_KEYS.BATCH_KEY)[PanelField.CATEGORICAL_MAPPING_KEY]
-        codes, n = self._codes(REGISTRY_KEYS.BATCH_KEY), len(batches)
-        features = self.summary.features
-        # Few cells of each batch show whether it is worth reading all counts.
-        groups = [np.flatnonzero(codes == k) for k in range(n)]
-        sample = np.sort(np.concatenate([g[:: -(-len(g) // _MAX_CELLS)] for g in groups]))
-        totals = self._group_totals(REGISTRY_KEYS.BATCH_KEY, n, sample)
-        if len(sample) < len(codes) and any(x.any() for x in widely_absent(totals).values()):
-            totals = self._group_totals(REGISTRY_KEYS.BATCH_KEY, n)
-        declared = {m: np.ones((n, len(names)), dtype=bool) for m, names in features.items()}
-        found, panel_of_cell = self.panels
-        for batch, panel in np.unique(np.stack([codes, panel_of_cell]), axis=1).T:
-            for modality, at in found[panel].items():
-                declared[modality][batch, at] = False
-        warn_of_absent_features(totals, batches, features, declared)
-
-    def _group_totals(
-        self, key: str, n_groups: int, cells: np.ndarray | None = None
-    ) -> dict[str, GroupTotals]:
-        """Sums over some cells of each category registered under a key, by modality."""
-        n_features = self.summary.n_features
-        return group_totals(self.batches(cells), n_features, self._codes(key), n_groups)
-
-    def _state(self, key: str) -> dict:
-        """Part of the registry that belongs to one field."""
-        return self.registry["field_registries"][key]["state_registry"]
+        return find_panels(self)
 
     @property
     def readers(self) -> list[ModalityReader]:
@@ -206,7 +147,7 @@ class CellManager(AnnDataManager):
         features = self.summary.features
         n_obs = self.adata.n_obs
         if modality is None:
-            exposures = self._exposures(list(features), np.ones(n_obs, dtype=bool))
+            exposures = exposures_of(self, list(features), np.ones(n_obs, dtype=bool))
             return ModalityReader(x, None, self.adata.var_names, features, exposures)
         if x is None:
             return ModalityReader.unmeasured(n_obs, {modality: features[modality]})
@@ -218,26 +159,8 @@ class CellManager(AnnDataManager):
             None if paired else rows,
             part.var_names,
             {modality: features[modality]},
-            self._exposures([modality], rows >= 0),
+            exposures_of(self, [modality], rows >= 0),
         )
-
-    def _exposures(
-        self, modalities: Sequence[str], is_present: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """Library sizes of all cells in the modalities with one feature, shape ``(n_obs,)`` each.
-
-        A single count is no share of a total. Its library size is 1 in measured cells, even if the
-        count is 0, and 0 in others.
-        """
-        single = [m for m in modalities if self.summary.n_features[m] == 1]
-        if not single:
-            return {}
-        observed, panel_of_cell = self.panels
-        found = {}
-        for m in single:
-            measured = np.array([m in panel for panel in observed])[panel_of_cell]
-            found[m] = (measured & is_present).astype(np.float32)
-        return found
 
     def create_torch_dataset(
         self,
@@ -278,15 +201,21 @@ class CellManager(AnnDataManager):
             return np.zeros((n_obs, 0), dtype=dtype)
         return np.asarray(self.get_from_registry(key)).astype(dtype).reshape(n_obs, -1)
 
-    def _codes(self, key: str) -> np.ndarray:
-        """Codes registered under a key, shape ``(n_obs,)``."""
+    def codes(self, key: str) -> np.ndarray:
+        """Codes registered under a key, shape ``(n_obs,)``.
+
+        Parameters
+        ----------
+        key
+            Key in the data registry.
+        """
         return self._registered_columns(key, np.int64).ravel()
 
     def _label_codes(self) -> np.ndarray:
         """Label codes, shape ``(n_obs,)``; all -1 if no labels are registered."""
         if REGISTRY_KEYS.LABELS_KEY not in self.data_registry:
             return np.full(self.adata.n_obs, -1)
-        return self._codes(REGISTRY_KEYS.LABELS_KEY)
+        return self.codes(REGISTRY_KEYS.LABELS_KEY)
 
     def matrix(self, modality: str) -> sparse.csr_matrix:
         """All counts of one modality, shape ``(n_cells, f)``, copied only if necessary.

@@ -192,8 +192,8 @@ class FeaturePanels:
         without the modality.
         """
         outputs = [
-            subset.module.objective(part, *rows, n_obs)
-            for _, subset, part, rows in self.parts(batch, representation)
+            subset.module.objective(part, w, n_obs)
+            for _, subset, part, (w,) in self.parts(batch, representation)
         ]
         if len(outputs) == 1:
             return outputs[0]

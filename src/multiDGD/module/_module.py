@@ -90,7 +90,8 @@ class MultiDGDModule(BaseModuleClass):
 
     def _use_exponentials(self) -> None:
         """Give a rate to each modality with one feature, whose share would always be 1."""
-        single = [x for x in self.likelihoods if x.n_features == 1]
+        likelihoods = [self.likelihood(m) for m in self.modalities]
+        single = [x for x in likelihoods if x.n_features == 1]
         for likelihood in single:
             likelihood.mean_function = Exponential()
         if single:
@@ -122,8 +123,8 @@ class MultiDGDModule(BaseModuleClass):
         if "has_rates" in self._buffers:
             # In models saved before rates existed, a modality with one feature had a share of 1.
             if not state_dict.setdefault(f"{prefix}has_rates", torch.zeros(())):
-                for likelihood in self.likelihoods:
-                    likelihood.mean_function = Softmax()
+                for modality in self.modalities:
+                    self.likelihood(modality).mean_function = Softmax()
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def on_load(self, model: Any, **kwargs: Any) -> None:

@@ -87,8 +87,8 @@ def initialise_from_embedding(
     module.representations.z.copy_(torch.cat([z, u], dim=1))
     for number, (modality, x) in enumerate(counts.items()):
         library_n = np.asarray(x.sum(1)).ravel() if libraries is None else libraries[:, number]
-        masks, codes = _masks(panels, modality, x.shape)
-        share_f, mean_f = average_profile(x, library_n, masks, codes, train_cells)
+        masks, panel_of_cell = _masks(panels, modality, x.shape)
+        share_f, mean_f = average_profile(x, library_n, masks, panel_of_cell, train_cells)
         module.decoder.initialize_output({modality: torch.from_numpy(share_f)})
         module.likelihood(modality).initialize(torch.from_numpy(mean_f))
 

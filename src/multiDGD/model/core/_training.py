@@ -133,7 +133,9 @@ class TrainingMixin(RepresentationMixin):
         plan = MultiDGDTrainingPlan(self.module, **(plan_kwargs or {}))
         panels = self.adata_manager.panels
         if len(panels.observed) > 1:
-            plan.panels = FeaturePanels(self.module, *panels, differentiable=True)
+            plan.panels = FeaturePanels(
+                self.module, panels.observed, panels.codes, differentiable=True
+            )
         monitored = _monitored(plan, trainer_kwargs.get("early_stopping_monitor"))
         if plan.split_validation_counts and len(splitter.val_idx):
             plan.count_split = CountSplitValidation(

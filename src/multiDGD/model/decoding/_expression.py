@@ -90,8 +90,9 @@ class ExpressionMixin(DecodingMixin):
 
         Returns
         -------
-        Expected counts at a total count of ``library_size``, shape ``(n_cells, n_features)``. All
-        draws have shape ``(n_samples, n_cells, n_features)``.
+        Expected counts at a total count of ``library_size``, shape ``(n_cells, n_features)``. For
+        a modality with one feature, ``library_size`` is a factor on the expected count. All draws
+        have shape ``(n_samples, n_cells, n_features)``.
 
         Raises
         ------

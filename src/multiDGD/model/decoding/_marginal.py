@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,8 @@ class MarginalLikelihoodMixin(RepresentationMixin):
         positive_int("n_mc_samples", n_mc_samples)
 
         def integral(*integrand: Any) -> Tensor:
-            found = marginal_likelihood(*integrand, n_mc_samples)
+            module, part, posterior, generators = integrand
+            found = marginal_likelihood(module, part, posterior, generators, n_mc_samples)
             return torch.stack([found.log_prob, found.effective_share], dim=1)
 
         found = self._integrated(integral, adata, indices, batch_size)
@@ -150,7 +152,7 @@ class MarginalLikelihoodMixin(RepresentationMixin):
         """
         positive_int("n_mc_samples", n_mc_samples)
         found = self._integrated(
-            lambda *integrand: evidence_lower_bound(*integrand, n_mc_samples),
+            partial(evidence_lower_bound, n_samples=n_mc_samples),
             adata,
             indices,
             batch_size,

@@ -70,7 +70,8 @@ class ImputationMixin(ImputerMixin):
             decoder and of the predicted library size, and the variance of held-out cells beyond
             that of the likelihood.
         library_size
-            Total count of every cell. By default, the cell's own library size if the modality was
+            Total count of every cell, or a factor on the count of a modality with one feature. By
+            default, the cell's own library size if the modality was
             measured, and the predicted one otherwise.
         transform_batch
             Category of the ``batch_key`` in which all cells are decoded. Default: the cell's own
