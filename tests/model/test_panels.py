@@ -34,7 +34,6 @@ def test_unmeasured_proteins_are_predicted(seed):
     model = fitted(mdata, {"n_latent": 20}, {"max_epochs": None, "batch_size": 128}, **KEYS)
     found = model.get_normalized_expression(modality="prot", library_size="latent")[NAMES]
     found, truth = found.to_numpy()[cells], truth[np.ix_(cells, columns)]
-    # Measured ratios and correlations of the three seeds are in the comment of the last assert.
     ratio = found.mean(0) / truth.mean(0)
     assert (np.abs(ratio - 1) < 0.25).all(), ratio
     for j in range(len(columns)):
