@@ -8,6 +8,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.data.fields import CategoricalVarField, LayerField, MuDataWrapper
 
+from ._categories import encode_categories
 from ._checks import check_counts, check_names
 
 
@@ -83,10 +84,21 @@ class ModalityField(CategoricalVarField):
 
     CODES_KEY = "codes"
 
+    def __init__(self, registry_key: str, attr_key: str) -> None:
+        super().__init__(registry_key, attr_key)
+        self._key = attr_key
+
     def register_field(self, adata: AnnData) -> dict:
         """Store the modality of each feature and the names of the modalities."""
-        state = super().register_field(adata)
-        return {**state, self.CODES_KEY: adata.var[self.attr_key].to_numpy(copy=True)}
+        key = self._key
+        # scvi-tools would warn of a modality with one or two features.
+        codes, names = encode_categories(adata.var[key])
+        adata.var[self.attr_key] = codes
+        return {
+            self.CATEGORICAL_MAPPING_KEY: names,
+            self.ORIGINAL_ATTR_KEY: key,
+            self.CODES_KEY: codes,
+        }
 
     def transfer_field(
         self, state_registry: dict, adata_target: AnnData, **kwargs: object

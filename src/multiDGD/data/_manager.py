@@ -24,7 +24,14 @@ from ._fingerprints import covariate_fingerprints, modality_fingerprints
 from ._matrix_reader import same_matrix
 from ._modality_reader import ModalityReader
 from ._object_checks import warn_of_unpaired
+from ._panels import PANEL_KEY, Panels
 from ._query_checks import check_query
+from ._registered_panels import (
+    announce_absent_features,
+    exposures_of,
+    find_panels,
+    register_panels,
+)
 from ._registry import COUNTS_PREFIX, MODALITY_KEY, summarize_registry
 from ._revalidated_manager import RevalidatedManager
 
@@ -45,6 +52,7 @@ class CellManager(RevalidatedManager):
     """
 
     _readers: list[ModalityReader]
+    _panels: Panels | None = None
     _logged_for: tuple[pd.Index, ...] = ()
 
     def register_fields(
@@ -64,9 +72,12 @@ class CellManager(RevalidatedManager):
         if source_registry is not None:
             self._check_query(adata, source_registry, **transfer_kwargs)
         super().register_fields(adata, source_registry, **transfer_kwargs)
-        self._snapshot, self._readers = None, []
+        self._snapshot, self._readers, self._panels = None, [], None
         self._observed = observed_features(adata, self.summary.features, self._modality_key)
         self._columns = self._encoded_columns()
+        register_panels(self, is_query=source_registry is not None)
+        # Exposures depend on the panels.
+        self._readers, self._panels = [], None
         parts = [(modality_fingerprints(batch), _libraries(batch)) for batch in self.batches()]
         prints, libraries = (np.concatenate(part) for part in zip(*parts, strict=True))
         empty = np.flatnonzero(libraries.sum(1) == 0)
@@ -80,13 +91,16 @@ class CellManager(RevalidatedManager):
             )
         if source_registry is None:
             warn_of_read_counts(next(self.batches())["counts"])
+            if self._original is None:
+                announce_absent_features(self)
         if isinstance(adata, MuData) and self._original is None:
             warn_of_unpaired(adata, list(self.summary.features))
         self._libraries = libraries
         self._record = CellRecord(adata.obs_names, prints, self._observed)
         self._fingerprints = self._record.fingerprints
         self._covariate_fingerprints = covariate_fingerprints(
-            self._columns.covariates, self._columns.continuous
+            np.concatenate([self._columns.covariates, self._panel_codes()], axis=1),
+            self._columns.continuous,
         )
         self._snapshot = self._present()
         if self._original is None:
@@ -98,8 +112,15 @@ class CellManager(RevalidatedManager):
         if not adata.n_obs:
             raise ValueError("`adata` has no cells.")
         summary = summarize_registry(source)
-        batch_key = (source.get("setup_args") or {}).get("batch_key")
-        check_query(adata, summary, batch_key, self._modality_key_of(source), extend_categories)
+        setup_args = source.get("setup_args") or {}
+        check_query(
+            adata,
+            summary,
+            setup_args.get("batch_key"),
+            self._modality_key_of(source),
+            setup_args.get("panel_key"),
+            extend_categories,
+        )
         # scvi-tools registers an object again after another model has used it; log only once.
         parts = adata.mod.values() if isinstance(adata, MuData) else [adata]
         names = tuple(part.var_names for part in parts)
@@ -123,6 +144,18 @@ class CellManager(RevalidatedManager):
         """Positions of the model's features in the object, for each modality with any of them."""
         self._ensure_current()
         return self._observed
+
+    @property
+    def panels(self) -> Panels:
+        """Groups of cells with the same measured features; a single one without ``panel_key``."""
+        self._ensure_current()
+        if self._panels is None:
+            self._panels = find_panels(self)
+        return self._panels
+
+    def _panel_codes(self) -> np.ndarray:
+        """Codes of the panels, shape ``(n_obs, 1)``, or ``(n_obs, 0)`` without ``panel_key``."""
+        return self._registered_columns(PANEL_KEY, np.int64)
 
     @property
     def readers(self) -> list[ModalityReader]:
@@ -178,16 +211,23 @@ class CellManager(RevalidatedManager):
 
     def _make_reader(self, x: object, modality: str | None) -> ModalityReader:
         features = self.summary.features
+        n_obs = self.adata.n_obs
         if modality is None:
             columns = columns_of(self.adata, features, self._modality_key)
-            return ModalityReader(x, None, columns, features)
+            exposures = exposures_of(self, list(features), np.ones(n_obs, dtype=bool))
+            return ModalityReader(x, None, columns, features, exposures)
         if x is None:
-            return ModalityReader.unmeasured(self.adata.n_obs, {modality: features[modality]})
+            return ModalityReader.unmeasured(n_obs, {modality: features[modality]})
         part = self.adata.mod[modality]
         rows = part.obs_names.get_indexer(self.adata.obs_names)
         paired = np.array_equal(rows, np.arange(part.n_obs))
-        columns = {modality: part.var_names}
-        return ModalityReader(x, None if paired else rows, columns, {modality: features[modality]})
+        return ModalityReader(
+            x,
+            None if paired else rows,
+            {modality: part.var_names},
+            {modality: features[modality]},
+            exposures_of(self, [modality], rows >= 0),
+        )
 
     def create_torch_dataset(
         self,
@@ -230,11 +270,21 @@ class CellManager(RevalidatedManager):
             return np.zeros((n_obs, 0), dtype=dtype)
         return np.asarray(self.get_from_registry(key)).astype(dtype).reshape(n_obs, -1)
 
+    def codes(self, key: str) -> np.ndarray:
+        """Codes registered under a key, shape ``(n_obs,)``.
+
+        Parameters
+        ----------
+        key
+            Key in the data registry.
+        """
+        return self._registered_columns(key, np.int64).ravel()
+
     def _label_codes(self) -> np.ndarray:
         """Label codes, shape ``(n_obs,)``; all -1 if no labels are registered."""
         if REGISTRY_KEYS.LABELS_KEY not in self.data_registry:
             return np.full(self.adata.n_obs, -1)
-        return self._registered_columns(REGISTRY_KEYS.LABELS_KEY, np.int64).ravel()
+        return self.codes(REGISTRY_KEYS.LABELS_KEY)
 
     def matrix(self, modality: str) -> sparse.csr_matrix:
         """All counts of one modality, shape ``(n_cells, f)``, copied only if necessary.

@@ -28,6 +28,9 @@ class ModalityReader:
     features
         The model's feature names of each modality in this matrix. Columns with other names are
         ignored.
+    exposures
+        Library sizes of all cells in the modalities where they are not total counts, shape
+        ``(n_obs,)`` each.
     """
 
     def __init__(
@@ -36,9 +39,11 @@ class ModalityReader:
         row_of_cell: np.ndarray | None,
         columns: Mapping[str, pd.Index],
         features: Mapping[str, np.ndarray],
+        exposures: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.x: object = x
         self.features = features
+        self._exposures = exposures or {}
         self._reader = MatrixReader(x)
         self._row_of_cell = row_of_cell
         self._same_columns = len(features) == 1 and all(
@@ -113,7 +118,11 @@ class ModalityReader:
             else:
                 here = self._modality_of[columns] == number
                 part = rows[here], self._feature_of[columns[here]], values[here]
-            counts[modality] = _as_counts(*part, len(cells), len(names))
+            found = _as_counts(*part, len(cells), len(names))
+            if modality in self._exposures:
+                library = torch.from_numpy(self._exposures[modality][cells])
+                found = found._replace(library=library)
+            counts[modality] = found
         return counts
 
 

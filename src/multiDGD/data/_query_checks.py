@@ -17,6 +17,7 @@ def check_query(
     summary: DataSummary,
     batch_key: str | None,
     modality_key: str | None,
+    panel_key: str | None,
     extend: bool,
 ) -> None:
     """Raise if a query does not fit a trained model, before the query is modified.
@@ -31,6 +32,8 @@ def check_query(
         Name of the batch among the covariates.
     modality_key
         Column of ``var`` with the modality of each feature.
+    panel_key
+        Column of the panels, if the model has any.
     extend
         Whether the query model learns new categories.
 
@@ -41,6 +44,8 @@ def check_query(
     """
     check_object(adata)
     check_features(adata, summary.features, modality_key)
+    if panel_key is not None:
+        check_column(adata.obs, panel_key, "panel_key", "`obs`")
     for key, categories in summary.covariates.items():
         argument = "batch_key" if key == batch_key else "categorical_covariate_keys"
         check_column(adata.obs, key, argument, "`obs`")

@@ -18,6 +18,7 @@ from ._checks import listed
 from ._count_fields import CountsField
 from ._fingerprints import modality_fingerprints
 from ._log import logger
+from ._panels import PANEL_KEY
 from ._registry import DataSummary, summarize_registry
 from ._snapshot import Snapshot
 
@@ -103,9 +104,9 @@ class RevalidatedManager(AnnDataManager):
     def _present(self) -> Snapshot:
         summary = self.summary
         obs = [*summary.covariates, *summary.continuous]
-        labels = self.data_registry.get(REGISTRY_KEYS.LABELS_KEY)
-        if labels is not None:
-            obs.append(self.get_state_registry(REGISTRY_KEYS.LABELS_KEY)["original_key"])
+        for key in (REGISTRY_KEYS.LABELS_KEY, PANEL_KEY):
+            if key in self.data_registry:
+                obs.append(self.get_state_registry(key)["original_key"])
         matrices = [x for x, _ in self._matrices()]
         return Snapshot.of(self.adata, obs, self._modality_key, matrices)
 

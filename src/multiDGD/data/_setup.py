@@ -29,6 +29,7 @@ from ._obs_fields import (
     MuDataCovariatesField,
     MuDataLabelsField,
 )
+from ._panels import PANEL_KEY, MuDataPanelField, PanelField
 from ._registry import COUNTS_PREFIX, MODALITY_KEY, summarize_registry
 
 
@@ -39,6 +40,7 @@ class ObsFields(NamedTuple):
     categorical: type
     categoricals: type
     numericals: type
+    panel: type
 
 
 ADATA = ObsFields(
@@ -46,12 +48,14 @@ ADATA = ObsFields(
     BatchField,
     CovariatesField,
     scvi_fields.NumericalJointObsField,
+    PanelField,
 )
 MUDATA = ObsFields(
     MuDataLabelsField,
     MuDataBatchField,
     MuDataCovariatesField,
     scvi_fields.MuDataNumericalJointObsField,
+    MuDataPanelField,
 )
 
 
@@ -65,6 +69,7 @@ def _obs_fields(
     batch_key: str | None,
     categorical_covariate_keys: Sequence[str] | None,
     continuous_covariate_keys: Sequence[str] | None,
+    panel_key: str | None,
 ) -> list[AnnDataField]:
     """Check the columns and create their fields. A query needs no labels."""
     covariates = {
@@ -103,6 +108,10 @@ def _obs_fields(
         fields.append(kind.categorical(REGISTRY_KEYS.BATCH_KEY, batch_key))
     fields.append(kind.categoricals(REGISTRY_KEYS.CAT_COVS_KEY, categorical))
     fields.append(kind.numericals(REGISTRY_KEYS.CONT_COVS_KEY, continuous))
+    if panel_key is not None:
+        check_column(obs, panel_key, "panel_key", "`obs`")
+        check_discrete(obs, panel_key, "panel_key")
+        fields.append(kind.panel(PANEL_KEY, panel_key))
     return fields
 
 

@@ -178,6 +178,7 @@ def _scores(
     latent = module.decoder_input(w_cd, (module.continuous_mean + continuous).expand(n, -1))
     for modality, hidden_ch in module.decoder.hidden(latent).items():
         product_nh, total_n = weighted[modality]
-        normaliser_c = module.decoder.head(modality).output(hidden_ch).logsumexp(1)
+        logits_cf = module.decoder.head(modality).output(hidden_ch)
+        normaliser_c = module.likelihood(modality).mean_function.log_normaliser(logits_cf)
         score = score + product_nh @ hidden_ch.T - total_n[:, None] * normaliser_c
     return score

@@ -88,7 +88,11 @@ class Curvature:
     def _efficiency(self, modality: str, level: int) -> Tensor:
         key = modality, level
         if key not in self._efficiencies:
-            parts = [(pi @ d_kf).sum() for pi, _, d_kf in self._fisher(modality, level)]
+            mean = self.module.likelihood(modality).mean_function
+            parts = [
+                (pi @ (d_kf / mean.expected_total(share_kf))).sum()
+                for pi, share_kf, d_kf in self._fisher(modality, level)
+            ]
             self._efficiencies[key] = torch.stack(parts).sum()
         return self._efficiencies[key]
 
@@ -97,11 +101,12 @@ class Curvature:
         key = modality, level
         if key not in self._informations:
             weight_fh = self.module.decoder.head(modality).output.weight
+            mean = self.module.likelihood(modality).mean_function
             average_f = weight_fh.new_zeros(len(weight_fh))
             centring_hh = weight_fh.new_zeros(weight_fh.shape[1], weight_fh.shape[1])
             for pi_k, share_kf, d_kf in self._fisher(modality, level):
                 average_f += pi_k @ d_kf
-                centre_kh, weighted_kh = share_kf @ weight_fh, d_kf @ weight_fh
+                centre_kh, weighted_kh = mean.slope(share_kf) @ weight_fh, d_kf @ weight_fh
                 centring_hh += centre_kh.T @ (pi_k[:, None] * weighted_kh)
                 weighted_kh -= centre_kh * d_kf.sum(1, keepdim=True)
                 centring_hh += weighted_kh.T @ (pi_k[:, None] * centre_kh)
@@ -120,7 +125,8 @@ class Curvature:
         for mean, pi in zip(mean_kl.split(size), pi_k.split(size), strict=True):
             w = torch.cat([mean, covariate_mean.expand(len(mean), -1)], dim=1)
             continuous = module.continuous_mean.expand(len(mean), -1)
-            share = module.generative(w, continuous, [modality])["logits"][modality].softmax(-1)
+            logits = module.generative(w, continuous, [modality])["logits"][modality]
+            share = likelihood.mean_function.shares(logits)
             yield pi, share, likelihood.fisher(library * share) / library
 
 

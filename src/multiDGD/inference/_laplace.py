@@ -198,8 +198,9 @@ def log_mean_jacobian(
     n, h, d = hidden_nhd.shape
     weight_fh = module.decoder.head(modality).output.weight
     flat_hidden = hidden_nhd.mT.reshape(n * d, h)
-    # Means are proportional to the softmax, which a shift of all logits does not change.
-    centre_nh = logits_nf.softmax(-1) @ weight_fh
+    # A shift of all logits does not change their softmax.
+    mean = module.likelihood(modality).mean_function
+    centre_nh = mean.slope(mean.shares(logits_nf)) @ weight_fh
     centre = (centre_nh[:, None] @ hidden_nhd).view(n * d, 1)
     selected_fh = weight_fh if features is None else weight_fh[features]
     size = max(1, BLOCK_ELEMENTS // max(1, n * d))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,12 +14,16 @@ from multiDGD.train import RowAdam
 
 from ._candidates import best_candidates
 
+#: A minibatch, after its module.
+Pair: TypeAlias = tuple[MultiDGDModule, dict[str, Any]]
+
 
 def learn_categories(
     module: MultiDGDModule,
     batches: Sequence[Mapping[str, Any]],
     new: Mapping[str, Sequence[int]],
     *,
+    modules: Sequence[MultiDGDModule] | None = None,
     n_epochs: int | None = None,
     lr: float = 0.03,
     lr_rows: float = 0.1,
@@ -39,6 +43,9 @@ def learn_categories(
         Minibatches of cells of the new categories, on the module's device.
     new
         Codes of the new categories of each modelled covariate, by name.
+    modules
+        Module of each minibatch, restricted to its measured features
+        (:class:`multiDGD.module.FeatureSubset`); ``module`` itself by default.
     n_epochs
         Passes over the minibatches; by default enough for 150 steps, and at least 20.
     lr, lr_rows
@@ -56,14 +63,15 @@ def learn_categories(
         n_epochs = max(20, math.ceil(150 / len(batches)))
     # Without labels, so that labels predicted for these cells do not depend on them.
     unlabelled = [{**b, "labels": torch.full_like(b["labels"], -1)} for b in batches]
+    pairs = list(zip(modules or [module] * len(batches), unlabelled, strict=True))
     with frozen(module):
-        _initialise(module, unlabelled, new_codes)
-        return _refine(module, unlabelled, new_codes, n_epochs, lr, lr_rows)
+        _initialise(module, pairs, new_codes)
+        return _refine(module, pairs, new_codes, n_epochs, lr, lr_rows)
 
 
 @torch.no_grad()
 def _initialise(
-    module: MultiDGDModule, batches: Sequence[dict[str, Any]], new: Mapping[str, list[int]]
+    module: MultiDGDModule, pairs: Sequence[Pair], new: Mapping[str, list[int]]
 ) -> None:
     """Set the mean of each new category to the best candidate, one category after the other."""
     mixtures = dict(zip(module.covariates, module.mixtures_of_covariates, strict=True))
@@ -73,11 +81,11 @@ def _initialise(
         candidates = [*known, known.mean(0), torch.zeros_like(known[0])]
         column = module.covariate_columns[module.covariates.index(name)]
         for code in codes:
-            parts = [_cells_in_category(batch, column, code) for batch in batches]
+            parts = [(m, _cells_in_category(batch, column, code)) for m, batch in pairs]
             losses = []
             for candidate in candidates:
                 mean[code] = candidate
-                losses.append(sum(_best_loss(module, part) for part in parts if part))
+                losses.append(sum(_best_loss(m, part) for m, part in parts if part))
             mean[code] = candidates[losses.index(min(losses))]
 
 
@@ -93,7 +101,7 @@ def _best_loss(module: MultiDGDModule, batch: dict[str, Any]) -> float:
 
 def _refine(
     module: MultiDGDModule,
-    batches: Sequence[dict[str, Any]],
+    pairs: Sequence[Pair],
     new: Mapping[str, list[int]],
     n_epochs: int,
     lr: float,
@@ -108,11 +116,11 @@ def _refine(
         for p in (mixture.mean, mixture.neglogvar)
     ]
     tables = []
-    for batch in batches:
-        w = best_candidates(module, batch)
+    for restricted, batch in pairs:
+        w = best_candidates(restricted, batch)
         offset = w - _category_means(module, w, batch, indices, columns).detach()
         tables.append(RowAdam(offset, lr_rows))
-    n_cells = sum(len(batch["cells"]) for batch in batches)
+    n_cells = sum(len(batch["cells"]) for _, batch in pairs)
     optimizer = torch.optim.Adam([p for p, _ in parameters], lr=lr)
     losses = []
     for parameter, _ in parameters:
@@ -121,10 +129,10 @@ def _refine(
         factor = 0.5 + 0.5 * math.cos(math.pi * epoch / n_epochs)
         optimizer.param_groups[0]["lr"] = lr * factor
         losses.append(0.0)
-        for batch, rows in zip(batches, tables, strict=True):
+        for (restricted, batch), rows in zip(pairs, tables, strict=True):
             leaf = rows.table.clone().requires_grad_()
             w = leaf + _category_means(module, leaf, batch, indices, columns)
-            output = module.objective(batch, w, n_cells)
+            output = restricted.objective(batch, w, n_cells)
             optimizer.zero_grad()
             output.loss.backward()
             for parameter, codes in parameters:

@@ -50,21 +50,21 @@ class OutputPosterior(Record):
     prior_precision: float
 
     @torch.no_grad()
-    def variance(self, hidden_nh: Tensor, share_nf: Tensor) -> Tensor:
+    def variance(self, hidden_nh: Tensor, slope_nf: Tensor) -> Tensor:
         """Variance of the log means due to uncertainty of the layer, shape ``(n, f)``.
 
         Parameters
         ----------
         hidden_nh
             Input of the layer, shape ``(n, h)``.
-        share_nf
-            Softmax of the output, shape ``(n, f)``.
+        slope_nf
+            Softmax of the output, shape ``(n, f)``; 0 if it is not normalised.
         """
         square_nh = ((hidden_nh - self.centre) @ self.basis).square()
         logit_nf = torch.addmm(1 / self._bias_precision, square_nh, 1 / self._precision.T)
         # The normaliser of the softmax has an error too, correlated with those of the logits.
-        normaliser = (share_nf.square() * logit_nf).sum(1, keepdim=True)
-        return logit_nf * (1 - 2 * share_nf) + normaliser
+        normaliser = (slope_nf.square() * logit_nf).sum(1, keepdim=True)
+        return logit_nf * (1 - 2 * slope_nf) + normaliser
 
     def deviation(self, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Draw posterior deviations of weight and bias, shapes ``(f, h)`` and ``(f,)``.

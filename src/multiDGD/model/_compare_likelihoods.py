@@ -15,7 +15,8 @@ from scvi import settings
 
 from multiDGD._checks import finite, integer
 from multiDGD.model.core._representations import RepresentationMixin
-from multiDGD.nn import get_likelihood, likelihood_names
+from multiDGD.module import MultiDGDModule
+from multiDGD.nn import Counts, Likelihood, get_likelihood, likelihood_names
 from multiDGD.stats import split_counts
 
 # The likelihood of binarised counts, which is not comparable with that of counts.
@@ -158,22 +159,34 @@ class ComparisonMixin(RepresentationMixin):
         Representations are inferred from ``query`` and scored on the counts of ``target``.
         """
         cells, w = self._representation(self._manager_of(query), None, None)
-        module = self.module
-        scores: dict[tuple[str, str], list[torch.Tensor]] = {}
-        for batch, w_bd in self._batches_with(self._manager_of(target), cells, w, 512):
-            for modality, logits in module.generative(w_bd, batch["continuous"])["logits"].items():
-                counts, likelihood = batch["counts"][modality], module.likelihood(modality)
-                measured = counts.library > 0
-                of_counts = likelihood.log_prob(logits, counts).where(measured, torch.nan)
-                zero = likelihood.log_prob_zero(likelihood.mean(logits, counts.library))
-                at = counts.rows, counts.columns
-                log_odds = torch.log(-torch.expm1(zero[at].clamp(max=-1e-12))) - zero[at]
-                of_detection = (
-                    zero.sum(1).index_add(0, counts.rows, log_odds).where(measured, torch.nan)
-                )
-                scores.setdefault((modality, "counts"), []).append(of_counts.cpu())
-                scores.setdefault((modality, "detection"), []).append(of_detection.cpu())
-        return pd.DataFrame({key: torch.cat(parts).numpy() for key, parts in scores.items()})
+        manager = self._manager_of(target)
+        panels = self._panels(manager)
+        modalities = self.module.modalities
+
+        def scores(module: MultiDGDModule, part: dict[str, Any], w: torch.Tensor) -> torch.Tensor:
+            found = w.new_full((len(w), len(modalities), 2), torch.nan)
+            logits = module.generative(w, part["continuous"])["logits"]
+            for modality, logits_nf in logits.items():
+                likelihood, counts = module.likelihood(modality), part["counts"][modality]
+                both = _log_probs(likelihood, logits_nf, counts)
+                found[:, modalities.index(modality)] = both
+            return found
+
+        batches = self._batches_with(manager, cells, w, 512)
+        found = torch.cat([panels.map(scores, batch, w_bd) for batch, w_bd in batches]).cpu()
+        keys = [(m, name) for m in modalities for name in ("counts", "detection")]
+        return pd.DataFrame(found.flatten(1).numpy(), columns=pd.MultiIndex.from_tuples(keys))
+
+
+def _log_probs(likelihood: Likelihood, logits_nf: torch.Tensor, counts: Counts) -> torch.Tensor:
+    """Log-likelihoods of counts and of detection, NaN where not measured, shape ``(n, 2)``."""
+    of_counts = likelihood.log_prob(logits_nf, counts)
+    zero = likelihood.log_prob_zero(likelihood.mean(logits_nf, counts.library))
+    at = counts.rows, counts.columns
+    log_odds = torch.log(-torch.expm1(zero[at].clamp(max=-1e-12))) - zero[at]
+    of_detection = zero.sum(1).index_add(0, counts.rows, log_odds)
+    both = torch.stack([of_counts, of_detection], dim=1)
+    return both.where(counts.library[:, None] > 0, torch.nan)
 
 
 def _baseline(

@@ -2,6 +2,7 @@
 
 from ._categories import add_categories, category_means
 from ._config import ModuleConfig
+from ._feature_panels import FeaturePanels
 from ._feature_subset import FeatureSubset
 from ._frozen import cell_losses, frozen, frozen_gradient
 from ._full_mixture import full_mixture_module
@@ -10,6 +11,7 @@ from ._module import MultiDGDModule
 from ._surrogate import surrogate_module
 
 __all__ = [
+    "FeaturePanels",
     "FeatureSubset",
     "ModuleConfig",
     "MultiDGDModule",

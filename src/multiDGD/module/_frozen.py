@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +26,10 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 
 def frozen_gradient(
-    module: MultiDGDModule, batch: dict[str, Any], representation: Tensor
+    module: MultiDGDModule,
+    batch: dict[str, Any],
+    representation: Tensor,
+    objective: Callable[[dict[str, Any], Tensor], Any] | None = None,
 ) -> tuple[Any, Tensor]:
     """Loss of a minibatch and its gradient with respect to the representations.
 
@@ -38,10 +41,12 @@ def frozen_gradient(
         A minibatch of n cells.
     representation
         Shape ``(n, n_representation)``.
+    objective
+        Objective of the minibatch; that of the module by default.
     """
     with frozen(module), torch.enable_grad():
         leaf = representation.detach().requires_grad_()
-        output = module.objective(batch, leaf)
+        output = (objective or module.objective)(batch, leaf)
         (gradient,) = torch.autograd.grad(output.loss, leaf)
     return output, gradient
 

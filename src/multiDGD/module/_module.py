@@ -10,7 +10,16 @@ from scvi.module.base import BaseModuleClass, LossOutput
 from torch import Tensor, nn
 
 from multiDGD.latent import GaussianMixture, GaussianMixtureSupervised, RepresentationLayer
-from multiDGD.nn import Counts, Decoder, Likelihood, Workspace, get_likelihood, likelihood_names
+from multiDGD.nn import (
+    Counts,
+    Decoder,
+    Exponential,
+    Likelihood,
+    Softmax,
+    Workspace,
+    get_likelihood,
+    likelihood_names,
+)
 
 from ._config import ModuleConfig
 
@@ -73,10 +82,20 @@ class MultiDGDModule(BaseModuleClass):
             get_likelihood(name)(n_features[modality])
             for modality, name in likelihood_names(n_features, config.likelihoods or {}).items()
         )
+        self._use_exponentials()
         self.workspace = Workspace()
         self.register_buffer("mixture_weight", torch.tensor(config.resolved_mixture_weight))
         self.register_buffer("continuous_mean", torch.zeros(config.n_continuous))
         self.register_buffer("continuous_scale", torch.ones(config.n_continuous))
+
+    def _use_exponentials(self) -> None:
+        """Give a rate to each modality with one feature, whose share would always be 1."""
+        likelihoods = [self.likelihood(m) for m in self.modalities]
+        single = [x for x in likelihoods if x.n_features == 1]
+        for likelihood in single:
+            likelihood.mean_function = Exponential()
+        if single:
+            self.register_buffer("has_rates", torch.ones(()))
 
     @property
     def n_representation(self) -> int:
@@ -101,6 +120,11 @@ class MultiDGDModule(BaseModuleClass):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # Models saved before this weight existed were trained with a weight of 1.
         state_dict.setdefault(f"{prefix}mixture_weight", torch.ones(()))
+        if "has_rates" in self._buffers:
+            # In models saved before rates existed, a modality with one feature had a share of 1.
+            if not state_dict.setdefault(f"{prefix}has_rates", torch.zeros(())):
+                for modality in self.modalities:
+                    self.likelihood(modality).mean_function = Softmax()
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def on_load(self, model: Any, **kwargs: Any) -> None:

@@ -5,10 +5,13 @@ from ._decoder import Decoder, Head, mlp
 from ._workspace import Workspace
 from .likelihoods import (
     Bernoulli,
+    Exponential,
     Likelihood,
+    MeanFunction,
     NegativeBinomial,
     Poisson,
     Protein,
+    Softmax,
     get_likelihood,
     likelihood_names,
 )
@@ -17,11 +20,14 @@ __all__ = [
     "Bernoulli",
     "Counts",
     "Decoder",
+    "Exponential",
     "Head",
     "Likelihood",
+    "MeanFunction",
     "NegativeBinomial",
     "Poisson",
     "Protein",
+    "Softmax",
     "Workspace",
     "get_likelihood",
     "likelihood_names",

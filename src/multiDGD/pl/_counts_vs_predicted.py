@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -122,9 +123,15 @@ def _averages(
     manager = model.get_anndata_manager(data, required=True)
     cells = np.arange(data.n_obs)
     cells = cells if indices is None else cells[np.asarray(indices)]
-    features = manager.observed.get(modality, np.zeros(0, int))
     counts = manager.matrix(modality)[cells]
     cells = cells[np.asarray(counts.sum(1)).ravel() > 0]
+    # Cells of different panels have only some features in common.
+    observed, codes = manager.panels
+    features = reduce(
+        np.intersect1d,
+        (observed[panel].get(modality, np.zeros(0, int)) for panel in np.unique(codes[cells])),
+        np.arange(counts.shape[1]),
+    )
     if not len(cells):
         raise ValueError(
             f"`modality`: {modality!r} was not measured in any of these cells. Pass cells with "

@@ -74,12 +74,15 @@ class FoldChanges:
     def __init__(self, rates1: GroupRates, rates2: GroupRates) -> None:
         n_steps = round(_LIMIT / _STEP)
         self.grid = torch.arange(-n_steps, n_steps + 1, dtype=torch.float32) * _STEP
-        counts = [(r.rate * r.exposure).float() for r in (rates1, rates2)]
+        # Without exposure in a group, the posterior of a feature is the prior.
+        is_known = (rates1.exposure > 0) & (rates2.exposure > 0)
+        counts = [(r.rate * r.exposure * is_known).float() for r in (rates1, rates2)]
         variance = 1 / counts[0] + 1 / counts[1]
         # The grid cannot represent standard errors below its step.
         scale = (variance / (math.log(2) * _STEP) ** 2).clamp(max=1)
         self._counts = [scale * count for count in counts]
-        self._log_odds = (rates1.exposure.log() - rates2.exposure.log()).float()
+        log_odds = (rates1.exposure.log() - rates2.exposure.log()).float()
+        self._log_odds = log_odds.where(is_known, 0)
         self._df = _welch_df(counts, [rates1.df, rates2.df])
         self.mode = self._find_mode()
         self._prior_kg = self._components(self.mode)

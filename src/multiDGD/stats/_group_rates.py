@@ -64,7 +64,8 @@ class RateSums:
         Sums of :math:`q^2` times t, e, :math:`t^2`, :math:`t e` and :math:`e^2`, shape
         ``(s, 5, f)``.
     counts
-        Sums of x, of :math:`x > 0` and of :math:`x / s`, shape ``(s, 3, f)``.
+        Sums of x, of :math:`x > 0` and of :math:`x / s`, and numbers of cells in which the
+        feature was measured, shape ``(s, 4, f)``.
     """
 
     n: Tensor
@@ -105,7 +106,8 @@ class RateSums:
         per_cell = exposure / n
         variance = per_cell.square() * between + 2 * per_cell * covariance + within
         variance = variance.clamp(min=0) * n_effective / (n_effective - 1)
-        rate = (share + e / exposure).clamp(min=0)
+        tiny = torch.finfo(exposure.dtype).tiny  # without exposure, there is no residual
+        rate = (share + e / exposure.clamp(min=tiny)).clamp(min=0)
         # The variance of few counts cannot be estimated, but is close to that of the likelihood.
         overdispersion = (variance + _RELIABLE_COUNT) / (rate * exposure + _RELIABLE_COUNT)
         return GroupRates(rate, exposure / overdispersion, float(n_effective) - 1)
@@ -127,7 +129,9 @@ class RateSums:
             strata = list(group)
             t, e, exposure = self.first[strata].unbind(1)
             n = self.weight[strata, None]
-            share, residual = t.sum(0) / n.sum(), e.sum(0) / exposure.sum(0)
+            smallest = torch.finfo(exposure.dtype).tiny
+            share = t.sum(0) / n.sum()
+            residual = e.sum(0) / exposure.sum(0).clamp(min=smallest)
             deviation = (t - share * n) * exposure.sum(0) / n.sum() + e - residual * exposure
             rates.append((share + residual).clamp(min=0))
             exposures.append(exposure.sum(0))

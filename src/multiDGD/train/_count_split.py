@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from multiDGD.data import CellManager
-from multiDGD.module import MultiDGDModule
+from multiDGD.module import FeatureSubset, MultiDGDModule
 from multiDGD.nn import Counts
 from multiDGD.stats import split_counts
 from multiDGD.stats._profile_scores import WEIGHT_OF_AVERAGE
@@ -54,17 +54,20 @@ class CountSplitValidation:
         seed: int = 0,
     ) -> None:
         self._infer = infer
-        self._average = _average_profiles(manager, train_cells)
         generator = np.random.default_rng(seed)
-        self._seen: list[dict[str, Any]] = []
-        self._unseen: list[dict[str, Counts]] = []
-        for batch in manager.batches(validation_cells, _BATCH):
-            halves = {m: _halves(counts, generator) for m, counts in batch["counts"].items()}
-            counts = {m: first for m, (first, _) in halves.items()}
-            # Without labels, as for the other losses of validation cells.
-            labels = torch.full_like(batch["labels"], -1)
-            self._seen.append({**batch, "counts": counts, "labels": labels})
-            self._unseen.append({m: second for m, (_, second) in halves.items()})
+        self._panels: list[tuple[Any, dict[str, Tensor], list[tuple[Any, Any]]]] = []
+        observed, codes = manager.panels
+        for panel in np.unique(codes[validation_cells]):
+            cells = validation_cells[codes[validation_cells] == panel]
+            fit_cells = train_cells[codes[train_cells] == panel]
+            average = _average_profiles(manager, fit_cells if len(fit_cells) else train_cells)
+            batches = [_halved(batch, generator) for batch in manager.batches(cells, _BATCH)]
+            self._panels.append((observed[panel], average, batches))
+
+    @property
+    def _seen(self) -> list[dict[str, Any]]:
+        """Minibatches of the first halves."""
+        return [seen for _, _, batches in self._panels for seen, _ in batches]
 
     @torch.no_grad()
     def __call__(self, module: MultiDGDModule) -> dict[str, float]:
@@ -77,20 +80,11 @@ class CountSplitValidation:
         module
             The module, left unchanged.
         """
-        w = self._infer(module, self._seen).split(_BATCH)
         scores: dict[str, list[Tensor]] = {m: [] for m in module.modalities}
-        for seen, unseen, w_bd in zip(self._seen, self._unseen, w, strict=True):
-            device = module.device
-            logits = module.generative(w_bd.to(device), seen["continuous"].to(device))["logits"]
-            for m, logits_nf in logits.items():
-                score_n = _score(
-                    logits_nf,
-                    move_data_to_device(unseen[m], device),
-                    self._average[m].to(logits_nf),
-                )
-                is_scored = (seen["counts"][m].library > 0) & (unseen[m].library > 0)
-                scores[m].append(score_n.cpu()[is_scored])
-        means = {m: float(torch.cat(parts).mean()) for m, parts in scores.items()}
+        for observed, average, batches in self._panels:
+            subset = FeatureSubset(module, observed)
+            _score_panel(scores, subset, average, batches, self._infer)
+        means = {m: float(torch.cat(parts).mean()) for m, parts in scores.items() if parts}
         found = {f"count_split_{m}_validation": v for m, v in means.items() if v == v}
         mean = sum(found.values()) / len(found) if found else float("nan")
         return {"count_split_validation": mean, **found}
@@ -107,10 +101,52 @@ def _average_profiles(manager: CellManager, cells: np.ndarray) -> dict[str, Tens
     return {m: total / total.sum() for m, total in totals.items()}
 
 
+def _halved(
+    batch: dict[str, Any], generator: np.random.Generator
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Minibatches of the first and second halves."""
+    halves = {m: _halves(counts, generator) for m, counts in batch["counts"].items()}
+    # Without labels, as for the other losses of validation cells.
+    unlabelled = {**batch, "labels": torch.full_like(batch["labels"], -1)}
+    first, second = ({m: half[i] for m, half in halves.items()} for i in range(2))
+    return {**unlabelled, "counts": first}, {**unlabelled, "counts": second}
+
+
+def _score_panel(
+    scores: dict[str, list[Tensor]],
+    subset: FeatureSubset,
+    average: Mapping[str, Tensor],
+    batches: Sequence[tuple[dict[str, Any], dict[str, Any]]],
+    infer: Callable[[MultiDGDModule, Sequence[dict[str, Any]]], Tensor],
+) -> None:
+    """Add the scores of the cells of one panel, by modality."""
+    module = subset.module
+    pairs = [(subset.batch(seen), subset.batch(unseen)) for seen, unseen in batches]
+    w = infer(module, [seen for seen, _ in pairs]).split(_BATCH)
+    for (seen, batch), w_bd in zip(pairs, w, strict=True):
+        device, unseen = module.device, batch["counts"]
+        logits = module.generative(w_bd.to(device), seen["continuous"].to(device))["logits"]
+        for m, logits_nf in logits.items():
+            average_f = average[m][subset.positions[m]]
+            if len(average_f) == 1:
+                continue  # a single feature has no profile
+            if m in subset.incomplete:
+                average_f = average_f / average_f.sum()
+            counts = move_data_to_device(unseen[m], device)
+            score_n = _score(logits_nf, counts, average_f.to(logits_nf))
+            is_scored = (seen["counts"][m].library > 0) & (unseen[m].library > 0)
+            scores[m].append(score_n.cpu()[is_scored])
+
+
 def _halves(counts: Counts, generator: np.random.Generator) -> tuple[Counts, Counts]:
     values = counts.values.numpy()
     first = torch.from_numpy(split_counts(values, 0.5, generator).astype(values.dtype))
-    return counts.with_values(first), counts.with_values(counts.values - first)
+    halves = counts.with_values(first), counts.with_values(counts.values - first)
+    if counts.n_features > 1:
+        return halves
+    # The library size of a single feature is an exposure, not a total.
+    one, other = (half._replace(library=counts.library / 2) for half in halves)
+    return one, other
 
 
 def _score(logits_nf: Tensor, counts: Counts, average_f: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 from multiDGD.init import class_initialisation, cluster_initialisation
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.module import MultiDGDModule, category_means
+
+from ._average_profile import average_profile
 
 
 @torch.no_grad()
@@ -35,6 +37,8 @@ def initialise_from_embedding(
     train_cells: np.ndarray,
     labels: np.ndarray,
     covariates: np.ndarray,
+    libraries: np.ndarray | None = None,
+    panels: tuple[Sequence[Mapping[str, np.ndarray]], np.ndarray] | None = None,
     seed: int = 0,
 ) -> None:
     """Initialise representations from an embedding, mixtures and decoder from training cells.
@@ -54,6 +58,12 @@ def initialise_from_embedding(
         Codes, -1 if unknown, shape ``(n_cells,)``.
     covariates
         Codes of each covariate, shape ``(n_cells, covariates)``.
+    libraries
+        Library size of each cell in each modality, shape ``(n_cells, modalities)``; total counts
+        by default.
+    panels
+        Measured features of each panel and panel of each cell, as for
+        :class:`multiDGD.module.FeaturePanels`. By default, all features were measured.
     seed
         Seed of the clustering.
     """
@@ -75,12 +85,12 @@ def initialise_from_embedding(
     u = category_means(module, codes)
     z = torch.from_numpy(z_nl).to(u)
     module.representations.z.copy_(torch.cat([z, u], dim=1))
-    for modality, x in counts.items():
-        total_f, n_measured = _totals(x, train_cells)
-        # One pseudo-count per modality keeps the logits of features without counts finite.
-        count_f = torch.from_numpy(total_f + 1 / len(total_f))
-        module.decoder.initialize_output({modality: count_f / (total_f.sum() + 1)})
-        module.likelihood(modality).initialize(count_f / max(n_measured, 1))
+    for number, (modality, x) in enumerate(counts.items()):
+        library_n = np.asarray(x.sum(1)).ravel() if libraries is None else libraries[:, number]
+        masks, panel_of_cell = _masks(panels, modality, x.shape)
+        share_f, mean_f = average_profile(x, library_n, masks, panel_of_cell, train_cells)
+        module.decoder.initialize_output({modality: torch.from_numpy(share_f)})
+        module.likelihood(modality).initialize(torch.from_numpy(mean_f))
 
 
 def scale_to_softball(embedding: np.ndarray, train_cells: np.ndarray, radius: float) -> np.ndarray:
@@ -102,9 +112,15 @@ def _circle(n: int, dim: int, radius: float) -> Tensor:
     return points
 
 
-def _totals(x: sparse.csr_matrix, cells: np.ndarray) -> tuple[np.ndarray, int]:
-    """Total count of each feature in the given cells, and number of these cells with counts."""
-    # A matrix product, because indexing would copy the rows.
-    selected = np.zeros(x.shape[0])
-    selected[cells] = 1
-    return x.T @ selected, int(selected[np.diff(x.indptr) > 0].sum())
+def _masks(
+    panels: tuple[Sequence[Mapping[str, np.ndarray]], np.ndarray] | None,
+    modality: str,
+    shape: tuple[int, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of the measured features, shape ``(panels, f)``, and the panel of each cell."""
+    if panels is None:
+        return np.ones((1, shape[1]), dtype=bool), np.zeros(shape[0], dtype=np.int64)
+    masks = np.zeros((len(panels[0]), shape[1]), dtype=bool)
+    for mask_f, observed in zip(masks, panels[0], strict=True):
+        mask_f[observed.get(modality, [])] = True
+    return masks, panels[1]

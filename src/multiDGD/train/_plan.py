@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from scvi.train import TrainingPlan
 from torch import Tensor
 
 from multiDGD.init import remove_covariates
-from multiDGD.module import MultiDGDModule, frozen_gradient
+from multiDGD.module import FeaturePanels, MultiDGDModule, frozen_gradient
 
 from ._count_split import CountSplitValidation
 from ._divergence import check_losses, check_parameters
@@ -87,6 +88,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
     cells_id: str = ""
     #: State of a former training, from its checkpoint.
     _resumed: dict[str, Any] | None = None
+    #: Measured features of the training cells; `None` if all cells measured all features.
+    panels: FeaturePanels | None = None
 
     def __init__(
         self,
@@ -231,11 +234,16 @@ class MultiDGDTrainingPlan(TrainingPlan):
         removed = remove_covariates(z_nl - centre, list(covariates.T), fit, seed=splitter.seed)
         table[:, :n_latent] = torch.from_numpy(removed + centre).to(table)
 
+    @property
+    def _objective(self) -> Callable[..., LossOutput]:
+        """Objective of a minibatch, given representations."""
+        return self.module.objective if self.panels is None else self.panels.objective
+
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Compute the loss of a minibatch."""
         cells = batch["cells"]
         leaf = self.row_optimizer.table[cells].requires_grad_()
-        output = self.module.objective(batch, leaf, self.n_obs_training or len(cells))
+        output = self._objective(batch, leaf, self.n_obs_training or len(cells))
         self._visited = (cells, leaf)
         self._collect(output, "train")
         return output.loss
@@ -266,7 +274,9 @@ class MultiDGDTrainingPlan(TrainingPlan):
         batch = {**batch, "labels": torch.full_like(batch["labels"], -1)}
         n_epochs = self.trainer.check_val_every_n_epoch or 1
         for step in range(min(n_epochs, _MAX_VALIDATION_STEPS)):
-            output, gradient = frozen_gradient(self.module, batch, self.row_optimizer.table[cells])
+            output, gradient = frozen_gradient(
+                self.module, batch, self.row_optimizer.table[cells], self._objective
+            )
             if step == 0:
                 self._collect(output, "validation")
             if not self.is_holding:

@@ -59,6 +59,12 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     data = parser.add_argument_group("columns and layers of the data")
     data.add_argument("--batch-key", metavar="KEY", help="column of obs with the batch")
     data.add_argument(
+        "--panel-key",
+        metavar="KEY",
+        help="column of obs with the antibody panel, often the batch; features without counts in a "
+        "panel were not measured there",
+    )
+    data.add_argument(
         "--covariate-keys",
         nargs="+",
         default=[],
@@ -149,6 +155,7 @@ def _setup(data: AnnData | MuData, modality_key: str | None, args: argparse.Name
         "unlabeled_category": args.unlabeled_category,
         "batch_key": args.batch_key,
         "categorical_covariate_keys": args.covariate_keys or None,
+        "panel_key": args.panel_key,
     }
     if isinstance(data, AnnData):
         MultiDGD.setup_anndata(data, layer=args.layer, modality_key=modality_key, **columns)

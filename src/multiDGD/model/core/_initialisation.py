@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 
 import numpy as np
 import torch
@@ -56,6 +57,8 @@ def initialise(
         train_cells=train_cells,
         labels=dataset.labels,
         covariates=dataset.covariates,
+        libraries=manager.libraries,
+        panels=manager.panels,
         seed=settings.seed or 0,
     )
 
@@ -117,11 +120,24 @@ def compute_spectral_embedding(
     covariates = manager.create_torch_dataset().covariates
     if cells is not None:
         covariates = covariates[cells]
+    names = manager.summary.features
+    shared = _shared_features(manager)
     return spectral_embedding(
-        counts,
+        {m: x[:, shared[m]] if m in shared else x for m, x in counts.items()},
         n_latent=n_latent,
-        feature_names={m: list(names) for m, names in manager.summary.features.items()},
+        feature_names={m: list(x[shared[m]] if m in shared else x) for m, x in names.items()},
         covariates=list(covariates.T),
         fit_cells=fit_cells,
         seed=settings.seed or 0,
     )
+
+
+def _shared_features(manager: CellManager) -> dict[str, np.ndarray]:
+    """Features that all panels have in common, in modalities where some panels lack features."""
+    found = {}
+    for modality, n in manager.summary.n_features.items():
+        measured = [o[modality] for o in manager.panels.observed if modality in o]
+        shared = reduce(np.intersect1d, measured, np.arange(n))
+        if 0 < len(shared) < n:
+            found[modality] = shared
+    return found

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from multiDGD.data import CellManager
 from multiDGD.inference import Laplace, OutputPosterior, laplace, output_posteriors
-from multiDGD.module import FeatureSubset
+from multiDGD.module import MultiDGDModule
 
 from ._random import new_generator, resolve_seed, subsample
 from ._representations import RepresentationMixin, as_positions
@@ -54,7 +54,11 @@ class PosteriorMixin(RepresentationMixin):
         batch_size: int | None,
     ) -> Iterator[tuple[dict[str, Any], Laplace]]:
         """Minibatches of cells with the posteriors of their representations, on the device."""
-        subset = FeatureSubset(self.module, manager.observed)
+        panels = self._panels(manager)
+
+        def factor(module: MultiDGDModule, part: dict[str, Any], w: Tensor) -> Tensor:
+            return laplace(module, part, w).factor
+
         cells = as_positions(indices, manager.adata.n_obs)
         rows = self._learned.cells.find(manager, cells)
         # Labels are part of the posterior of training cells only.
@@ -65,7 +69,7 @@ class PosteriorMixin(RepresentationMixin):
             mask = is_unlabelled[first : first + len(w)].to(w.device)
             first += len(w)
             labels = batch["labels"].masked_fill(mask, -1)
-            yield batch, laplace(subset.module, subset.batch({**batch, "labels": labels}), w)
+            yield batch, Laplace(w, panels.map(factor, {**batch, "labels": labels}, w))
 
     def _posterior_samples(
         self,

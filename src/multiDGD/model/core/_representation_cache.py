@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -51,13 +51,21 @@ def cell_keys(manager: CellManager) -> np.ndarray:
     -------
     Shape ``(n,)``, uint64.
     """
-    crc = 0
-    for modality, features in manager.observed.items():
-        crc = zlib.crc32(modality.encode() + np.ascontiguousarray(features).tobytes(), crc)
+    panels = manager.panels
+    measured = np.array([_checksum(observed) for observed in panels.observed], dtype=np.uint64)
     counts, covariates = manager.fingerprints, manager.covariate_fingerprints
     return (
-        counts ^ (covariates * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(crc) << np.uint64(16))
+        counts
+        ^ (covariates * np.uint64(0x9E3779B97F4A7C15))
+        ^ (measured[panels.codes] << np.uint64(16))
     )
+
+
+def _checksum(observed: Mapping[str, np.ndarray]) -> int:
+    crc = 0
+    for modality, features in observed.items():
+        crc = zlib.crc32(modality.encode() + np.ascontiguousarray(features).tobytes(), crc)
+    return crc
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 from multiDGD._checks import positive_int
 from multiDGD.data import CellManager, DataSummary, listed, summarize_registry
 from multiDGD.inference import infer_representations
-from multiDGD.module import FeatureSubset, MultiDGDModule
+from multiDGD.module import FeaturePanels, MultiDGDModule
 
 from ._learned import SavedAttributes
 from ._representation_cache import RepresentationCache
@@ -129,13 +129,27 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         manager: CellManager,
         cells: np.ndarray,
         batch_size: int | None = None,
-        observed: Mapping[str, np.ndarray] | None = None,
+        without: str | None = None,
         **options: Any,
     ) -> Tensor:
-        """Infer the representations of cells from their observed or given features, on the CPU."""
-        subset = FeatureSubset(self.module, manager.observed if observed is None else observed)
-        batches = manager.batches(cells, _cells_per_batch(batch_size))
-        return infer_representations(subset.module, map(subset.batch, batches), **options)
+        """Infer the representations of cells from their measured features, on the CPU.
+
+        The modality ``without``, if given, is ignored.
+        """
+        w = torch.empty(len(cells), self.module.n_representation, dtype=torch.float32)
+        for subset, at in self._panels(manager, without).groups(cells):
+            batches = manager.batches(cells[at], _cells_per_batch(batch_size))
+            w[torch.from_numpy(at)] = infer_representations(
+                subset.module, map(subset.batch, batches), **options
+            )
+        return w
+
+    def _panels(self, manager: CellManager, without: str | None = None) -> FeaturePanels:
+        """Subsets of the module to the features that groups of cells measured."""
+        observed, codes = manager.panels
+        if without is not None:
+            observed = [{m: at for m, at in o.items() if m != without} for o in observed]
+        return FeaturePanels(self.module, observed, codes)
 
     def _store_inferred(self, cells: np.ndarray, **options: Any) -> None:
         """Infer the representations of cells of the table, and replace the stored ones."""
@@ -165,18 +179,20 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         """Library sizes of cells, extrapolated from the observed features to all features."""
         module = self.module
         library_nm = manager.libraries[as_positions(indices, manager.adata.n_obs)].copy()
-        n_features = self.summary.n_features
-        incomplete = {m: at for m, at in manager.observed.items() if len(at) < n_features[m]}
-        if not incomplete:
+        panels = self._panels(manager)
+        if panels.are_complete:
             return library_nm
         first = 0
         for batch, w in self._represented_batches(manager, indices, batch_size):
-            part = slice(first, first + len(w))
-            first = part.stop
-            logits = module.generative(w, batch["continuous"], list(incomplete))["logits"]
-            for modality, at in incomplete.items():
-                share_n = logits[modality].softmax(-1)[:, at].sum(1)
-                library_nm[part, module.modalities.index(modality)] /= share_n.cpu().numpy()
+            for here, subset, part, (w_part,) in panels.parts(batch, w):
+                rows = first + here.cpu().numpy()
+                logits = module.generative(w_part, part["continuous"], subset.incomplete)["logits"]
+                for modality, logits_nf in logits.items():
+                    share_nf = module.likelihood(modality).shares(logits_nf)
+                    share_n = share_nf[:, subset.positions[modality]].sum(1)
+                    column = module.modalities.index(modality)
+                    library_nm[rows, column] /= share_n.cpu().numpy()
+            first += len(w)
         return library_nm
 
     def _batches_with(

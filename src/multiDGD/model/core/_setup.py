@@ -32,6 +32,7 @@ class SetupMixin(RepresentationMixin):
         batch_key: str | None = None,
         categorical_covariate_keys: list[str] | None = None,
         continuous_covariate_keys: list[str] | None = None,
+        panel_key: str | None = None,
         **kwargs: Any,
     ) -> None:
         """%(summary)s.
@@ -43,7 +44,8 @@ class SetupMixin(RepresentationMixin):
         modality_key
             Column of ``adata.var`` with the modality of each feature, such as ``feature_types`` in
             10x files, if the AnnData contains several modalities. Features can be in any order. If
-            all counts of a modality in a cell are zero, the modality is treated as missing.
+            all counts of a modality in a cell are zero, the modality is treated as missing, unless
+            it has only one feature.
         labels_key
             Column of ``adata.obs`` with labels, which supervise the mixture. Only some cells need
             a label.
@@ -53,6 +55,11 @@ class SetupMixin(RepresentationMixin):
             Column of ``adata.obs`` with the batch, one of the categorical covariates.
         %(param_cat_cov_keys)s
         %(param_cont_cov_keys)s
+        panel_key
+            Column of ``adata.obs`` with the panel of each cell, often the batch, if panels contain
+            different features (antibodies). A feature without any count in a panel, although the
+            other panels predict at least 10, was not measured there. Such a zero is not modelled,
+            and the count is predicted.
         **kwargs
             Arguments that scvi-tools passes to transfer the registry of a trained model.
 
@@ -77,6 +84,7 @@ class SetupMixin(RepresentationMixin):
             batch_key=batch_key,
             categorical_covariate_keys=categorical_covariate_keys,
             continuous_covariate_keys=continuous_covariate_keys,
+            panel_key=panel_key,
             is_query=kwargs.get("source_registry") is not None,
         )
         given = {k: v for k, v in locals().items() if k != "fields"}
@@ -94,6 +102,7 @@ class SetupMixin(RepresentationMixin):
         batch_key: str | None = None,
         categorical_covariate_keys: list[str] | None = None,
         continuous_covariate_keys: list[str] | None = None,
+        panel_key: str | None = None,
         **kwargs: Any,
     ) -> None:
         """%(summary_mdata)s.
@@ -117,6 +126,11 @@ class SetupMixin(RepresentationMixin):
             Columns of ``mdata.obs`` with further categorical covariates.
         continuous_covariate_keys
             Columns of ``mdata.obs`` with continuous covariates.
+        panel_key
+            Column of ``mdata.obs`` with the panel of each cell, often the batch, if panels contain
+            different features (antibodies). A feature without any count in a panel, although the
+            other panels predict at least 10, was not measured there. Such a zero is not modelled,
+            and the count is predicted.
         **kwargs
             Arguments that scvi-tools passes to transfer the registry of a trained model.
 
@@ -141,6 +155,7 @@ class SetupMixin(RepresentationMixin):
             batch_key=batch_key,
             categorical_covariate_keys=categorical_covariate_keys,
             continuous_covariate_keys=continuous_covariate_keys,
+            panel_key=panel_key,
             source_registry=kwargs.get("source_registry"),
         )
         given = {k: v for k, v in locals().items() if k != "fields"}

@@ -14,6 +14,7 @@ from scvi.train import TrainRunner
 from multiDGD._checks import positive_int
 from multiDGD.data import logger
 from multiDGD.inference import infer_representations
+from multiDGD.module import FeaturePanels
 from multiDGD.train import (
     CellSplitter,
     CountSplitValidation,
@@ -211,6 +212,11 @@ class TrainingMixin(RepresentationMixin):
         self.module.requires_grad_(True)
         plan = MultiDGDTrainingPlan(self.module, **plan_kwargs)
         plan.cells_id = cells.digest
+        panels = self.adata_manager.panels
+        if len(panels.observed) > 1:
+            plan.panels = FeaturePanels(
+                self.module, panels.observed, panels.codes, differentiable=True
+            )
         defaults = {
             "early_stopping": early_stopping and len(splitter.val_idx) > 0,
             **_monitored(plan, trainer_kwargs.get("early_stopping_monitor")),

@@ -18,7 +18,7 @@ from multiDGD.data import CellManager
 from multiDGD.inference import infer_representations
 from multiDGD.model.core._representations import as_positions
 from multiDGD.module import FeatureSubset, MultiDGDModule
-from multiDGD.nn import Counts, Likelihood
+from multiDGD.nn import Counts, Likelihood, MeanFunction
 from multiDGD.stats import ProfileScores, split_counts
 
 from ._decoding import DecodingMixin
@@ -102,31 +102,59 @@ class CountSplitMixin(DecodingMixin):
             raise ValueError(f"`seed` must not be negative, found {seed}.")
         manager = self._manager_of(adata)
         cells = as_positions(indices, manager.adata.n_obs)
-        subset = FeatureSubset(self.module, manager.observed)
-        average = _average_profiles(manager, subset.module.modalities)
-        splits = [
-            _score_split(manager, subset, cells, average, fraction, thinning, (seed, split))
-            for split in range(n_splits)
-        ]
-        names = manager.adata.obs_names[cells]
-        found = pd.concat(
-            {m: _mean([pd.DataFrame(s[m].cells(), index=names) for s in splits]) for m in average},
-            axis=1,
-        )
-        summary = {m: _mean([pd.Series(s[m].summary()) for s in splits]) for m in average}
-        found.attrs["summary"] = {m: means.to_dict() for m, means in summary.items()}
+        tables: list[pd.DataFrame] = []
+        summaries: list[tuple[int, dict[str, pd.Series]]] = []
+        for subset, at in self._panels(manager).groups(cells):
+            average = _average_profiles(manager, subset, cells[at])
+            splits = [
+                _score_split(
+                    manager, subset, cells[at], average, fraction, thinning, (seed, split)
+                )
+                for split in range(n_splits)
+            ]
+            by_modality = {
+                m: _mean([pd.DataFrame(s[m].cells(), index=at) for s in splits]) for m in average
+            }
+            tables.append(pd.concat(by_modality, axis=1))
+            summary = {m: _mean([pd.Series(s[m].summary()) for s in splits]) for m in average}
+            summaries.append((len(at), summary))
+        found = pd.concat(tables).sort_index()
+        found.index = manager.adata.obs_names[cells]
+        found.attrs["summary"] = _average_summaries(summaries)
         return found
+
+
+def _average_summaries(
+    summaries: list[tuple[int, dict[str, pd.Series]]],
+) -> dict[str, dict[str, float]]:
+    """Means of the summaries of panels, weighted by their numbers of cells, by modality."""
+    if len(summaries) == 1:
+        return {m: summary.to_dict() for m, summary in summaries[0][1].items()}
+    found = {}
+    for modality in dict.fromkeys(m for _, summary in summaries for m in summary):
+        parts = [(n, summary[modality]) for n, summary in summaries if modality in summary]
+        table = pd.DataFrame([part for _, part in parts])
+        weight = table.notna().mul([n for n, _ in parts], axis=0)
+        found[modality] = (table.mul(weight).sum() / weight.sum()).to_dict()
+    return found
 
 
 def _mean(tables: list[T]) -> T:
     return sum(tables[1:], start=tables[0]) / len(tables)
 
 
-def _average_profiles(manager: CellManager, modalities: list[str]) -> dict[str, np.ndarray]:
-    """Share of each observed feature in the counts of all cells, by modality."""
+def _average_profiles(
+    manager: CellManager, subset: FeatureSubset, cells: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Share of each observed feature in the counts of all cells of a panel, by modality."""
     found = {}
-    for modality in modalities:
-        total_f = np.asarray(manager.matrix(modality).sum(0)).ravel()[manager.observed[modality]]
+    codes = manager.panels.codes
+    is_in_panel = np.isin(codes, codes[cells[:1]]) if len(cells) else codes >= 0
+    for modality, at in subset.positions.items():
+        counts = manager.matrix(modality)
+        if not is_in_panel.all():
+            counts = counts[np.flatnonzero(is_in_panel)]
+        total_f = np.asarray(counts.sum(0)).ravel()[at.numpy()]
         # A fraction of a count keeps the shares of features without counts above 0.
         found[modality] = (total_f + 1e-3) / (total_f + 1e-3).sum()
     return found
@@ -151,7 +179,13 @@ def _score_split(
     for batch in manager.batches(cells, _BATCH):
         batch = subset.batch(batch)
         halves = {
-            m: _split(batch["counts"][m], fraction, streams[m], _dispersion(module, m, thinning))
+            m: _split(
+                batch["counts"][m],
+                fraction,
+                streams[m],
+                _dispersion(module, m, thinning),
+                module.likelihood(m).mean_function,
+            )
             for m in module.modalities
         }
         first.append({**batch, "counts": {m: half[0] for m, half in halves.items()}})
@@ -183,7 +217,7 @@ def _add_batch(
         rate_nf = likelihood.posterior_mean(mean_nf, seen.to_dense().to(logits_nf))
         scores[modality].add(
             unseen.to_dense().numpy(),
-            logits_nf.softmax(-1).cpu().numpy(),
+            likelihood.shares(logits_nf).cpu().numpy(),
             rate_nf.cpu().numpy(),
             (seen.library > 0).cpu().numpy(),
             likelihood.log_prob(logits_nf, move_data_to_device(unseen, device)).cpu().numpy(),
@@ -202,9 +236,13 @@ def _split(
     fraction: float,
     generator: np.random.Generator,
     dispersion_f: np.ndarray | None,
+    mean: MeanFunction,
 ) -> tuple[Counts, Counts]:
     """Two parts of the counts of a minibatch."""
     values = counts.values.numpy()
     r = None if dispersion_f is None else dispersion_f[counts.columns.numpy()]
     drawn = torch.from_numpy(split_counts(values, fraction, generator, r).astype(values.dtype))
-    return counts.with_values(drawn), counts.with_values(counts.values - drawn)
+    return (
+        mean.thinned(counts, drawn, fraction),
+        mean.thinned(counts, counts.values - drawn, 1 - fraction),
+    )

@@ -29,7 +29,8 @@ class DecodingMixin(PosteriorMixin):
 
     def _learn_library_medians(self) -> dict[str, float]:
         """Median library size of the training cells in each modality."""
-        libraries = self.adata_manager.libraries[self.train_indices_].T
+        manager = self.adata_manager
+        libraries = self._complete_libraries(manager, self.train_indices_, None).T
         modalities = self.module.modalities
         return {
             m: float(np.median(total[total > 0]))
@@ -162,12 +163,12 @@ class DecodingMixin(PosteriorMixin):
         total = torch.zeros(self.module.likelihood(m).n_features, dtype=torch.float32)
         for batch, w in batches:
             logits = self.module.generative(w, batch["continuous"], [m])["logits"][m]
-            total += logits.softmax(-1).sum(0).cpu()
+            total += self.module.likelihood(m).shares(logits).sum(0).cpu()
         return (total / sum(len(w) for _, w in batches)).numpy()
 
     def _decoded_table(
         self,
-        value: Callable[[Likelihood, Tensor, slice], Tensor],
+        value: Callable[[Likelihood, Tensor, Tensor, slice], Tensor],
         modality: str,
         features: np.ndarray,
         *,
@@ -184,8 +185,8 @@ class DecodingMixin(PosteriorMixin):
         """Evaluate a function of the decoded means of one modality for selected features.
 
         The arguments of ``value`` are the likelihood, the means of all features of a minibatch,
-        shape ``(n, f)``, and the slice of these cells among the selected ones. It returns values
-        of the same shape. For the other arguments, see :meth:`get_normalized_expression`.
+        shape ``(n, f)``, their library sizes, shape ``(n,)``, and the slice of these cells among
+        the selected ones. It returns values of the shape of the means. For the other arguments, see :meth:`get_normalized_expression`.
         """
         if n_samples is not None:
             positive_int("n_samples", n_samples)
@@ -209,7 +210,7 @@ class DecodingMixin(PosteriorMixin):
                     latent = module.decoder_input(w_of_batch, continuous)
                     logits = output(module.decoder.hidden(latent, [modality])[modality])
                     mean = likelihood.mean(logits, library)
-                    values.append(value(likelihood, mean, here)[:, at])
+                    values.append(value(likelihood, mean, library, here)[:, at])
                 part = torch.stack(values).mean(0).cpu().numpy()
                 if keeps_draws:
                     found[draw, here] = part

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
+from lightning.fabric.utilities import move_data_to_device
 from mudata import MuData
 from torch import Tensor
 
 from multiDGD.model.core._representations import as_positions
-from multiDGD.module import FeatureSubset
-from multiDGD.nn import Likelihood
+from multiDGD.nn import Counts, Likelihood
 
 from ._decoding import DecodingMixin
 
@@ -90,8 +90,9 @@ class ExpressionMixin(DecodingMixin):
 
         Returns
         -------
-        Expected counts at a total count of ``library_size``, shape ``(n_cells, n_features)``. All
-        draws have shape ``(n_samples, n_cells, n_features)``.
+        Expected counts at a total count of ``library_size``, shape ``(n_cells, n_features)``. For
+        a modality with one feature, ``library_size`` is a factor on the expected count. All draws
+        have shape ``(n_samples, n_cells, n_features)``.
 
         Raises
         ------
@@ -187,7 +188,9 @@ class ExpressionMixin(DecodingMixin):
         """
         modality = self._modality(modality or self.module.modalities[-1])
         return self._decoded_table(
-            lambda likelihood, mean_nf, cells: -torch.expm1(likelihood.log_prob_zero(mean_nf)),
+            lambda likelihood, mean_nf, library_n, cells: (
+                -torch.expm1(likelihood.log_prob_zero(mean_nf))
+            ),
             modality,
             self._features(modality, "region_list", region_list),
             adata=adata,
@@ -208,16 +211,29 @@ class ExpressionMixin(DecodingMixin):
         adata: AnnData | MuData | None,
         indices: Sequence[int] | None,
         modality: str,
-    ) -> Callable[[Likelihood, Tensor, slice], Tensor]:
+    ) -> Callable[[Likelihood, Tensor, Tensor, slice], Tensor]:
         """Function of decoded means that returns posterior means given the cells' counts."""
         manager = self._manager_of(adata)
         cells = as_positions(indices, manager.adata.n_obs)
-        observed = torch.from_numpy(manager.observed.get(modality, np.arange(0)))
+        panels = self._panels(manager)
 
-        def value(likelihood: Likelihood, mean_nf: Tensor, here: slice) -> Tensor:
+        def value(
+            likelihood: Likelihood, mean_nf: Tensor, library_n: Tensor, here: slice
+        ) -> Tensor:
             (batch,) = manager.batches(cells[here], len(mean_nf))
-            counts_nf = batch["counts"][modality].to_dense().to(mean_nf)
-            return _posterior_means(likelihood, mean_nf, counts_nf, observed.to(mean_nf.device))
+            counts = move_data_to_device(batch["counts"][modality], mean_nf.device)
+            found = mean_nf.clone()
+            for subset, at in panels.groups(cells[here]):
+                if modality in subset.positions:
+                    part = torch.from_numpy(at).to(mean_nf.device)
+                    found[part] = _posterior_means(
+                        likelihood,
+                        mean_nf[part],
+                        library_n[part],
+                        counts.take(part),
+                        subset.positions[modality].to(mean_nf.device),
+                    )
+            return found
 
         return value
 
@@ -254,15 +270,15 @@ class ExpressionMixin(DecodingMixin):
         n_measured: dict[str, int] = defaultdict(int)
         n_cells = 0
         manager = self._manager_of(adata)
-        subset = FeatureSubset(self.module, manager.observed)
+        panels = self._panels(manager)
         for batch, w in self._represented_batches(manager, indices, batch_size):
-            batch = subset.batch(batch)
-            logits = subset.module.generative(w, batch["continuous"])["logits"]
-            losses = subset.module.reconstruction_loss(logits, batch["counts"])
-            for modality, loss in losses.items():
-                counts = batch["counts"][modality]
-                sums[modality] += float(loss.sum())
-                n_measured[modality] += int((counts.library > 0).sum())
+            for _, subset, part, (w_part,) in panels.parts(batch, w):
+                logits = subset.module.generative(w_part, part["continuous"])["logits"]
+                losses = subset.module.reconstruction_loss(logits, part["counts"])
+                for modality, loss in losses.items():
+                    counts = part["counts"][modality]
+                    sums[modality] += float(loss.sum())
+                    n_measured[modality] += int((counts.library > 0).sum())
             n_cells += len(w)
         error = {"reconstruction_loss": sum(sums.values()) / max(n_cells, 1)}
         for modality, value in sums.items():
@@ -271,27 +287,30 @@ class ExpressionMixin(DecodingMixin):
 
 
 def _posterior_means(
-    likelihood: Likelihood, mean_nf: Tensor, counts_nf: Tensor, observed: Tensor
+    likelihood: Likelihood, mean_nf: Tensor, library_n: Tensor, counts: Counts, observed: Tensor
 ) -> Tensor:
     """Posterior means of the observed features' rates, at the scale and total of the means."""
-    seen_nf = mean_nf[:, observed]
+    library = likelihood.mean_function.library
     tiny = torch.finfo(mean_nf.dtype).tiny
-    scale_n1 = (counts_nf.sum(1) / seen_nf.sum(1).clamp(min=tiny))[:, None]
-    rate_nf = mean_nf * scale_n1
+    own_n = counts.library.to(mean_nf)
+    scale_n = own_n / library(mean_nf[:, observed], library_n).clamp(min=tiny)
+    rate_nf = mean_nf * scale_n[:, None]
+    counts_nf = counts.to_dense().to(mean_nf)
     rate_nf[:, observed] = likelihood.posterior_mean(rate_nf, counts_nf)[:, observed]
-    total_n1 = rate_nf.sum(1, keepdim=True)
-    shares_nf = rate_nf / total_n1.clamp(min=tiny) * mean_nf.sum(1, keepdim=True)
-    return torch.where(scale_n1 > 0, shares_nf, mean_nf)
+    total_n = library(rate_nf, library_n * scale_n).clamp(min=tiny)
+    shares_nf = rate_nf / total_n[:, None] * library(mean_nf, library_n)[:, None]
+    return torch.where(scale_n[:, None] > 0, shares_nf, mean_nf)
 
 
-def _mean(likelihood: Likelihood, mean_nf: Tensor, cells: slice) -> Tensor:
+def _mean(likelihood: Likelihood, mean_nf: Tensor, library_n: Tensor, cells: slice) -> Tensor:
     return mean_nf
 
 
 def _foreground_mean(
-    library_n: Tensor, likelihood: Likelihood, mean_nf: Tensor, cells: slice
+    own_n: Tensor, likelihood: Likelihood, mean_nf: Tensor, library_n: Tensor, cells: slice
 ) -> Tensor:
-    """Foreground part of the means, evaluated at the given library sizes."""
-    total_n = mean_nf.sum(1).clamp(min=torch.finfo(mean_nf.dtype).tiny)
-    scale_n1 = (library_n[cells].to(mean_nf) / total_n)[:, None]
+    """Foreground part of the means, evaluated at the cells' own library sizes."""
+    total_n = likelihood.mean_function.library(mean_nf, library_n)
+    total_n = total_n.clamp(min=torch.finfo(mean_nf.dtype).tiny)
+    scale_n1 = (own_n[cells].to(mean_nf) / total_n)[:, None]
     return likelihood.foreground_mean(mean_nf * scale_n1) / scale_n1

@@ -101,21 +101,21 @@ class ForegroundMixin(DecodingMixin):
         counts = manager.matrix(modality)
         column = self.module.modalities.index(modality)
         is_measured_n1 = torch.from_numpy(library_nm[:, [column]] > 0)
-        is_observed_f = torch.zeros(counts.shape[1], dtype=torch.bool)
-        is_observed_f[manager.observed.get(modality, [])] = True
+        panels = self._panels(manager)
 
-        def value(likelihood: Likelihood, share_nf: Tensor, here: slice) -> Tensor:
+        def value(likelihood: Likelihood, share_nf: Tensor, one_n: Tensor, here: slice) -> Tensor:
             x_nf = torch.from_numpy(counts[cells[here]].toarray()).to(share_nf)
-            observed_f = is_observed_f.to(x_nf.device)
+            observed_nf = panels.measured(cells[here], modality).to(x_nf.device)
             measured_n1 = is_measured_n1[here].to(x_nf.device)
             # The library size is the total of the measured features only.
-            observed_share_n1 = (share_nf * observed_f).sum(1, keepdim=True).where(measured_n1, 1)
+            observed_n = likelihood.mean_function.library(share_nf * observed_nf, one_n)
+            observed_share_n1 = observed_n[:, None].where(measured_n1, 1)
             mean_nf = share_nf * library_n[here].to(x_nf)[:, None] / observed_share_n1
             prior_nf = likelihood.foreground_probability(mean_nf)
             if transform_batch is not None:
                 return prior_nf
             posterior_nf = likelihood.foreground_probability(mean_nf, x_nf)
-            return torch.where(observed_f & measured_n1, posterior_nf, prior_nf)
+            return torch.where(observed_nf & measured_n1, posterior_nf, prior_nf)
 
         return self._decoded_table(
             value,

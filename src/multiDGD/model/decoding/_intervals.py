@@ -95,11 +95,9 @@ class IntervalMixin(DecodingMixin):
             share, variance = self._share_moments(
                 batch, posterior, layer, modality, transform_batch, at
             )
-            share = share.double().clamp(min=1e-30)
-            # On the scale of log odds, the upper bound of a share stays below 1.
-            half_width = quantile * variance.double().sqrt() / (1 - share)
-            log_odds = share.logit()
-            bounds = torch.stack([log_odds - half_width, log_odds + half_width]).sigmoid()
+            mean = self.module.likelihood(modality).mean_function
+            half_width = quantile * variance.double().sqrt()
+            bounds = mean.bounds(share.double().clamp(min=1e-30), half_width)
             here = slice(first, first + len(share))
             first = here.stop
             bounds *= library_n[here].to(bounds)[:, None]
@@ -130,7 +128,9 @@ class IntervalMixin(DecodingMixin):
             # The posterior of the cell's own batch does not apply to another batch.
             first = module.n_latent
             jacobian_nhd[:, :, first : first + module.n_covariate_latent] = 0
-        share = logits.softmax(-1)
+        mean = module.likelihood(modality).mean_function
+        share = mean.shares(logits)
         blocks = log_mean_jacobian(module, modality, logits, jacobian_nhd, features)
         cell_variance = torch.cat([posterior.variance_along(j_ndf) for _, j_ndf in blocks], dim=1)
-        return share[:, features], cell_variance + layer.variance(hidden_nh, share)[:, features]
+        layer_variance = layer.variance(hidden_nh, mean.slope(share))
+        return share[:, features], cell_variance + layer_variance[:, features]

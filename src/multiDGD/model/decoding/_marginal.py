@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from multiDGD.inference import (
     marginal_likelihood,
 )
 from multiDGD.model.core._representations import RepresentationMixin
-from multiDGD.module import FeatureSubset, MultiDGDModule, full_mixture_module
+from multiDGD.module import MultiDGDModule, full_mixture_module
 
 # Median share of effective draws below which estimates are probably too low.
 _LOW_SHARE = 0.01
@@ -92,12 +93,14 @@ class MarginalLikelihoodMixin(RepresentationMixin):
         >>> model.get_marginal_ll(indices=model.validation_indices)  # doctest: +SKIP
         """
         positive_int("n_mc_samples", n_mc_samples)
-        found = [
-            marginal_likelihood(*integrand, n_mc_samples)
-            for integrand in self._integrands(adata, indices, batch_size)
-        ]
-        empty = torch.zeros(0).double()
-        share = torch.cat([empty, *(f.effective_share for f in found)])
+
+        def integral(*integrand: Any) -> Tensor:
+            module, part, posterior, generators = integrand
+            found = marginal_likelihood(module, part, posterior, generators, n_mc_samples)
+            return torch.stack([found.log_prob, found.effective_share], dim=1)
+
+        found = self._integrated(integral, adata, indices, batch_size)
+        log_prob, share = torch.cat([torch.zeros(0, 2).double(), *found]).T
         if len(share) and share.median() < _LOW_SHARE:
             n_effective = float(share.median()) * n_mc_samples
             warnings.warn(
@@ -106,7 +109,7 @@ class MarginalLikelihoodMixin(RepresentationMixin):
                 UserWarning,
                 stacklevel=settings.warnings_stacklevel,
             )
-        return _mean_or_each(torch.cat([empty, *(f.log_prob for f in found)]), return_mean)
+        return _mean_or_each(log_prob, return_mean)
 
     def get_elbo(
         self,
@@ -148,31 +151,41 @@ class MarginalLikelihoodMixin(RepresentationMixin):
         >>> model.get_elbo(indices=model.validation_indices)  # doctest: +SKIP
         """
         positive_int("n_mc_samples", n_mc_samples)
-        found = [
-            evidence_lower_bound(*integrand, n_mc_samples)
-            for integrand in self._integrands(adata, indices, batch_size)
-        ]
+        found = self._integrated(
+            partial(evidence_lower_bound, n_samples=n_mc_samples),
+            adata,
+            indices,
+            batch_size,
+        )
         return _mean_or_each(torch.cat([torch.zeros(0).double(), *found]), return_mean)
 
     @torch.inference_mode(False)
-    def _integrands(
+    def _integrated(
         self,
+        function: Callable[
+            [MultiDGDModule, dict[str, Any], Laplace, list[np.random.Generator]], Tensor
+        ],
         adata: AnnData | MuData | None,
         indices: Sequence[int] | None,
         batch_size: int | None,
-    ) -> Iterator[tuple[MultiDGDModule, dict[str, Any], Laplace, list[np.random.Generator]]]:
-        """Module, minibatch, posteriors and random generators of the cells."""
+    ) -> list[Tensor]:
+        """Values of a function of module, minibatch, posteriors and random generators of cells."""
         manager = self._manager_of(adata)
-        subset = FeatureSubset(self.module, manager.observed)
-        module = full_mixture_module(subset.module)
-        for batch, w in self._represented_batches(manager, indices, batch_size):
-            batch = subset.batch({**batch, "labels": torch.full_like(batch["labels"], -1)})
+
+        def integrated(module: MultiDGDModule, part: dict[str, Any], w: Tensor) -> Tensor:
+            module = full_mixture_module(module)
             # Trained representations are not exactly at the mode, and may depend on labels.
-            mode = infer_representations(module, [batch], start=w).to(w)
+            mode = infer_representations(module, [part], start=w).to(w)
             # Seeds from the counts of a cell make its draws independent of other cells.
-            seeds = manager.fingerprints[batch["cells"].cpu().numpy()].tolist()
+            seeds = manager.fingerprints[part["cells"].cpu().numpy()].tolist()
             generators = [np.random.default_rng([settings.seed or 0, seed]) for seed in seeds]
-            yield module, batch, laplace(module, batch, mode), generators
+            return function(module, part, laplace(module, part, mode), generators)
+
+        panels = self._panels(manager)
+        return [
+            panels.map(integrated, {**batch, "labels": torch.full_like(batch["labels"], -1)}, w)
+            for batch, w in self._represented_batches(manager, indices, batch_size)
+        ]
 
 
 def _mean_or_each(value_n: Tensor, return_mean: bool) -> float | Tensor:

@@ -300,6 +300,13 @@ class DifferentialMixin(DecodingMixin):
         cells = np.flatnonzero((strata >= 0) & np.isin(codes, list(used)))
         used_strata, stratum = np.unique(strata[cells], return_inverse=True)
         subset = FeatureSubset(self.module, manager.observed)
+        panels = self._panels(manager)
+        features = subset.positions[modality]
+
+        def measured(positions: Tensor) -> Tensor | None:
+            mask = panels.measured(positions.cpu().numpy(), modality)[:, features]
+            return None if mask.all() else mask
+
         weight = None if weights is None else torch.from_numpy(_weights(obs, weights)[cells])
 
         def sums(in_batches: Callable[[Tensor], list[Tensor]] | None) -> RateSums:
@@ -312,6 +319,7 @@ class DifferentialMixin(DecodingMixin):
                 len(used_strata),
                 weight,
                 in_batches,
+                measured,
             )
 
         in_batches1, in_batches2 = (None, None)

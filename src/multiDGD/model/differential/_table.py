@@ -131,7 +131,7 @@ def raw_statistics(sums: RateSums) -> pd.DataFrame:
     sums
         Sums of two strata, one for each group.
     """
-    means = (sums.counts / sums.n[:, None, None]).numpy()
+    means = (sums.counts[:, :3] / sums.counts[:, 3:]).numpy()
     columns = {}
     for row, name in enumerate(("raw_mean", "non_zeros_proportion", "raw_normalized_mean")):
         for group in (0, 1):

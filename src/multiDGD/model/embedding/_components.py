@@ -117,7 +117,8 @@ class ComponentMixin(LatentMixin):
         continuous = module.continuous_mean.expand(len(mean_kl), -1)
         logits = module.generative(torch.cat([mean_kl, u], 1), continuous)["logits"]
         weight = module.mixture.mixture_probs()
-        return {m: _log2_ratio(a.softmax(-1), weight).cpu().numpy() for m, a in logits.items()}
+        shares = {m: module.likelihood(m).shares(a) for m, a in logits.items()}
+        return {m: _log2_ratio(y, weight).cpu().numpy() for m, y in shares.items()}
 
 
 def _log2_ratio(share_kf: Tensor, weight_k: Tensor) -> Tensor:

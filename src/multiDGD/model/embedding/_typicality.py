@@ -14,7 +14,7 @@ from torch import Tensor
 from multiDGD.data import CellManager
 from multiDGD.model.core._random import subsample
 from multiDGD.model.core._representations import RepresentationMixin
-from multiDGD.module import FeatureSubset, MultiDGDModule
+from multiDGD.module import MultiDGDModule
 from multiDGD.nn import Likelihood
 
 _N_DRAWS = 16
@@ -110,13 +110,16 @@ class TypicalityMixin(RepresentationMixin):
         self, manager: CellManager, cells: np.ndarray, w: Tensor, batch_size: int | None
     ) -> np.ndarray:
         """Standardised log posterior of each cell, shape ``(n,)``."""
-        subset = FeatureSubset(self.module, manager.observed)
+        panels = self._panels(manager)
+
+        def standard(module: MultiDGDModule, part: dict[str, Any], w: Tensor) -> Tensor:
+            # Seeds from the counts of a cell make its draws independent of other cells.
+            seeds = manager.fingerprints[part["cells"].cpu().numpy()] >> np.uint64(1)
+            return standard_scores(module, part, w, seeds.tolist())
+
         parts = [np.zeros(0)]
         for batch, rows in self._batches_with(manager, cells, w, batch_size):
-            # Seeds from the counts of a cell make its draws independent of other cells.
-            seeds = manager.fingerprints[batch["cells"].cpu().numpy()] >> np.uint64(1)
-            scores = standard_scores(subset.module, subset.batch(batch), rows, seeds.tolist())
-            parts.append(scores.cpu().numpy())
+            parts.append(panels.map(standard, batch, rows).cpu().numpy())
         return np.concatenate(parts)
 
 

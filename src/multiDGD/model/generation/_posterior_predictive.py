@@ -17,7 +17,7 @@ from multiDGD._names import nearest
 from multiDGD.data import CellManager
 from multiDGD.model.core._random import new_generator, resolve_seed
 from multiDGD.model.decoding._decoding import DecodingMixin
-from multiDGD.module import FeatureSubset
+from multiDGD.module import FeaturePanels, FeatureSubset
 
 
 class PredictiveMixin(DecodingMixin):
@@ -38,7 +38,8 @@ class PredictiveMixin(DecodingMixin):
         """Draw counts from the posterior predictive distribution of each cell.
 
         A representation is drawn from the posterior of the cell (Laplace approximation). Counts
-        are then drawn from the likelihoods, with the cell's own library sizes.
+        are then drawn from the likelihoods, with the cell's own library sizes. Features that the
+        cell's panel lacks are drawn as well.
 
         :class:`scvi.criticism.PosteriorPredictiveCheck` of scvi-tools 1.4 requires sparse counts
         of an integer type: set ``adata.X = adata.X.astype(int)`` before the setup.
@@ -93,14 +94,15 @@ class PredictiveMixin(DecodingMixin):
         device = self.module.device
         found: dict[str, list[Any]] = {key: [] for key in columns_by_key}
         subset = FeatureSubset(self.module, manager.observed)
+        panels = self._panels(manager)
         generator = new_generator(resolve_seed(), device=device)
         for batch, posterior in self._posteriors(manager, indices, batch_size):
             shape = (n_samples, *posterior.mean.shape)
             normal = posterior.mean.new_empty(shape).normal_(generator=generator)
-            draws = [
-                self._sample_counts(subset, batch, self._with_batch(w, transform_batch), generator)
-                for w in posterior.at(normal)
-            ]
+            draws = []
+            for w in posterior.at(normal):
+                w_batch = self._with_batch(w, transform_batch)
+                draws.append(self._sample_counts(subset, panels, batch, w_batch, generator))
             for key, columns in columns_by_key.items():
                 x = np.stack([columns.select(drawn) for drawn in draws], axis=2)
                 x = x[:, :, 0] if n_samples == 1 else x
@@ -130,17 +132,26 @@ class PredictiveMixin(DecodingMixin):
     def _sample_counts(
         self,
         subset: FeatureSubset,
+        panels: FeaturePanels,
         batch: dict[str, Any],
         w: Tensor,
         generator: torch.Generator,
     ) -> dict[str, np.ndarray]:
-        """Draw dense counts of each measured modality."""
+        """Draw dense counts of each modality and all features of the object."""
         counts = subset.batch(batch)["counts"]
         logits = subset.module.generative(w, batch["continuous"])["logits"]
         drawn = {}
         for m, a in logits.items():
             likelihood = subset.module.likelihood(m)
-            mean = likelihood.mean(a, counts[m].library.to(a))
+            library_n = counts[m].library.to(a)
+            mask = panels.measured(batch["cells"].cpu().numpy(), m)[:, subset.positions[m]]
+            if not mask.all():
+                # The library size of all features, extrapolated from those of the cell's panel.
+                mask = mask.to(a)
+                shares_nf = likelihood.shares(a)
+                own_n = (shares_nf * mask).sum(1).clamp(min=torch.finfo(a.dtype).tiny)
+                library_n = library_n * shares_nf.sum(1) / own_n
+            mean = likelihood.mean(a, library_n)
             drawn[m] = likelihood.sample(mean, generator).cpu().numpy()
         return drawn
 

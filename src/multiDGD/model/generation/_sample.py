@@ -37,7 +37,7 @@ class GenerationMixin(DecodingMixin):
         cells = subsample(self.train_indices_, _MAX_CELLS)
         return CellSubset(
             representation=self.module.representations.z.detach().cpu().numpy()[cells],
-            library=manager.libraries[cells],
+            library=self._complete_libraries(manager, cells, None),
             labels=dataset.labels[cells],
             covariates=dataset.covariates[cells],
             continuous=dataset.continuous[cells],

@@ -69,7 +69,8 @@ class ImputationMixin(ImputerMixin):
             decoder and of the predicted library size, and the variance of held-out cells beyond
             that of the likelihood.
         library_size
-            Total count of every cell. By default, the cell's own library size if the modality was
+            Total count of every cell, or a factor on the count of a modality with one feature. By
+            default, the cell's own library size if the modality was
             measured, and the predicted one otherwise.
         transform_batch
             Category of the ``batch_key`` in which all cells are decoded. Default: the cell's own
@@ -147,7 +148,8 @@ class ImputationMixin(ImputerMixin):
                     spread = spread_n[here].to(mean)
                     mean = _sample_means(mean, spread, is_missing, regression, generator)
                 if library_size is not None:
-                    mean = mean * (library_size / mean.sum(1, keepdim=True))
+                    own_n = likelihood.mean_function.library(mean, given.library)
+                    mean = mean * (library_size / own_n)[:, None]
                 values = likelihood.sample(mean, generator) if is_drawn else mean
                 parts.append(values[:, features].cpu().numpy())
             tables.append(np.concatenate(parts))

@@ -41,7 +41,7 @@ class ImputerMixin(DecodingMixin):
         """Regression of the training cells' library sizes on their representations."""
         cells = self.train_indices_
         z_nl = self.module.representations.z.detach().cpu().numpy()[cells, : self.module.n_latent]
-        library_nm = self.adata_manager.libraries[cells]
+        library_nm = self._complete_libraries(self.adata_manager, cells, None)
         return LibraryRegression.fit(z_nl, library_nm, self.module.modalities)
 
     def _learn_imputers(self) -> dict[str, Imputer]:
@@ -63,10 +63,9 @@ class ImputerMixin(DecodingMixin):
         if not len(training) or len(held_out) < _MIN_HELD_OUT:
             return None
         cells = np.concatenate([training, held_out])
-        observed = {k: at for k, at in manager.observed.items() if k != modality}
         with torch.enable_grad():
-            w = self._infer(manager, cells, observed=observed)
-        library_nm = manager.libraries[cells]
+            w = self._infer(manager, cells, without=modality)
+        library_nm = self._complete_libraries(manager, cells, None)
         z_nl = w[:, : module.n_latent].numpy()
         n = len(training)
         library_regression = LibraryRegression.fit(z_nl[:n], library_nm[:n], module.modalities)
@@ -76,6 +75,8 @@ class ImputerMixin(DecodingMixin):
         x_np = self._regressors(w, library_nm, modality)
         counts = manager.matrix(modality)
         mean_f = np.asarray(counts.sum(0)).ravel() / max(measured[:, m].sum(), 1)
+        # A feature that some of these cells lack has no residuals there.
+        mean_f[~self._panels(manager).measured(cells, modality).numpy().all(0)] = 0
         features = torch.from_numpy(np.flatnonzero(mean_f >= _MIN_COUNT))
         inferred = _InferredCells(cells, w, x_np, library_n, spread_n)
         held_out_cells = inferred.part(slice(n, None))

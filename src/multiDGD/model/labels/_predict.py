@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.model.core._cell_subset import CellSubset
 from multiDGD.model.core._posterior import PosteriorMixin
 from multiDGD.model.core._random import subsample
-from multiDGD.module import FeatureSubset
+from multiDGD.module import MultiDGDModule
 from multiDGD.stats import LabelCalibration, calibrate, fit_calibration
 
 from ._class_correlation import class_correlation
@@ -136,16 +136,18 @@ class LabelMixin(PosteriorMixin):
 
         Shape ``(n, labels)``, on the CPU.
         """
-        subset = FeatureSubset(self.module, manager.observed)
+        panels = self._panels(manager)
         mixture = cast(GaussianMixtureSupervised, self.module.mixture)
         correlation_ll = (
             None if correlation is None else torch.from_numpy(correlation).to(mixture.mean.device)
         )
+
+        def evidence(module: MultiDGDModule, part: dict[str, Any], w: Tensor) -> Tensor:
+            return component_log_evidence(module, part, w, correlation_ll, _DF)
+
         parts = [mixture.mean.new_zeros(0, mixture.Nclass, device="cpu")]
         for batch, w_bd in self._batches_with(manager, cells, w, batch_size):
-            joint_bk = component_log_evidence(
-                subset.module, subset.batch(batch), w_bd, correlation_ll, _DF
-            )
+            joint_bk = panels.map(evidence, batch, w_bd)
             joint_bc = joint_bk.view(len(w_bd), mixture.Nclass, -1).logsumexp(2)
             parts.append(joint_bc.log_softmax(1).cpu())
         self.module.workspace.clear()

@@ -223,9 +223,11 @@ class LinkMixin(DecodingMixin):
             moved = published_step(self.module, batch, w, feature, source)
             with torch.no_grad():
                 before, after = (
-                    self.module.generative(
-                        x[expressing], batch["continuous"][expressing], [target]
-                    )["logits"][target].softmax(-1)
+                    self.module.likelihood(target).shares(
+                        self.module.generative(
+                            x[expressing], batch["continuous"][expressing], [target]
+                        )["logits"][target]
+                    )
                     for x in (w, moved)
                 )
             yield after - before

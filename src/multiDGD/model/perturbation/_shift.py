@@ -83,7 +83,9 @@ class Shift:
     @torch.no_grad()
     def _log_shares(self, w: Tensor) -> dict[str, Tensor]:
         logits = self.module.generative(w, self.continuous)["logits"]
-        return {m: a.log_softmax(-1) for m, a in logits.items()}
+        return {
+            m: self.module.likelihood(m).mean_function.log_shares(a) for m, a in logits.items()
+        }
 
     def _log_means(
         self, indices: Tensor | slice, w: Tensor, at: Tensor, modality: str
@@ -92,7 +94,8 @@ class Shift:
         with torch.enable_grad():
             leaf = w.detach().requires_grad_()
             logits = self.module.generative(leaf, self.continuous[indices], [modality])["logits"]
-            eta = logits[modality].log_softmax(-1)[:, at]
+            mean = self.module.likelihood(modality).mean_function
+            eta = mean.log_shares(logits[modality])[:, at]
             slopes = [
                 torch.autograd.grad(column.sum(), leaf, retain_graph=True)[0]
                 for column in eta.unbind(1)

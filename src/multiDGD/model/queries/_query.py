@@ -20,7 +20,7 @@ from multiDGD.inference import learn_categories
 from multiDGD.model.core._random import subsample
 from multiDGD.model.core._training import TrainingMixin
 from multiDGD.model.core._training_cells import TrainingCells
-from multiDGD.module import FeatureSubset, add_categories
+from multiDGD.module import add_categories
 
 # A category has few parameters; more cells hardly improve their estimates.
 _MAX_CELLS_PER_CATEGORY = 300
@@ -259,7 +259,6 @@ class QueryMixin(TrainingMixin):
         """Learn the new categories, then infer the representations of all cells."""
         manager = self.adata_manager
         covariates = manager.create_torch_dataset().covariates
-        subset = FeatureSubset(self.module, manager.observed)
         known = self.summary.covariates
         names = list(known)
         new = {
@@ -270,11 +269,12 @@ class QueryMixin(TrainingMixin):
         chosen = _subsample_categories(
             covariates, {names.index(n): codes for n, codes in new.items()}
         )
-        batches = [
-            move_data_to_device(subset.batch(b), self.module.device)
-            for b in manager.batches(chosen, batch_size)
-        ]
-        losses = learn_categories(subset.module, batches, new, n_epochs=max_epochs)
+        batches, modules = [], []
+        for subset, at in self._panels(manager).groups(chosen):
+            for batch in manager.batches(chosen[at], batch_size):
+                batches.append(move_data_to_device(subset.batch(batch), self.module.device))
+                modules.append(subset.module)
+        losses = learn_categories(self.module, batches, new, modules=modules, n_epochs=max_epochs)
         self._inferred_cache.clear()
         n_obs = manager.adata.n_obs
         self._store_inferred(np.arange(n_obs))

@@ -9,6 +9,7 @@ import importlib
 import pkgutil
 
 from ._base import Likelihood
+from ._mean_functions import Exponential, MeanFunction, Softmax
 from ._registry import get_likelihood, likelihood_names
 from .bernoulli import Bernoulli
 from .negative_binomial import NegativeBinomial
@@ -21,10 +22,13 @@ for _module in pkgutil.iter_modules(__path__):
 
 __all__ = [
     "Bernoulli",
+    "Exponential",
     "Likelihood",
+    "MeanFunction",
     "NegativeBinomial",
     "Poisson",
     "Protein",
+    "Softmax",
     "get_likelihood",
     "likelihood_names",
 ]

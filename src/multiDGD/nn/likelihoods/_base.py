@@ -14,7 +14,7 @@ from multiDGD.nn._counts import Counts
 from multiDGD.nn._workspace import Workspace
 
 from ._autograd import LinearLogProb, LogProb
-from ._conditional_sampling import sample_given_totals
+from ._mean_functions import Exponential, MeanFunction, Softmax
 from ._terms import Terms
 
 _NO_BACKGROUND = "{} has no background. Use a likelihood that has one, such as 'protein'."
@@ -29,6 +29,9 @@ class Likelihood(nn.Module, ABC):
     :meth:`log_ratio_to_zero`. Most counts are zero, and zeros take one pass over the means
     without any gamma function. Non-zeros add a correction.
 
+    In a module, the mean of a modality with a single feature is :math:`s_i \exp(a_i)`, because its
+    softmax would always be 1. Its library size :math:`s_i` is 1 in measured cells.
+
     Parameters
     ----------
     n_features
@@ -40,6 +43,8 @@ class Likelihood(nn.Module, ABC):
         Name by which users select this likelihood.
     default_for
         Modality names, in lower case, for which this likelihood is the default.
+    mean_function
+        Function of the logits and library sizes that returns mean counts, a softmax by default.
     has_background
         Whether the likelihood separates background from foreground counts, by
         :meth:`foreground_probability` and :meth:`foreground_mean`.
@@ -64,6 +69,7 @@ class Likelihood(nn.Module, ABC):
         super().__init__()
         positive_int("n_features", n_features)
         self.n_features = n_features
+        self.mean_function: MeanFunction = Softmax()
 
     @abstractmethod
     def log_prob_zero(self, mean_nf: Tensor) -> Tensor:
@@ -114,14 +120,15 @@ class Likelihood(nn.Module, ABC):
         """Draw counts of cells whose totals are those of their means, shape ``(n, f)``.
 
         The library size of a measured cell is its total count. Totals of independent draws are
-        far from it if a few highly variable features contribute most of the counts.
+        far from it if a few highly variable features contribute most of the counts. The count of a
+        modality with a single feature is drawn freely.
 
         Parameters
         ----------
         mean_nf, generator
             As for :meth:`sample`.
         """
-        return sample_given_totals(partial(self.sample, generator=generator), mean_nf)
+        return self.mean_function.draw(partial(self.sample, generator=generator), mean_nf)
 
     def fisher(self, mean_nf: Tensor) -> Tensor:
         """Fisher information of each count about the logarithm of its mean, shape ``(n, f)``.
@@ -210,7 +217,17 @@ class Likelihood(nn.Module, ABC):
         library_n
             Total count of each cell in the modality, shape ``(n,)``; 1 gives proportions.
         """
-        return library_n[:, None] * logits_nf.softmax(-1)
+        return library_n[:, None] * self.shares(logits_nf)
+
+    def shares(self, logits_nf: Tensor) -> Tensor:
+        """Mean counts at a library size of 1, shape ``(n, f)``.
+
+        Parameters
+        ----------
+        logits_nf
+            Output of the modality's head, shape ``(n, f)``.
+        """
+        return self.mean_function.shares(logits_nf)
 
     def log_prob(
         self,
@@ -236,6 +253,8 @@ class Likelihood(nn.Module, ABC):
             If the shape of ``counts`` is not that of the logits or does not match ``n_features``.
         """
         counts = self._checked(counts, tuple(logits_nf.shape), "logits_nf")
+        if isinstance(self.mean_function, Exponential):
+            return self._log_prob_of_rates(logits_nf, counts)
         inputs = (logits_nf, *self.parameters())
         workspace = workspace or Workspace()
         return LogProb.apply(self.terms, counts, workspace, _differentiable(inputs), *inputs)
@@ -265,9 +284,22 @@ class Likelihood(nn.Module, ABC):
         """
         shape = len(hidden_nh), output.out_features
         counts = self._checked(counts, shape, "output")
+        if isinstance(self.mean_function, Exponential):
+            return self._log_prob_of_rates(output(hidden_nh), counts)
         inputs = (hidden_nh, output.weight, output.bias, *self.parameters())
         workspace = workspace or Workspace()
         return LinearLogProb.apply(self.terms, counts, workspace, _differentiable(inputs), *inputs)
+
+    def _log_prob_of_rates(self, logits_nf: Tensor, counts: Counts) -> Tensor:
+        """Log-likelihood of each cell by automatic differentiation, for few features."""
+        logits_nf = logits_nf.to(torch.promote_types(logits_nf.dtype, torch.float32))
+        library_n = counts.library.to(logits_nf)
+        at = counts.rows, counts.columns
+        log_mean = self.mean_function.log_shares(logits_nf)[at] + library_n[counts.rows].log()
+        values = counts.values.to(logits_nf)
+        of_nonzeros = self.log_ratio_to_zero(values, log_mean, counts.columns)
+        of_zeros_n = self.log_prob_zero(self.mean(logits_nf, library_n)).sum(1)
+        return of_zeros_n.index_add(0, counts.rows, of_nonzeros)
 
     def _checked(self, counts: Counts | Tensor, shape: tuple[int, ...], argument: str) -> Counts:
         if isinstance(counts, Tensor):

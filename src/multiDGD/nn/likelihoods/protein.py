@@ -139,6 +139,7 @@ class Protein(Likelihood):
         """
         surrogate = NegativeBinomial(self.n_features).to(self.log_r_background)
         log_r = torch.maximum(self.log_r_background, self.log_r_foreground)
+        surrogate.mean_function = self.mean_function
         surrogate.log_r.copy_(torch.expm1(log_r).clamp(min=_MIN_EXCESS).log())
         return surrogate.requires_grad_(False)
 
