@@ -258,3 +258,23 @@ def test_data_with_a_slash_in_a_modality_name_are_not_saved(tmp_path):
     model.save(tmp_path / "model")
     again = MultiDGD.load(tmp_path / "model", adata=mdata)
     assert (again.get_latent_representation() == model.get_latent_representation()).all()
+
+
+@pytest.mark.parametrize("change", ["counts", "batches"])
+def test_load_with_changed_training_cells(tmp_path, caplog, change):
+    adata = toy_adata()
+    fitted(adata, batch_key="batch").save(tmp_path / "model")
+    with caplog.at_level("WARNING", logger="scvi"):
+        MultiDGD.load(tmp_path / "model", adata=adata.copy())
+        renamed_cells = renamed(adata)
+        MultiDGD.load(tmp_path / "model", adata=renamed_cells)
+    assert "treated as new cells" not in caplog.text
+    other = adata.copy()
+    if change == "counts":
+        other.X[:3] = other.X[:3] * 2
+    else:
+        other.obs.loc[other.obs_names[:3], "batch"] = ["b1", "b0", "b1"]
+    with caplog.at_level("WARNING", logger="scvi"):
+        loaded = MultiDGD.load(tmp_path / "model", adata=other)
+    assert "3 of 40 cells have the names of training cells" in caplog.text
+    assert loaded.get_latent_representation().shape == (40, 3)

@@ -156,3 +156,17 @@ def test_one_device(devices):
     model = MultiDGD(adata, n_latent=3)
     model.train(max_epochs=1, accelerator="cpu", devices=devices, enable_progress_bar=False)
     assert model.is_trained
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_training_without_gradients_in_the_surroundings(tmp_path, mode):
+    expected = fitted(toy_mudata(), batch_key="batch")
+    with mode():
+        model = fitted(toy_mudata(), batch_key="batch")
+        model.save(tmp_path / "model")
+        loaded = MultiDGD.load(tmp_path / "model", adata=model.adata)
+        loaded.train(**TRAIN)
+    expected.train(**TRAIN)
+    np.testing.assert_array_equal(
+        loaded.get_latent_representation(), expected.get_latent_representation()
+    )

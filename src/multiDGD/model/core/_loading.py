@@ -13,7 +13,7 @@ from mudata import MuData, read_h5mu
 from scvi import settings
 from scvi.data import AnnDataManager
 
-from multiDGD.data import logger
+from multiDGD.data import CellManager, listed, logger
 from multiDGD.saving import (
     FORMER,
     Contents,
@@ -29,6 +29,7 @@ from multiDGD.saving import (
 
 from ._device import find_device
 from ._training import TrainingMixin
+from ._training_cells import TrainingCells
 
 # Raised by anndata, mudata and h5py for files that are damaged or have other content.
 _DATA_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError)
@@ -101,6 +102,7 @@ class LoadMixin(TrainingMixin):
         model.module.eval().requires_grad_(False)
         if model.adata is not None:
             model._validate_anndata(model.adata)
+            _warn_of_other_cells(model._learned.cells, model.adata_manager)
         model._complete_checkpoint()
         return model
 
@@ -267,4 +269,19 @@ def _warn_of_other_features(data: AnnData | MuData, expected: Any) -> None:
             "matched by name.",
             UserWarning,
             stacklevel=settings.warnings_stacklevel,
+        )
+
+
+def _warn_of_other_cells(known: TrainingCells, manager: CellManager) -> None:
+    """Log a warning if cells have the names of training cells, but other counts or covariates."""
+    names = manager.adata.obs_names
+    rows = known.find(manager, np.arange(len(names)))
+    changed = names[(rows < 0) & names.isin(known.names)]
+    if len(changed):
+        logger.warning(
+            "%d of %d cells have the names of training cells, but other counts or covariates: %s. "
+            "They are treated as new cells.",
+            len(changed),
+            len(names),
+            listed(changed),
         )

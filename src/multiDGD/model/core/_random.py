@@ -48,7 +48,8 @@ def seeded_initialisation(seed: int) -> Iterator[None]:
     seed
         Seed of the generator.
     """
-    with _GLOBAL_STATE, torch.random.fork_rng(devices=[]):
+    # Parameters that are created in inference mode could never be trained.
+    with _GLOBAL_STATE, torch.random.fork_rng(devices=[]), torch.inference_mode(False):
         torch.default_generator.manual_seed(seed)
         yield
 

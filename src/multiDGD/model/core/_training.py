@@ -44,6 +44,9 @@ class TrainingMixin(RepresentationMixin):
     #: Precision of the prior on the decoder's weights in the last training.
     weight_precision_ = 30.0
 
+    # The caller may have disabled gradients.
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def train(
         self,
         max_epochs: int | None = None,
