@@ -4,7 +4,6 @@ import anndata as ad
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import zarr
 from tests.data.test_dataset import dense, manager_of
 from tests.toy import toy_adata
 
@@ -86,6 +85,7 @@ def test_places_on_disk(convert, suffix, x, tmp_path):
         adata.write_h5ad(path)
         backed = ad.read_h5ad(path, backed="r")
     else:
+        zarr = pytest.importorskip("zarr")
         adata.write_zarr(path)
         stored = zarr.open(path)["X"]
         matrix = stored if isinstance(stored, zarr.Array) else ad.io.sparse_dataset(stored)

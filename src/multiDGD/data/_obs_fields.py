@@ -60,7 +60,8 @@ class LabelsField(CategoricalObsField):
         column = adata.obs[self._labels_key]
         unlabelled, _ = find_categories(column, np.array([self._unlabeled_category], object))
         is_known = (unlabelled < 0) & column.notna().to_numpy()
-        _, categories = encode_categories(column[is_known])
+        # Sorted, whatever the order of the categories of a categorical column.
+        _, categories = encode_categories(column[is_known].astype(object))
         if not len(categories):
             raise ValueError(
                 f"`labels_key`: no cell has a label in {self._labels_key!r}; all entries are "
