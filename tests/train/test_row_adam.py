@@ -65,3 +65,16 @@ def test_table_can_be_a_parameter_of_a_module():
     optimizer = RowAdam(module.representations.z, lr=0.1)
     optimizer.step(torch.tensor([1]), torch.ones(1, 2))
     assert (module.representations.z[1] != 0).all()
+
+
+def test_defaults_are_those_of_adam():
+    """The first steps reveal epsilon, later ones the decay rates."""
+    torch.manual_seed(0)
+    gradients = torch.randn(30, 4, 3) * torch.logspace(-8, 0, 3)
+    table, parameter = torch.zeros(4, 3), torch.zeros(4, 3, requires_grad=True)
+    rows, adam = RowAdam(table, lr=0.1), torch.optim.Adam([parameter], lr=0.1)
+    for gradient in gradients:
+        rows.step(torch.arange(4), gradient)
+        parameter.grad = gradient
+        adam.step()
+        torch.testing.assert_close(table, parameter.detach(), rtol=1e-4, atol=1e-6)

@@ -388,3 +388,31 @@ def test_latent_library_size_does_not_depend_on_missing_genes(model):
     lower, upper = model.get_expression_interval(query, **given)
     assert (lower.sum(1) < decoded).all()
     assert (decoded < upper.sum(1)).all()
+
+
+@pytest.mark.parametrize("method", ["differential_expression", "differential_accessibility"])
+def test_groups_that_are_too_small_are_omitted(bmmc_cite, method, caplog):
+    types = bmmc_cite.obs["cell_type"]
+    sizes = types.value_counts()
+    small = sorted(sizes.index[(sizes < 3) & (sizes > 0)])
+    assert small
+    MultiDGD.setup_mudata(bmmc_cite, batch_key="batch")
+    model = MultiDGD(bmmc_cite, n_latent=5)
+    model.train(max_epochs=2, **QUIET)
+    compare = getattr(model, method)
+    with caplog.at_level("WARNING", logger="scvi"):
+        table = compare(groupby="cell_type", modality="prot", silent=True)
+    warnings = [r for r in caplog.records if "too small" in r.getMessage()]
+    assert len(warnings) == 1
+    assert all(repr(name) in warnings[0].getMessage() for name in small)
+    assert sorted(table.attrs["omitted_groups"]) == small
+    assert set(table["group1"]) == set(sizes.index[sizes >= 3])
+    named = [sizes.index[0]]
+    expected = compare(groupby="cell_type", group1=named, modality="prot", silent=True)
+    pd.testing.assert_frame_equal(table[table["group1"].isin(named)], expected, rtol=1e-4)
+    with pytest.raises(ValueError, match=r"`group1` '.*' has [12] cells"):
+        compare(groupby="cell_type", group1=small[0], silent=True)
+    few = bmmc_cite.obs["cell_type"].isin(small)
+    model.adata.obs["few"] = np.where(few, types.astype(str), None)
+    with pytest.raises(ValueError, match="`groupby`: no group is large enough"):
+        compare(groupby="few", silent=True)

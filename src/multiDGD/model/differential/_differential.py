@@ -20,12 +20,10 @@ from multiDGD.module import FeatureSubset
 from multiDGD.nn import Likelihood
 from multiDGD.stats import FoldChanges, RateSums
 
-from ._groups import Comparison, read_groups
+from ._group_sizes import check_sizes, large_enough
+from ._groups import Comparison, Groups, read_groups
 from ._rate_sums import rate_sums
 from ._table import TestSettings, accessibility, order_by_evidence, probabilities, raw_statistics
-
-_MIN_CELLS = 3
-_MIN_SAMPLES = 2
 
 
 class DifferentialMixin(DecodingMixin):
@@ -73,7 +71,9 @@ class DifferentialMixin(DecodingMixin):
         groupby
             Column of ``.obs`` with the groups. Either ``groupby`` or ``idx1`` is required.
         group1
-            Name or names of groups, each of which is compared with ``group2``; all by default.
+            Name or names of groups, each of which is compared with ``group2``. By default, all
+            groups with at least 3 cells (2 samples) are compared. The others are named in a logged
+            warning and in ``attrs["omitted_groups"]`` of the table.
         group2
             Name of the group to compare with; all other cells by default.
         idx1, idx2
@@ -141,8 +141,8 @@ class DifferentialMixin(DecodingMixin):
         Raises
         ------
         ValueError
-            If a column, modality, group or category does not exist, if groups overlap or have
-            fewer than 3 cells (or 2 samples), or if a number is out of range.
+            If a column, modality, group or category does not exist, if groups overlap, if a named
+            group has fewer than 3 cells (or 2 samples), or if a number is out of range.
 
         Examples
         --------
@@ -162,14 +162,15 @@ class DifferentialMixin(DecodingMixin):
         groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)
         batches = (batchid1, batchid2) if batch_correction else None
         tables = []
-        for comparison, sums, table, _ in self._run_comparisons(
+        compared, omitted = self._run_comparisons(
             manager, groups, modality, settings, batches, weights, sample_key, batch_size, silent
-        ):
+        )
+        for comparison, sums, table, _ in compared:
             order = order_by_evidence(table)
             if all_stats:
                 table = table.join(raw_statistics(sums))
             tables.append(self._named_table(table, order, comparison, manager, modality))
-        return pd.concat(tables)
+        return _joined(tables, omitted)
 
     def differential_accessibility(
         self,
@@ -247,17 +248,18 @@ class DifferentialMixin(DecodingMixin):
         manager = self._manager_of(adata)
         groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)
         batches = (batchid1, batchid2) if batch_correction else None
-        observed = self._observed_share(manager, groups[0] >= 0, modality, batch_size)
+        observed = self._observed_share(manager, groups.codes >= 0, modality, batch_size)
         library_size = self._learned.library_medians[modality] * observed
         tables = []
-        for comparison, sums, table, likelihood in self._run_comparisons(
+        compared, omitted = self._run_comparisons(
             manager, groups, modality, settings, batches, weights, sample_key, batch_size, silent
-        ):
+        )
+        for comparison, sums, table, likelihood in compared:
             order = order_by_evidence(table)
             table = table.join(raw_statistics(sums))
             table = accessibility(table, likelihood, library_size, settings)
             tables.append(self._named_table(table, order, comparison, manager, modality))
-        return pd.concat(tables)
+        return _joined(tables, omitted)
 
     def _observed_share(
         self, manager: CellManager, mask: np.ndarray, modality: str, batch_size: int | None
@@ -273,7 +275,7 @@ class DifferentialMixin(DecodingMixin):
     def _run_comparisons(
         self,
         manager: CellManager,
-        groups: tuple[np.ndarray, list[Comparison]],
+        groups: Groups,
         modality: str,
         settings: TestSettings,
         batches: tuple[Sequence[str] | None, Sequence[str] | None] | None,
@@ -281,10 +283,11 @@ class DifferentialMixin(DecodingMixin):
         sample_key: str | None,
         batch_size: int | None,
         silent: bool,
-    ) -> list[tuple[Comparison, RateSums, pd.DataFrame, Likelihood]]:
-        """Sums, table of all features and likelihood of each comparison."""
+    ) -> tuple[list[tuple[Comparison, RateSums, pd.DataFrame, Likelihood]], list[Any]]:
+        """Sums, table of all features and likelihood of each comparison; omitted groups."""
         obs = manager.adata.obs
-        codes, comparisons = groups
+        codes, comparisons = groups.codes, groups.comparisons
+        omitted: list[Any] = []
         sample = np.zeros(len(obs), np.int64)
         if sample_key is not None:
             sample = pd.Categorical(column_of(obs, "sample_key", sample_key)).codes.astype(
@@ -294,7 +297,9 @@ class DifferentialMixin(DecodingMixin):
         is_measured = (manager.libraries[:, column] > 0) & (sample >= 0)
         n_samples = int(sample.max()) + 1
         strata = np.where((codes >= 0) & is_measured, codes * n_samples + sample, -1)
-        _check_sizes(comparisons, strata, n_samples, sample_key)
+        if groups.are_all:
+            comparisons, omitted = large_enough(comparisons, strata, n_samples, sample_key)
+        check_sizes(comparisons, strata, n_samples, sample_key)
 
         used = {c for comparison in comparisons for c in comparison.first + comparison.second}
         cells = np.flatnonzero((strata >= 0) & np.isin(codes, list(used)))
@@ -330,7 +335,7 @@ class DifferentialMixin(DecodingMixin):
         second = first if is_same else sums(in_batches2)
         category, sample = np.divmod(used_strata, n_samples)
         likelihood = subset.module.likelihood(modality)
-        return [
+        found = [
             (
                 comparison,
                 *_compare(comparison, (first, second), category, sample, settings),
@@ -338,6 +343,7 @@ class DifferentialMixin(DecodingMixin):
             )
             for comparison in comparisons
         ]
+        return found, omitted
 
     def _named_table(
         self,
@@ -354,6 +360,13 @@ class DifferentialMixin(DecodingMixin):
             table["comparison"] = f"{comparison.name1} vs {comparison.name2}"
             table["group1"], table["group2"] = comparison.name1, comparison.name2
         return table
+
+
+def _joined(tables: list[pd.DataFrame], omitted: list[Any]) -> pd.DataFrame:
+    """Joined tables; ``attrs`` names the groups that are too small."""
+    table = pd.concat(tables)
+    table.attrs["omitted_groups"] = omitted
+    return table
 
 
 def _compare(
@@ -383,29 +396,6 @@ def _compare(
     else:
         rates = [both.rates(0), both.rates(1)]
     return both, probabilities(FoldChanges(*rates), rates, settings)
-
-
-def _check_sizes(
-    comparisons: list[Comparison], strata: np.ndarray, n_samples: int, sample_key: str | None
-) -> None:
-    for comparison in comparisons:
-        for argument, group, name in (
-            ("group1", comparison.first, comparison.name1),
-            ("group2", comparison.second, comparison.name2),
-        ):
-            members = strata[np.isin(strata // n_samples, group) & (strata >= 0)]
-            which = f"`{argument}`" if name is None else f"`{argument}` {name!r}"
-            if len(members) < _MIN_CELLS:
-                raise ValueError(
-                    f"{which} has {len(members)} cells with counts in the modality; at least "
-                    f"{_MIN_CELLS} are needed."
-                )
-            found = len(np.unique(members % n_samples))
-            if sample_key is not None and found < _MIN_SAMPLES:
-                raise ValueError(
-                    f"{which} has cells from {found} sample of `sample_key` {sample_key!r}; at "
-                    f"least {_MIN_SAMPLES} are needed."
-                )
 
 
 def _weights(obs: pd.DataFrame, weights: str | Sequence[float]) -> np.ndarray:

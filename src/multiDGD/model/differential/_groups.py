@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,24 @@ class Comparison:
     name2: Any = None
 
 
+class Groups(NamedTuple):
+    """Cells and comparisons of a differential test.
+
+    Attributes
+    ----------
+    codes
+        Category of each cell, -1 for none, shape ``(n,)``.
+    comparisons
+        Comparisons of categories.
+    are_all
+        Whether the first groups are all groups of a column, and not chosen by name.
+    """
+
+    codes: np.ndarray
+    comparisons: list[Comparison]
+    are_all: bool
+
+
 def read_groups(
     obs: pd.DataFrame,
     groupby: str | None,
@@ -41,8 +59,8 @@ def read_groups(
     group2: Any,
     idx1: Any,
     idx2: Any,
-) -> tuple[np.ndarray, list[Comparison]]:
-    """Category of each cell (-1 for none) and the comparisons of categories.
+) -> Groups:
+    """Read the cells and comparisons from the arguments of a method.
 
     Parameters
     ----------
@@ -101,7 +119,7 @@ def read_groups(
             )
         else:
             comparisons.append(Comparison([first], [names.index(group2)], name, group2))
-    return codes, comparisons
+    return Groups(codes, comparisons, group1 is None)
 
 
 def _resolve_names(names: list[Any], argument: str, groupby: str, given: list[Any]) -> list[Any]:
@@ -116,13 +134,14 @@ def _resolve_names(names: list[Any], argument: str, groupby: str, given: list[An
     return [names[position] for position in at]
 
 
-def _by_index(obs: pd.DataFrame, idx1: Any, idx2: Any) -> tuple[np.ndarray, list[Comparison]]:
+def _by_index(obs: pd.DataFrame, idx1: Any, idx2: Any) -> Groups:
     first = _mask(obs, "idx1", idx1)
     second = ~first if idx2 is None else _mask(obs, "idx2", idx2)
     both = int((first & second).sum())
     if both:
         raise ValueError(f"`idx1` and `idx2` must not overlap, found {both} cells in both.")
-    return np.where(first, 0, np.where(second, 1, -1)), [Comparison([0], [1])]
+    codes = np.where(first, 0, np.where(second, 1, -1))
+    return Groups(codes, [Comparison([0], [1])], False)
 
 
 def _mask(obs: pd.DataFrame, argument: str, idx: Any) -> np.ndarray:
