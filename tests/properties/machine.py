@@ -16,7 +16,14 @@ import pytest
 import scvi
 import torch
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 from lightning.pytorch.callbacks import Callback
 from scipy import sparse
 from tests.model.fitting import TRAIN

@@ -113,6 +113,4 @@ def assert_same(found, expected):
     assert found.keys() == expected.keys()
     for question, rows in expected.items():
         assert np.isfinite(found[question]).all(), question
-        np.testing.assert_allclose(
-            found[question], rows, rtol=1e-3, atol=2e-4, err_msg=question
-        )
+        np.testing.assert_allclose(found[question], rows, rtol=1e-3, atol=2e-4, err_msg=question)

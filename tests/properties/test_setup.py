@@ -71,7 +71,9 @@ def training_cases(draw):
     """Counts and a form of matrix; forms of the columns with the same order of categories."""
     form = draw(matrix_forms())
     forms = [("batch", TEXT), ("plate", INTEGERS), ("label", TEXT), ("age", NUMBERS)]
-    chosen = {key: draw(a_key(k for k in kind if k != "reversed categories")) for key, kind in forms}
+    chosen = {
+        key: draw(a_key(k for k in kind if k != "reversed categories")) for key, kind in forms
+    }
     return draw(counts(12, 4, LARGEST[form[1]])), form, chosen
 
 
