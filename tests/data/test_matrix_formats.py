@@ -38,7 +38,10 @@ def read_only(x):
 @pytest.mark.parametrize(
     "convert",
     [
-        *(lambda x, t=t: x.astype(t) for t in ("f2", "f8", "i1", "u8", "i8", object)),
+        *(
+            lambda x, t=t: x.astype(t)
+            for t in ("f2", "f8", "i1", "u8", "i8", ">f4", ">i2", object)
+        ),
         lambda x: sp.csc_matrix(x.astype(np.int64)),
         np.matrix,
         lambda x: np.ma.masked_array(x),

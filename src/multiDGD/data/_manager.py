@@ -35,6 +35,8 @@ from ._registered_panels import (
 from ._registry import COUNTS_PREFIX, MODALITY_KEY, summarize_registry
 from ._revalidated_manager import RevalidatedManager
 
+_SETUP_METHOD = "setup_method_name"
+
 
 class _Columns(NamedTuple):
     """Encoded annotations of all cells."""
@@ -71,6 +73,9 @@ class CellManager(RevalidatedManager):
         """
         if source_registry is not None:
             self._check_query(adata, source_registry, **transfer_kwargs)
+            # scvi-tools leaves this entry out if it transfers a registry to another object.
+            if _SETUP_METHOD in source_registry:
+                self._registry[_SETUP_METHOD] = source_registry[_SETUP_METHOD]
         super().register_fields(adata, source_registry, **transfer_kwargs)
         self._snapshot, self._readers, self._panels = None, [], None
         self._observed = observed_features(adata, self.summary.features, self._modality_key)

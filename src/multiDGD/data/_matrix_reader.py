@@ -99,7 +99,8 @@ class MatrixReader:
         if block.dtype.kind not in _NUMERIC + "O":
             raise ValueError(f"{self._where} must contain numbers, found {block.dtype}.")
         if block.dtype.char not in _CONVERTED:
-            return block
+            # scipy has no sparse matrices of another byte order than that of the machine.
+            return block.astype(block.dtype.newbyteorder("="), copy=False)
         try:
             return block.astype(np.float32)
         except (TypeError, ValueError) as error:

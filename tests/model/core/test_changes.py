@@ -167,6 +167,13 @@ class TestTrainingCells:
             model._manager_of(None).create_torch_dataset().covariates, truth
         )
 
+    def test_assigned_data(self, model, tmp_path):
+        z = model.get_latent_representation()
+        model.adata = model.adata.copy()
+        model.save(tmp_path / "model", save_anndata=True)
+        for other in (copy.deepcopy(model), MultiDGD.load(tmp_path / "model")):
+            np.testing.assert_array_equal(other.get_latent_representation(), z)
+
     def test_training_continues_on_changed_counts(self, model):
         model.adata.X.data += 1
         model.train(max_epochs=1, enable_progress_bar=False, accelerator="cpu")

@@ -127,3 +127,11 @@ def test_model_without_data_keeps_its_training_cells(rna_model, tmp_path):
     np.testing.assert_array_equal(
         again.get_latent_representation(), model.get_latent_representation()
     )
+
+
+def test_removed_features_are_not_zeros_in_further_training(rna_model):
+    adata, model = rna_model.adata, rna_model
+    adata._inplace_subset_var(np.arange(9))
+    model.train(**{**TRAIN, "max_epochs": 30})
+    # Twelve features with equal rates; shares near 0 would be those of features without counts.
+    assert (model.get_normalized_expression().mean().iloc[9:] > 0.05).all()

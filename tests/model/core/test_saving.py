@@ -77,6 +77,19 @@ def test_deep_copies_and_pickles(copied, make):
     np.testing.assert_array_equal(model.get_latent_representation(), expected[0])
 
 
+@pytest.mark.parametrize("make", [toy_adata, toy_mudata])
+def test_saving_does_not_change_the_data(make, tmp_path):
+    model = fitted(make(), batch_key="batch")
+    data = model.adata
+    part = data["rna"] if isinstance(data, md.MuData) else data
+    part.var["kind"] = "gene"
+    part.raw = part
+    before = [data.obs.copy(), part.var.copy(), part.raw.var.copy()]
+    model.save(tmp_path / "model", save_anndata=True)
+    for table, expected in zip((data.obs, part.var, part.raw.var), before, strict=True):
+        pd.testing.assert_frame_equal(table, expected)
+
+
 def test_load_with_a_subset_of_the_cells(tmp_path):
     mdata = toy_mudata()
     model = fitted(mdata, batch_key="batch")

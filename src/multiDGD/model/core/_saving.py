@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -133,7 +135,25 @@ class SaveMixin(BaseModelClass):
 
 def _write_data(data: AnnData | MuData, options: dict[str, Any], path: Path) -> None:
     # The methods of the objects would make the path their backing file, and it is moved.
-    if isinstance(data, MuData):
-        write_h5mu(path, data, **options)
-    else:
-        write_h5ad(path, data, **options)
+    with _columns_restored(data):
+        if isinstance(data, MuData):
+            write_h5mu(path, data, **options)
+        else:
+            write_h5ad(path, data, **options)
+
+
+@contextmanager
+def _columns_restored(data: AnnData | MuData) -> Iterator[None]:
+    """Restore the columns of text, which the writers make categorical in the object itself."""
+    parts = [data, *data.mod.values()] if isinstance(data, MuData) else [data]
+    tables = [table for part in parts for table in (part.obs, part.var)]
+    tables += [part.raw.var for part in parts if getattr(part, "raw", None) is not None]
+    tables = [table for table in tables if table.columns.is_unique]
+    before = [dict(table.items()) for table in tables]
+    try:
+        yield
+    finally:
+        for table, columns in zip(tables, before, strict=True):
+            for name, values in columns.items():
+                if table[name].dtype != values.dtype:
+                    table[name] = values

@@ -215,11 +215,9 @@ class TrainingMixin(RepresentationMixin):
         self.module.requires_grad_(True)
         plan = MultiDGDTrainingPlan(self.module, **plan_kwargs)
         plan.cells_id = cells.digest
-        panels = self.adata_manager.panels
-        if len(panels.observed) > 1:
-            plan.panels = FeaturePanels(
-                self.module, panels.observed, panels.codes, differentiable=True
-            )
+        panels = FeaturePanels(self.module, *self.adata_manager.panels, differentiable=True)
+        if not panels.are_complete:
+            plan.panels = panels
         defaults = {
             "early_stopping": early_stopping and len(splitter.val_idx) > 0,
             **_monitored(plan, trainer_kwargs.get("early_stopping_monitor")),
