@@ -12,6 +12,7 @@ import torch
 from sklearn.preprocessing import StandardScaler
 
 from multiDGD.saving._codec import Decoder, Encoder
+from multiDGD.saving._tables import join_table
 
 PLAIN = [
     None, True, False, 0, -1, 10**30, 1.5, -0.0, 1e-300, float("nan"), float("inf"), -float("inf"),
@@ -104,6 +105,15 @@ def test_tables(value):
         pd.testing.assert_index_equal(found, value, exact=True)
     else:
         pd.testing.assert_series_equal(pd.Series(found), pd.Series(value))
+
+
+def test_missing_strings_of_pandas_3_stay_missing():
+    values = np.array(["a", np.nan], dtype=object)
+    index = join_table("index", [("str", values), None])
+    series = join_table("series", [pd.RangeIndex(2), ("str", values), None, {}])
+    assert index.isna().tolist() == series.isna().tolist() == [False, True]
+    # pandas 3 gives strings the dtype `str`, pandas 2 `object`
+    assert index.dtype == series.dtype == pd.Series(["a"]).dtype
 
 
 @pytest.mark.parametrize("value", [torch.arange(3), torch.tensor(1.5), torch.zeros(0, 2)])

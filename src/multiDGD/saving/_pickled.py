@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ._tables import join_table
+from ._tables import join_table, string_array
 
 _DTYPE = re.compile(r"[?biufcSUOmM]\d*")
 
@@ -103,9 +103,9 @@ class PickledStrings:
         # The order of the dtype and the values differs between versions of pandas.
         self._values = next(part for part in state if isinstance(part, PickledArray))
 
-    def value(self) -> np.ndarray | None:
+    def value(self) -> Any:
         """The strings."""
-        return restore(self._values)
+        return string_array(restore(self._values))
 
 
 class PickledStringDtype:
@@ -143,8 +143,11 @@ class PickledFrame:
         columns: list = [None] * len(names)
         for block in self._blocks.blocks:
             at = np.arange(len(names))[restore(block.placement)]
-            for position, values in zip(at, restore(block.values), strict=True):
-                columns[position] = values
+            values = restore(block.values)
+            # The strings of pandas 3 have a block for each column, without the axis of columns.
+            rows = values if values.ndim == 2 else [values]
+            for position, row in zip(at, rows, strict=True):
+                columns[position] = row
         return join_table("frame", [index, names, columns, {}])
 
 

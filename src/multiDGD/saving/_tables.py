@@ -56,6 +56,17 @@ def join_table(kind: str, parts: list) -> Any:
     return _JOIN[kind](*parts)
 
 
+def string_array(values: np.ndarray) -> Any:
+    """Array of the dtype that the installed pandas gives strings: ``str`` since version 3.
+
+    Parameters
+    ----------
+    values
+        Strings and missing values as objects.
+    """
+    return pd.array(values, dtype=pd.Series([""]).dtype)
+
+
 def _plain(values: pd.Series | pd.Index) -> Any:
     """A numpy array or categorical; for another dtype, its name and the values as objects."""
     if isinstance(values.dtype, pd.CategoricalDtype):
@@ -69,7 +80,11 @@ def _plain(values: pd.Series | pd.Index) -> Any:
 
 
 def _array(values: Any) -> Any:
-    return pd.array(values[1], dtype=values[0]) if isinstance(values, tuple) else values
+    if not isinstance(values, tuple):
+        return values
+    name, objects = values
+    # The dtype `str` of pandas 2 converts missing values to text.
+    return string_array(objects) if name == "str" else pd.array(objects, dtype=name)
 
 
 def _frame_parts(value: pd.DataFrame) -> list:

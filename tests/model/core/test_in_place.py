@@ -54,13 +54,17 @@ def query_mudata():
 def test_query_cells_keep_their_representations(model, cells):
     query = query_mudata()
     query.obs["batch"] = np.repeat(["b0", "b1"], 30)
+    names = query.obs_names
     before = model.get_latent_representation(query)
     shares = model.get_normalized_expression(query, modality="rna", return_numpy=True)
     keep(query, cells)
-    np.testing.assert_allclose(model.get_latent_representation(query), before[cells], atol=1e-4)
+    assert len(query.obs_names) == len(cells)
+    # mudata 0.4 keeps the former order
+    at = names.get_indexer(query.obs_names)
+    np.testing.assert_allclose(model.get_latent_representation(query), before[at], atol=1e-4)
     np.testing.assert_allclose(
         model.get_normalized_expression(query, modality="rna", return_numpy=True),
-        shares[cells],
+        shares[at],
         rtol=1e-3,
     )
 
@@ -78,7 +82,8 @@ def test_reordered_cells_of_one_modality(model):
     np.testing.assert_allclose(again, [before[name] for name in query.obs_names], atol=1e-4)
     manager = model.get_anndata_manager(query)
     truth = model._manager_of(fresh)
-    np.testing.assert_array_equal(manager.libraries, truth.libraries)
+    at = fresh.obs_names.get_indexer(query.obs_names)
+    np.testing.assert_array_equal(manager.libraries, truth.libraries[at])
 
 
 def test_training_cells_keep_their_representations(rna_model):

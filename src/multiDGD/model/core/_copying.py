@@ -6,11 +6,12 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Self
 
-import mudata
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
+
+from multiDGD._mudata import without_pulling
 
 from ._representation_cache import RepresentationCache
 
@@ -77,7 +78,7 @@ class MuDataParts:
 
     def join(self) -> MuData:
         """Join the parts, with the cells in their former order."""
-        with mudata.set_options(pull_on_update=False):
+        with without_pulling():
             mdata = MuData(self.mod)
             if not mdata.obs_names.equals(self.obs.index):
                 mdata = mdata[self.obs.index].copy()
