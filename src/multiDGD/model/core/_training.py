@@ -212,7 +212,8 @@ class TrainingMixin(RepresentationMixin):
         self.module.requires_grad_(True)
         plan = MultiDGDTrainingPlan(self.module, **plan_kwargs)
         plan.cells_id = cells.digest
-        panels = FeaturePanels(self.module, *self.adata_manager.panels, differentiable=True)
+        observed, codes = self.adata_manager.panels
+        panels = FeaturePanels(self.module, observed, codes, differentiable=True)
         if not panels.are_complete:
             plan.panels = panels
         defaults = {
