@@ -109,6 +109,8 @@ INVALID = st.one_of(
     st.integers(-N, N - 1),
     st.just([[0, 1], [2, 3]]),
     st.just([[True] * N]),
+    st.just(np.ones((N, 2), dtype=bool)),
+    st.just([[]]),
     st.just([[0], [1, 2]]),
     st.just([None]),
     st.just([0, None]),

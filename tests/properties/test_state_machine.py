@@ -12,7 +12,7 @@ from tests.properties.machine import ModelInUse
     "ignore:The `var_names` of `adata` are not those", "ignore:.*names are not unique"
 )
 @pytest.mark.parametrize(
-    ("n_runs", "n_steps"), [(3, 8), pytest.param(120, 20, marks=pytest.mark.slow)]
+    ("n_runs", "n_steps"), [(3, 8), pytest.param(60, 15, marks=pytest.mark.slow)]
 )
 def test_model_in_use(n_runs, n_steps, tmp_path):
     run_state_machine_as_test(

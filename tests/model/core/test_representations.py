@@ -6,6 +6,8 @@ import pytest
 from tests.model.fitting import fitted, renamed_mudata
 from tests.toy import toy_mudata
 
+from multiDGD.model.core._representations import as_positions
+
 
 class TestTrainingCellsAreRecognised:
     @pytest.fixture
@@ -76,3 +78,9 @@ def test_invalid_indices_raise(indices):
     model = fitted(toy_mudata())
     with pytest.raises(ValueError, match="`indices`"):
         model.get_latent_representation(indices=indices)
+
+
+@pytest.mark.parametrize("indices", [True, 3, [[0], [1, 2]], [[]], np.ones((40, 2), dtype=bool)])
+def test_indices_of_other_shapes_raise(indices):
+    with pytest.raises(ValueError, match="`indices` must be a list of integers or a mask"):
+        as_positions(indices, 40)

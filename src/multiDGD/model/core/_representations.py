@@ -230,15 +230,18 @@ def as_positions(
     """
     if indices is None:
         return np.arange(n_obs)
-    given = np.asarray(indices)
-    if given.dtype == bool:
+    try:
+        given = np.asarray(indices)
+    except ValueError:  # lists of several lengths
+        given = np.asarray(indices, dtype=object)
+    if given.dtype == bool and given.ndim == 1:
         if len(given) != n_obs:
             raise ValueError(
                 f"`indices` must have one entry for each of the {n_obs} cells if it is a mask, "
                 f"found {len(given)}."
             )
         return np.flatnonzero(given)
-    if given.size and (given.ndim != 1 or not np.issubdtype(given.dtype, np.integer)):
+    if given.ndim != 1 or (given.size and not np.issubdtype(given.dtype, np.integer)):
         raise ValueError(
             "`indices` must be a list of integers or a mask, found "
             f"{type(indices).__name__} of {given.dtype}."
