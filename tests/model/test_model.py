@@ -34,7 +34,7 @@ def test_modalities_with_any_number_and_names(data, setup, modalities):
         names = data.mod[modality].var_names if isinstance(data, md.MuData) else data.var_names
         assert list(table.columns) == list(names)
         assert list(table.index) == list(data.obs_names)
-        np.testing.assert_allclose(table.sum(1), 1, rtol=1e-4)
+        np.testing.assert_allclose(table.sum(axis=1), 1, rtol=1e-4)
 
 
 def test_modalities_in_one_anndata():

@@ -42,7 +42,7 @@ def unique_names(
     table = pd.DataFrame({"name": np.asarray(names, str), "id": ids, "kind": modalities})
     table["is_repeated"] = table.duplicated(["name", "kind"], keep=False)
     table["is_shared"] = table.groupby("name")["kind"].transform("nunique") > 1
-    found = table["name"].to_numpy(dtype=object)
+    found = table["name"].to_numpy(dtype=object, copy=True)
     is_repeated = table["is_repeated"].to_numpy()
     found[is_repeated] += "_" + table["id"].astype(str).to_numpy(dtype=object)[is_repeated]
     is_other = (table["is_shared"] & (table["kind"] != _GENES)).to_numpy()

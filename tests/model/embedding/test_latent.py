@@ -29,7 +29,7 @@ def test_soft_assignments_and_labels():
     np.testing.assert_array_equal(soft.argmax(1), model.get_cluster_assignments())
     table = model.predict(soft=True)
     assert list(table.columns) == ["A", "B", "C"]
-    np.testing.assert_allclose(table.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(table.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(
         model.predict(), table.columns.to_numpy()[table.to_numpy().argmax(1)]
     )

@@ -104,7 +104,7 @@ class TestImpute:
         assert list(table.columns) == list(model.adata["rna"].var_names)
         assert list(table.index) == list(query.obs_names)
         share = model.get_normalized_expression(query, modality="rna")
-        total = table.sum(1)
+        total = table.sum(axis=1)
         np.testing.assert_allclose(table.div(total, axis=0), share, rtol=1e-4)
         measured = np.asarray(model.adata["rna"].X.sum(1)).ravel()
         assert measured.min() < total.min() and total.max() < measured.max()

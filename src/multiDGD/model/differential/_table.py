@@ -175,7 +175,8 @@ def accessibility(
 
 def _log_prob_zero(likelihood: Likelihood, mean: pd.Series) -> np.ndarray:
     weight = next(likelihood.parameters(), None)
-    mean_nf = torch.as_tensor(mean.to_numpy()[None], dtype=torch.float32)
+    # A copy, because pandas 3 returns arrays that cannot be changed.
+    mean_nf = torch.from_numpy(mean.to_numpy(np.float32, copy=True)[None])
     if weight is not None:
         mean_nf = mean_nf.to(weight.device)
     return likelihood.log_prob_zero(mean_nf)[0].detach().cpu().numpy()

@@ -141,7 +141,7 @@ def _label_composition(
     if counts.empty:  # no cell has a label
         empty = {"top_label": None, "top_share": np.nan, "label_entropy": np.nan}
         return pd.DataFrame(empty, index=counts.index)
-    total = counts.sum(1)
+    total = counts.sum(axis=1)
     share = counts.div(total.where(total > 0), axis=0)
     logs = np.log(share.where(share > 0, 1))
     table = pd.DataFrame(index=counts.index)
