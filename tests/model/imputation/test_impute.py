@@ -111,9 +111,9 @@ class TestImpute:
 
     def test_fixed_and_measured_libraries(self, model):
         query = only(model.adata, "atac")
-        np.testing.assert_allclose(model.impute(query, library_size=50).sum(1), 50, rtol=1e-4)
+        np.testing.assert_allclose(model.impute(query, library_size=50).sum(axis=1), 50, rtol=1e-4)
         own = np.asarray(query["atac"].X.sum(1)).ravel()
-        np.testing.assert_allclose(model.impute(query, "atac").sum(1), own, rtol=1e-4)
+        np.testing.assert_allclose(model.impute(query, "atac").sum(axis=1), own, rtol=1e-4)
 
     def test_missing_features_do_not_reduce_libraries(self):
         rng = np.random.default_rng(0)
@@ -126,11 +126,11 @@ class TestImpute:
         model.train(max_epochs=5, batch_size=16, **QUIET)
         whole = only(mdata, "rna")
         few = md.MuData({"rna": mdata["rna"][:, :4].copy()})
-        libraries = [model.impute(query, "atac").sum(1) for query in (whole, few)]
+        libraries = [model.impute(query, "atac").sum(axis=1) for query in (whole, few)]
         assert abs(np.log(libraries[1] / libraries[0]).median()) < 0.15
         # All features of a partly measured modality are imputed.
         own = np.asarray(mdata["rna"].X.sum(1)).ravel()
-        assert abs(np.log(model.impute(few, "rna").sum(1) / own).median()) < 0.15
+        assert abs(np.log(model.impute(few, "rna").sum(axis=1) / own).median()) < 0.15
 
     def test_draws_are_counts_around_draws_of_the_mean(self, model):
         query = only(model.adata, "atac")
