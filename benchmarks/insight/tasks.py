@@ -11,6 +11,7 @@ from benchmarks.insight import (
     labels,
     likelihoods,
     links,
+    real_differences,
 )
 from benchmarks.insight.task import Task
 
@@ -20,6 +21,10 @@ TASKS: dict[str, Task] = {
     "components": components.TASK,
     "differential": differential.TASK,
     "replicates": differential.REPLICATES,
+    "null": real_differences.NULL,
+    "thinned": real_differences.TASK,
+    "markers": real_differences.MARKER_RANKS,
+    "halves": real_differences.HALVES,
     "draws": draws.TASK,
     "generation": generation.TASK,
     "likelihoods": likelihoods.TASK,

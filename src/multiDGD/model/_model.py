@@ -23,7 +23,8 @@ from multiDGD.model.decoding._expression import ExpressionMixin
 from multiDGD.model.decoding._foreground import ForegroundMixin
 from multiDGD.model.decoding._intervals import IntervalMixin
 from multiDGD.model.decoding._marginal import MarginalLikelihoodMixin
-from multiDGD.model.differential._differential import DifferentialMixin
+from multiDGD.model.differential._accessibility import DifferentialAccessibilityMixin
+from multiDGD.model.differential._expression import DifferentialExpressionMixin
 from multiDGD.model.embedding._annotate import AnnotationMixin
 from multiDGD.model.embedding._components import ComponentMixin
 from multiDGD.model.embedding._latent import LatentMixin
@@ -59,7 +60,8 @@ class MultiDGD(
     CountSplitMixin,
     MarginalLikelihoodMixin,
     ImputationMixin,
-    DifferentialMixin,
+    DifferentialExpressionMixin,
+    DifferentialAccessibilityMixin,
     PerturbationMixin,
     LinkMixin,
     GenerationMixin,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ _N_FOR_MODE = 2000
 _CHUNK_SIZE = 2048
 # Degrees of freedom above which Student's t is practically normal.
 _NORMAL_DF = 1e5
+# Level of the interval whose limit ranks features.
+_BOUND_LEVEL = 0.9
+_MIN_LOG_PROBA = -700.0
 _MAX_STEPS = 1000
 _TOLERANCE = 1e-5
 
@@ -41,21 +45,28 @@ class FoldChanges:
 
     The prior is a mixture of a point mass at the most common fold change and of normal
     distributions around it. Maximum likelihood estimates it from all features (adaptive shrinkage;
-    Stephens, Biostatistics 18:275, 2017). The most common fold change is not exactly 0, because
-    shares sum to one: if some increase, all others decrease. Fold changes are evaluated on a grid
+    Stephens, Biostatistics 18:275, 2017). The most common fold change of shares is not exactly 0,
+    because shares sum to one: if some increase, all others decrease. With ``reference="median"``,
+    fold changes are relative to it. It is the median of the prior, which is symmetric, and is
+    hardly affected by a few features with most of the counts. Fold changes are evaluated on a grid
     with steps of 0.04, which is also the smallest standard error.
 
     Parameters
     ----------
     rates1, rates2
         Rates of the two groups.
+    reference
+        Features without a change: ``"share"`` for the total of all features, ``"median"`` for the
+        median of the prior, or positions of features for their total.
 
     Attributes
     ----------
     grid
-        Fold changes in log2, shape ``(g,)``.
+        Fold changes relative to the reference in log2, shape ``(g,)``.
+    reference
+        Fold change of the reference's share in log2.
     mode
-        Most common fold change in log2.
+        Most common fold change relative to the reference in log2.
     weights
         Weight of each component of the prior, shape ``(k,)``. The first is the point mass at the
         mode, the others are normal distributions around it, from narrow to wide.
@@ -71,7 +82,12 @@ class FoldChanges:
     [0.0, 1.0, 0.0]
     """
 
-    def __init__(self, rates1: GroupRates, rates2: GroupRates) -> None:
+    def __init__(
+        self,
+        rates1: GroupRates,
+        rates2: GroupRates,
+        reference: Literal["share", "median"] | Sequence[int] = "share",
+    ) -> None:
         n_steps = round(_LIMIT / _STEP)
         self.grid = torch.arange(-n_steps, n_steps + 1, dtype=torch.float32) * _STEP
         # Without exposure in a group, the posterior of a feature is the prior.
@@ -84,7 +100,16 @@ class FoldChanges:
         log_odds = (rates1.exposure.log() - rates2.exposure.log()).float()
         self._log_odds = log_odds.where(is_known, 0)
         self._df = _welch_df(counts, [rates1.df, rates2.df])
-        self.mode = self._find_mode()
+        self.reference = 0.0
+        if isinstance(reference, str):
+            if reference == "median":
+                self._refer_to(_median_change(rates1, rates2))
+                self._refer_to(self._find_mode(sd=math.inf))
+        else:
+            chosen = torch.as_tensor(reference)
+            totals = [float(r.rate[chosen].sum().clamp(min=1e-30)) for r in (rates1, rates2)]
+            self._refer_to(math.log2(totals[0] / totals[1]))
+        self.mode = self._find_mode(sd=_MODE_SD)
         self._prior_kg = self._components(self.mode)
         self.weights, _ = _fit_weights(self._marginals(self._prior_kg, slice(None)))
 
@@ -96,7 +121,12 @@ class FoldChanges:
         point_mass = (deviation.abs() < _STEP / 2).float()[None]
         return torch.cat([point_mass, normal / normal.sum(1, keepdim=True)])
 
-    def _find_mode(self) -> float:
+    def _refer_to(self, fold_change: float) -> None:
+        """Make fold changes relative to the given one."""
+        self.reference += fold_change
+        self._log_odds = self._log_odds + fold_change * math.log(2)
+
+    def _find_mode(self, sd: float) -> float:
         """MAP estimate of the mode on the grid, by a local search from 0."""
         n = len(self._log_odds)
         subset = slice(0, n, max(n // _N_FOR_MODE, 1))
@@ -105,7 +135,7 @@ class FoldChanges:
         def score(step: int) -> float:
             mode = step * _STEP
             _, log_prob = _fit_weights(self._marginals(self._components(mode), subset))
-            return log_prob - 0.5 * (mode / _MODE_SD) ** 2
+            return log_prob - 0.5 * (mode / sd) ** 2
 
         best, stride = 0, 4
         while stride:
@@ -116,8 +146,8 @@ class FoldChanges:
                 best = found
         return best * _STEP
 
-    def _likelihoods(self, subset: slice = slice(None)) -> Iterator[Tensor]:
-        """Likelihood on the grid relative to its maximum, for successive chunks of features."""
+    def _log_likelihoods(self, subset: slice = slice(None)) -> Iterator[Tensor]:
+        """Log-likelihood on the grid relative to its maximum, for successive chunks of features."""
         log_fold = self.grid * math.log(2)
         for chunk in torch.arange(len(self._log_odds))[subset].split(_CHUNK_SIZE):
             log_odds = self._log_odds[chunk, None] + log_fold
@@ -126,23 +156,22 @@ class FoldChanges:
             log_prob = (count1 + count2) * log_sigmoid - count2 * log_odds
             decrease = log_prob.amax(1, keepdim=True) - log_prob
             df = self._df[chunk, None]
-            yield torch.exp(-(df + 1) / 2 * torch.log1p(2 * decrease / df))
+            yield -(df + 1) / 2 * torch.log1p(2 * decrease / df)
 
     def _marginals(self, components_kg: Tensor, subset: slice) -> Tensor:
         """Marginal likelihood of features under each component, shape ``(n_subset, k)``."""
-        parts = [likelihood @ components_kg.T for likelihood in self._likelihoods(subset)]
+        parts = [log_prob.exp() @ components_kg.T for log_prob in self._log_likelihoods(subset)]
         # The logarithm must be finite even if a feature is improbable under every component.
         return torch.cat(parts).double().clamp(min=1e-300)
 
-    def posteriors(self) -> Iterator[Tensor]:
-        """Posterior on the grid for successive chunks of features, shape ``(chunk, g)`` each."""
-        prior = self.weights @ self._prior_kg
-        for likelihood in self._likelihoods():
-            joint = likelihood * prior
-            yield joint / joint.sum(1, keepdim=True)
+    def log_posteriors(self) -> Iterator[Tensor]:
+        """Log-posterior on the grid for successive chunks of features, shape ``(chunk, g)``."""
+        log_prior = (self.weights.double() @ self._prior_kg.double()).log()
+        for log_likelihood in self._log_likelihoods():
+            yield (log_likelihood + log_prior).log_softmax(1)
 
     def summary(self, delta: float, levels: Sequence[float] = ()) -> dict[str, np.ndarray]:
-        """Moments and probabilities of each feature's fold change.
+        """Moments and probabilities of each feature's fold change relative to the reference.
 
         Parameters
         ----------
@@ -153,13 +182,21 @@ class FoldChanges:
 
         Returns
         -------
-        Arrays of shape ``(f,)`` by name: ``mean``, ``median`` and ``std``; the probabilities
-        ``proba_up`` and ``proba_down`` of a change by more than ``delta``, and ``proba_none`` of a
-        smaller one; the limits ``confidence_interval_{level}_min`` and ``_max``.
+        Arrays of shape ``(f,)`` by name: ``mean``, ``median`` and ``std``; ``bound``, the limit of
+        the central 90 % interval that is nearer to 0, or 0 if the interval includes it; the limits
+        ``confidence_interval_{level}_min`` and ``_max``; the log-probabilities (nats)
+        ``log_proba_up`` and ``log_proba_down`` of a change by more than ``delta``, and
+        ``log_proba_none`` of a smaller one; their exponentials ``proba_up``, ``proba_down`` and
+        ``proba_none``.
         """
         # Multiples of the step are not exact in floating point.
         limit = delta + _STEP / 100
-        quantiles = {"median": 0.5}
+        regions = {
+            "up": self.grid > limit,
+            "down": self.grid < -limit,
+            "none": self.grid.abs() <= limit,
+        }
+        quantiles = {"median": 0.5, "low": (1 - _BOUND_LEVEL) / 2, "high": (1 + _BOUND_LEVEL) / 2}
         for level in levels:
             quantiles[f"confidence_interval_{level}_min"] = (1 - level) / 2
             quantiles[f"confidence_interval_{level}_max"] = (1 + level) / 2
@@ -168,18 +205,46 @@ class FoldChanges:
         def add(name: str, values: Tensor) -> None:
             found.setdefault(name, []).append(values)
 
-        for posterior in self.posteriors():
-            mean = posterior @ self.grid
+        grid = self.grid.double()
+        for log_posterior in self.log_posteriors():
+            posterior = log_posterior.exp()
+            mean = posterior @ grid
             add("mean", mean)
-            add("std", (posterior @ self.grid.square() - mean.square()).clamp(min=0).sqrt())
-            add("proba_up", posterior[:, self.grid > limit].sum(1))
-            add("proba_down", posterior[:, self.grid < -limit].sum(1))
-            add("proba_none", posterior[:, self.grid.abs() <= limit].sum(1))
+            add("std", (posterior @ grid.square() - mean.square()).clamp(min=0).sqrt())
+            for name, region in regions.items():
+                log_proba = log_posterior[:, region].logsumexp(1)
+                # The logarithm must be finite even if all weights of a region are 0.
+                add(f"log_proba_{name}", log_proba.clamp(min=_MIN_LOG_PROBA))
             cumulative = posterior.cumsum(1)
             for name, level in quantiles.items():
-                at = (cumulative < level).sum(1).clamp(max=len(self.grid) - 1)
-                add(name, self.grid[at])
-        return {name: torch.cat(parts).double().numpy() for name, parts in found.items()}
+                at = (cumulative < level).sum(1).clamp(max=len(grid) - 1)
+                add(name, grid[at])
+        arrays = {name: torch.cat(parts).numpy() for name, parts in found.items()}
+        low, high = arrays.pop("low"), arrays.pop("high")
+        arrays["bound"] = np.maximum(low, 0) + np.minimum(high, 0)
+        arrays |= {f"proba_{name}": np.exp(arrays[f"log_proba_{name}"]) for name in regions}
+        return arrays
+
+
+def _median_change(rates1: GroupRates, rates2: GroupRates) -> float:
+    """Median of the observed log2 fold changes, weighted by their expected precision.
+
+    The precisions are those of equal shares in both groups, so that they do not depend on the
+    errors of the fold changes.
+    """
+    counts = [r.rate * r.exposure for r in (rates1, rates2)]
+    total = (rates1.exposure + rates2.exposure).clamp(min=torch.finfo(torch.float32).tiny)
+    weight = (counts[0] + counts[1]) * rates1.exposure * rates2.exposure / total.square()
+    change = [
+        (count + 0.5).log2() - (r.exposure + 1).log2()
+        for count, r in zip(counts, (rates1, rates2), strict=True)
+    ]
+    difference = change[0] - change[1]
+    order = difference.argsort()
+    cumulative = weight[order].cumsum(0)
+    if not cumulative[-1] > 0:
+        return 0.0
+    return float(difference[order][(cumulative < cumulative[-1] / 2).sum()])
 
 
 def _fit_weights(marginal_fk: Tensor) -> tuple[Tensor, float]:
@@ -195,9 +260,9 @@ def _fit_weights(marginal_fk: Tensor) -> tuple[Tensor, float]:
     return weights.float(), float((marginal_fk @ weights).log().sum())
 
 
-def _welch_df(counts: Sequence[Tensor], df: Sequence[float]) -> Tensor:
+def _welch_df(counts: Sequence[Tensor], df: Sequence[float | Tensor]) -> Tensor:
     """Degrees of freedom of the log ratio of two counts (Welch, Biometrika 34:28, 1947)."""
     # The additional half count keeps the variance of a count of 0 finite.
     variances = [1 / (count + 0.5) for count in counts]
     parts = sum(v.square() / d for v, d in zip(variances, df, strict=True))
-    return ((variances[0] + variances[1]).square() / parts).clamp(max=_NORMAL_DF)
+    return ((variances[0] + variances[1]).square() / parts).clamp(max=_NORMAL_DF).float()

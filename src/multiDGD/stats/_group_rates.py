@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ._shrinkage import shrink_variances
 
-# Counts above which the observed variance outweighs that of the likelihood.
+# Counts of a feature that suffice to estimate its variance.
 _RELIABLE_COUNT = 10.0
 
 
@@ -26,12 +26,12 @@ class GroupRates(NamedTuple):
         Equivalent library size, shape ``(f,)``: the variance of a rate is ``rate / exposure``, as
         for a Poisson count of the feature in a library of this size.
     df
-        Degrees of freedom of the estimated variance.
+        Degrees of freedom of the estimated variance, one for all features or shape ``(f,)``.
     """
 
     rate: Tensor
     exposure: Tensor
-    df: float
+    df: float | Tensor
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,9 @@ class RateSums:
     def rates(self, stratum: int) -> GroupRates:
         """Rates of a stratum with its cells as replicates.
 
+        The variance between cells, relative to the likelihood, is shrunk towards that of the other
+        features by :func:`shrink_variances`.
+
         Parameters
         ----------
         stratum
@@ -105,12 +108,14 @@ class RateSums:
         # The variance is that of the count rate * exposure.
         per_cell = exposure / n
         variance = per_cell.square() * between + 2 * per_cell * covariance + within
-        variance = variance.clamp(min=0) * n_effective / (n_effective - 1)
+        df = max(float(n_effective) - 1, 1e-6)
+        variance = variance * n_effective / df
         tiny = torch.finfo(exposure.dtype).tiny  # without exposure, there is no residual
         rate = (share + e / exposure.clamp(min=tiny)).clamp(min=0)
-        # The variance of few counts cannot be estimated, but is close to that of the likelihood.
-        overdispersion = (variance + _RELIABLE_COUNT) / (rate * exposure + _RELIABLE_COUNT)
-        return GroupRates(rate, exposure / overdispersion, float(n_effective) - 1)
+        counts = rate * exposure
+        relative = variance / counts.clamp(min=tiny)
+        scale, total_df = _moderated(relative, counts, df, _RELIABLE_COUNT)
+        return GroupRates(rate, exposure / scale, total_df)
 
     def sample_rates(self, groups: Sequence[Sequence[int]]) -> list[GroupRates]:
         """Rates of groups with strata (samples) as replicates.
@@ -140,16 +145,33 @@ class RateSums:
             squares.append(len(strata) * deviation.square().sum(0))
         counts = torch.stack([r * x for r, x in zip(rates, exposures, strict=True)])
         tiny = torch.finfo(counts.dtype).tiny
-        overdispersion = (torch.stack(squares) / counts.clamp(min=tiny)).sum(0).clamp(min=tiny)
+        relative = (torch.stack(squares) / counts.clamp(min=tiny)).sum(0)
         df = sum(len(group) - 1 for group in groups)
         n_samples = sum(len(group) for group in groups)
-        known = counts.sum(0) > _RELIABLE_COUNT * n_samples
-        shrunk, total_df = shrink_variances(
-            (overdispersion / df).numpy(), df, counts.sum(0).numpy(), known.numpy()
+        scale, total_df = _moderated(
+            relative / df, counts.sum(0), df, min_count=_RELIABLE_COUNT * n_samples
         )
-        scale = torch.from_numpy(shrunk)
         # The groups share these degrees of freedom.
         return [
             GroupRates(rate, exposure / scale, total_df / len(groups))
             for rate, exposure in zip(rates, exposures, strict=True)
         ]
+
+
+def _moderated(
+    relative: Tensor, counts: Tensor, df: float, min_count: float
+) -> tuple[Tensor, Tensor]:
+    """Shrunk variances relative to a Poisson count, and their degrees of freedom.
+
+    The sample variance of few Poisson counts has a larger relative error than that of normal
+    variables: it has ``1 / (1 / df + 1 / (2 counts))`` degrees of freedom.
+    """
+    tiny = torch.finfo(counts.dtype).tiny
+    df_f = 1 / (1 / df + 1 / (2 * counts.clamp(min=tiny)))
+    shrunk, total_df = shrink_variances(
+        relative.clamp(min=tiny).numpy(),
+        df_f.numpy(),
+        counts.numpy(),
+        (counts > min_count).numpy(),
+    )
+    return torch.from_numpy(shrunk), torch.from_numpy(total_df)

@@ -12,25 +12,30 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 # Degrees of freedom above which a variance is practically exact.
 _MAX_DF = 1e6
 _N_REWEIGHTINGS = 10
+# Counts below which the variance is mostly that of the likelihood.
+_FEW_COUNTS = 10.0
+# Counts below which a variance is meaningless.
+_LEAST_COUNT = 0.5
 
 
 def shrink_variances(
-    variances: np.ndarray, df: int, counts: np.ndarray, known: np.ndarray
-) -> tuple[np.ndarray, float]:
-    r"""Moderated variances :math:`(d_0 s_{0j}^2 + d s_j^2) / (d_0 + d)`.
+    variances: np.ndarray, df: float | np.ndarray, counts: np.ndarray, known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Moderated variances :math:`(d_{0j} s_{0j}^2 + d_j s_j^2) / (d_{0j} + d_j)`.
 
     The prior variance of a feature with :math:`c_j` counts is :math:`s_{0j}^2 = a + b c_j`, with
-    the variances a within and :math:`b c_j` between samples. Its weight :math:`d_0` is in degrees
-    of freedom. The ratios :math:`s_j^2 / s_{0j}^2` have a scaled F distribution, whose
-    parameters are estimated from the moments of their logarithms (Smyth, Stat Appl Genet Mol Biol
-    3:3, 2004).
+    the variances a within and :math:`b c_j` between samples or cells. Its weight
+    :math:`d_{0j} = d_0 ((c_j + 10) / c_j)^2` is in degrees of freedom: the variance of few counts
+    is close to that of the likelihood, whatever the feature. The ratios :math:`s_j^2 / s_{0j}^2`
+    have scaled F distributions, whose parameters are estimated from the moments of their
+    logarithms (Smyth, Stat Appl Genet Mol Biol 3:3, 2004).
 
     Parameters
     ----------
     variances
-        Positive variance of each feature relative to a Poisson count, shape ``(f,)``.
+        Variance of each feature relative to a Poisson count, shape ``(f,)``; positive where known.
     df
-        Degrees of freedom of each variance.
+        Degrees of freedom of the variances, one for all or shape ``(f,)``.
     counts
         Total count of each feature, shape ``(f,)``.
     known
@@ -38,49 +43,59 @@ def shrink_variances(
 
     Returns
     -------
-    The variances, shape ``(f,)``, and their degrees of freedom :math:`d_0 + d`. The latter are
-    infinite if the sampling error explains all differences from the prior variance.
+    The variances and their degrees of freedom :math:`d_{0j} + d_j`, shape ``(f,)`` each. The
+    latter are infinite if the sampling error explains all differences from the prior variance.
 
     Examples
     --------
     >>> import numpy as np
     >>> shrink_variances(np.array([1.0, 1.1, 0.9]), 4, np.full(3, 50.0), np.ones(3, bool))[1]
-    inf
+    array([inf, inf, inf])
     """
+    df = np.broadcast_to(np.asarray(df, dtype=float), variances.shape)
     if known.sum() < 2:
         mean = float(variances[known].mean()) if known.any() else 1.0
-        return np.full_like(variances, mean), math.inf
-    prior = _trend(variances[known], counts[known], counts)
-    scale, prior_df = _scaled_f(variances[known] / prior[known], df)
+        return np.full_like(variances, mean), np.full_like(variances, math.inf)
+    # Features of few counts have a share in the trend, which is extrapolated to them otherwise.
+    seen = counts > _LEAST_COUNT
+    prior = _trend(variances[seen], counts[seen], df[seen], counts)
+    weight = np.square(1 + _FEW_COUNTS / np.maximum(counts, _LEAST_COUNT))
+    scale, prior_df = _scaled_f(variances[known] / prior[known], df[known], weight[known])
     prior *= scale
     if math.isinf(prior_df):
-        return prior, math.inf
-    moderated = (prior_df * prior + df * variances) / (prior_df + df)
-    return np.where(known, moderated, prior), prior_df + df
+        return prior, np.full_like(variances, math.inf)
+    prior_df_f = prior_df * weight
+    share = np.where(known, df / (prior_df_f + df), 0)
+    return prior + share * (np.where(known, variances, prior) - prior), prior_df_f + df * known
 
 
-def _trend(variances: np.ndarray, counts: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _trend(
+    variances: np.ndarray, counts: np.ndarray, df: np.ndarray, at: np.ndarray
+) -> np.ndarray:
     """``a + b counts`` at given counts, by least squares with errors proportional to the trend."""
     terms = np.stack([np.ones_like(counts), counts], axis=1)
-    fitted = np.full_like(variances, variances.mean())
-    coefficients = np.array([variances.mean(), 0.0])
+    fitted = np.full_like(variances, np.average(variances, weights=df))
+    coefficients = np.array([fitted[0], 0.0])
     for _ in range(_N_REWEIGHTINGS):
-        coefficients, _ = nnls(terms / fitted[:, None], variances / fitted)
+        weight = np.sqrt(df) / fitted
+        coefficients, _ = nnls(terms * weight[:, None], variances * weight)
         fitted = np.maximum(terms @ coefficients, np.finfo(float).tiny)
     return np.maximum(coefficients[0] + coefficients[1] * at, np.finfo(float).tiny)
 
 
-def _scaled_f(ratios: np.ndarray, df: int) -> tuple[float, float]:
-    """Scale and second degrees of freedom of an F distribution, by the method of moments.
+def _scaled_f(ratios: np.ndarray, df: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Scale and second degrees of freedom of F distributions, by the method of moments.
 
-    The degrees of freedom are infinite if the sampling error explains the variance of the ratios.
+    The second degrees of freedom of each ratio are the returned number times its ``weight``. They
+    are infinite if the sampling error explains the variance of the ratios.
     """
-    logs = np.log(ratios) - digamma(df / 2) + math.log(df / 2)
-    excess = float(logs.var(ddof=1) - polygamma(1, df / 2))
+    logs = np.log(ratios) - digamma(df / 2) + np.log(df / 2)
+    excess = float(logs.var(ddof=1) - polygamma(1, df / 2).mean())
     if excess <= polygamma(1, _MAX_DF / 2):
         return float(np.exp(logs.mean())), math.inf
-    half = brentq(lambda x: polygamma(1, x) - excess, 1e-6, _MAX_DF)
-    return float(np.exp(logs.mean() + digamma(half) - math.log(half))), 2 * half
+    half = brentq(lambda x: polygamma(1, x * weight).mean() - excess, 1e-6, _MAX_DF)
+    shift = digamma(half * weight) - np.log(half * weight)
+    return float(np.exp((logs + shift).mean())), 2 * half
 
 
 def shrunk_correlation(x_nl: np.ndarray) -> np.ndarray:

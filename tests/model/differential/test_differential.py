@@ -337,7 +337,7 @@ def test_errors_precede_computation(model, given, message, monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("computation started before the checks")
 
-    monkeypatch.setattr("multiDGD.model.differential._differential.rate_sums", fail)
+    monkeypatch.setattr("multiDGD.model.differential._comparisons.rate_sums", fail)
     with pytest.raises(ValueError, match=message):
         compare(model, **given)
 

@@ -33,6 +33,11 @@ class Comparison:
     name1: Any = None
     name2: Any = None
 
+    @property
+    def label(self) -> str:
+        """Names of both groups."""
+        return "idx1 vs idx2" if self.name1 is None else f"{self.name1} vs {self.name2}"
+
 
 class Groups(NamedTuple):
     """Cells and comparisons of a differential test.

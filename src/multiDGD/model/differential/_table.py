@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 
 from multiDGD._checks import finite
+from multiDGD.data import logger
 from multiDGD.nn import Likelihood
 from multiDGD.stats import FoldChanges, GroupRates, RateSums, is_discovery
 
-_EPS = 1e-8
+# Share of called features above which a comparison is reported.
+_MANY = 0.8
 # As in scvi-tools, raw shares are scaled to this library size.
 _RAW_LIBRARY_SIZE = 1e4
 
@@ -33,6 +35,11 @@ class TestSettings:
         Expected share of false discoveries among the marked features.
     levels
         Levels of credible intervals.
+    reference
+        ``"share"``, ``"median"`` or the names of the features without a change.
+    order_by
+        Column by which features are sorted in decreasing order; by default ``"lfc_bound"`` or, for
+        ``"vanilla"``, ``"bayes_factor"``.
 
     Raises
     ------
@@ -44,6 +51,8 @@ class TestSettings:
     delta: float
     fdr_target: float
     levels: Sequence[float]
+    reference: Literal["share", "median"] | Sequence[str] = "median"
+    order_by: Literal["lfc_bound", "bayes_factor"] | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in ("change", "vanilla"):
@@ -53,6 +62,17 @@ class TestSettings:
         if not pd.api.types.is_list_like(self.levels):
             raise ValueError(
                 f"`cred_interval_lvls` must be a list of levels, found {self.levels!r}."
+            )
+        if isinstance(self.reference, str) and self.reference not in ("share", "median"):
+            raise ValueError(
+                f'`reference` must be "share", "median" or a list of features, found '
+                f"{self.reference!r}."
+            )
+        allowed = ("bayes_factor",) if self.mode == "vanilla" else ("lfc_bound", "bayes_factor")
+        if self.order_by is not None and self.order_by not in allowed:
+            raise ValueError(
+                f"`order_by` must be one of {allowed} with `mode` {self.mode!r}, found "
+                f"{self.order_by!r}."
             )
         levels = [("cred_interval_lvls", level) for level in self.levels]
         for argument, value in [("fdr_target", self.fdr_target), *levels]:
@@ -81,24 +101,24 @@ def probabilities(
     """
     is_change = settings.mode == "change"
     found = changes.summary(settings.delta if is_change else 0.0, settings.levels)
-    up, down, none = (found.pop(f"proba_{name}") for name in ("up", "down", "none"))
+    up, down, none = (found.pop(f"log_proba_{name}") for name in ("up", "down", "none"))
     if is_change:
-        yes, no = up + down, none
-        columns = {"proba_de": yes, "proba_not_de": no}
-        lfdr = none
+        yes, no = np.logaddexp(up, down), none
+        columns = {"proba_de": np.exp(yes), "proba_not_de": np.exp(no)}
     else:
-        yes, no = up + none / 2, down + none / 2
-        columns = {"proba_m1": yes, "proba_m2": no}
-        lfdr = none + np.minimum(up, down)
-    # Rounding errors may leave probabilities slightly below 0 or above 1.
-    columns = {name: np.clip(values, 0, 1) for name, values in columns.items()}
-    columns["bayes_factor"] = np.log(np.clip(yes, _EPS, 1)) - np.log(np.clip(no, _EPS, 1))
+        yes, no = (np.logaddexp(p, none - np.log(2)) for p in (up, down))
+        columns = {"proba_m1": np.exp(yes), "proba_m2": np.exp(no)}
+    # Rounding errors may leave probabilities slightly above 1.
+    columns = {name: np.minimum(values, 1) for name, values in columns.items()}
+    columns["bayes_factor"] = yes - no
     for group, (rate, _, _) in enumerate(rates, 1):
         columns[f"scale{group}"] = rate.numpy()
     if is_change:
         columns["delta"] = np.full(len(yes), settings.delta)
-        columns |= {f"lfc_{name}": values for name, values in found.items()}
-    columns["lfdr"] = np.clip(lfdr, 0, 1)
+        columns |= {f"lfc_{name}": x for name, x in found.items() if not name.startswith("proba_")}
+        columns["lfc_reference"] = np.full(len(yes), changes.reference)
+    # A change in the other direction than that of the estimate is a false discovery as well.
+    columns["lfdr"] = np.minimum(np.exp(np.logaddexp(none, np.minimum(up, down))), 1)
     if is_change:
         columns[f"is_de_fdr_{settings.fdr_target}"] = is_discovery(
             columns["lfdr"], settings.fdr_target
@@ -106,21 +126,47 @@ def probabilities(
     return pd.DataFrame(columns)
 
 
-def order_by_evidence(table: pd.DataFrame) -> np.ndarray:
-    """Order of the features by the odds and, if these are at their limit, by effect size.
+def sort_positions(table: pd.DataFrame, settings: TestSettings) -> np.ndarray:
+    """Positions that sort the features by ``order_by``, then by other evidence.
 
     Parameters
     ----------
     table
         Result of :func:`probabilities`.
+    settings
+        Settings of the comparison.
 
     Returns
     -------
     Positions, shape ``(f,)``.
     """
-    if "lfc_mean" not in table:
+    if settings.mode == "vanilla":
         return np.lexsort([-table[["scale1", "scale2"]].max(axis=1), -table["bayes_factor"].abs()])
-    return np.lexsort([-table["lfc_mean"].abs() / table["lfc_std"], -table["bayes_factor"]])
+    z_score = table["lfc_mean"] / table["lfc_std"]
+    if settings.order_by == "bayes_factor":
+        return np.lexsort([-z_score.abs(), -table["bayes_factor"]])
+    return np.lexsort([-z_score, -table["lfc_bound"]])
+
+
+def warn_of_many(called: Mapping[Any, float]) -> None:
+    """Log a warning if most features are called in a comparison.
+
+    Parameters
+    ----------
+    called
+        Share of the features that are called, by comparison.
+    """
+    many = {name: share for name, share in called.items() if share > _MANY}
+    if many:
+        logger.warning(
+            "More than %.0f %% of the features are called in %d of %d comparisons (%s). A larger "
+            '`delta`, or another `reference` ("median", or a list of unchanged features), selects '
+            "fewer.",
+            100 * _MANY,
+            len(many),
+            len(called),
+            "; ".join(f"{name}: {100 * share:.0f} %" for name, share in many.items()),
+        )
 
 
 def raw_statistics(sums: RateSums) -> pd.DataFrame:
@@ -168,7 +214,8 @@ def accessibility(
     found["est_prob1"], found["est_prob2"] = est
     found["emp_prob1"], found["emp_prob2"] = emp
     if is_change:
-        found["lfc_mean"] = table["lfc_mean"]
+        for name in ("lfc_mean", "lfc_bound", "lfc_reference"):
+            found[name] = table[name]
     found["lfdr"] = table["lfdr"]
     return found
 
