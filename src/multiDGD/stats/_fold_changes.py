@@ -111,7 +111,8 @@ class FoldChanges:
             self._refer_to(math.log2(totals[0] / totals[1]))
         self.mode = self._find_mode(sd=_MODE_SD)
         self._prior_kg = self._components(self.mode)
-        self.weights, _ = _fit_weights(self._marginals(self._prior_kg, slice(None)))
+        weights, _ = _fit_weights(self._marginals(self._prior_kg, slice(None)), _uniform())
+        self.weights = weights.float()
 
     def _components(self, mode: float) -> Tensor:
         """Components of the prior on the grid, shape ``(k, g)``."""
@@ -130,11 +131,17 @@ class FoldChanges:
         """MAP estimate of the mode on the grid, by a local search from 0."""
         n = len(self._log_odds)
         subset = slice(0, n, max(n // _N_FOR_MODE, 1))
+        weights = _uniform()
 
         @cache
         def score(step: int) -> float:
+            nonlocal weights
             mode = step * _STEP
-            _, log_prob = _fit_weights(self._marginals(self._components(mode), subset))
+            weights, log_prob = _fit_weights(
+                self._marginals(self._components(mode), subset),
+                # A weight of 0 would remain 0.
+                0.9 * weights + 0.1 * _uniform(),
+            )
             return log_prob - 0.5 * (mode / sd) ** 2
 
         best, stride = 0, 4
@@ -226,6 +233,11 @@ class FoldChanges:
         return arrays
 
 
+def _uniform() -> Tensor:
+    """Equal weights of the components of the prior."""
+    return torch.full((1 + _N_SDS,), 1 / (1 + _N_SDS), dtype=torch.float64)
+
+
 def _median_change(rates1: GroupRates, rates2: GroupRates) -> float:
     """Median of the observed log2 fold changes, weighted by their expected precision.
 
@@ -247,17 +259,16 @@ def _median_change(rates1: GroupRates, rates2: GroupRates) -> float:
     return float(difference[order][(cumulative < cumulative[-1] / 2).sum()])
 
 
-def _fit_weights(marginal_fk: Tensor) -> tuple[Tensor, float]:
+def _fit_weights(marginal_fk: Tensor, start_k: Tensor) -> tuple[Tensor, float]:
     """Maximum likelihood weights of a mixture by EM, and their log-likelihood (nats)."""
-    weights = torch.full_like(marginal_fk[0], 1 / marginal_fk.shape[1])
+    weights = start_k
     for _ in range(_MAX_STEPS):
-        joint = marginal_fk * weights
-        updated = (joint / joint.sum(1, keepdim=True)).mean(0)
+        updated = weights * (marginal_fk.T @ (1 / (marginal_fk @ weights))) / len(marginal_fk)
         change = (updated - weights).abs().max()
         weights = updated
         if change < _TOLERANCE:
             break
-    return weights.float(), float((marginal_fk @ weights).log().sum())
+    return weights, float((marginal_fk @ weights).log().sum())
 
 
 def _welch_df(counts: Sequence[Tensor], df: Sequence[float | Tensor]) -> Tensor:

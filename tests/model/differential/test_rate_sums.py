@@ -103,7 +103,9 @@ def test_weights_of_zero_and_one_select_cells(model):
     alone = sums(model, np.zeros(250, int), cells=np.flatnonzero(chosen)).rates(0)
     np.testing.assert_allclose(weighted.rate, alone.rate, rtol=1e-4)
     np.testing.assert_allclose(weighted.exposure, alone.exposure, rtol=1e-3)
-    assert weighted.df == pytest.approx(249)
+    torch.testing.assert_close(weighted.df, alone.df, rtol=1e-3, atol=0)
+    # Fewer counts than cells determine a variance less well.
+    assert (weighted.df < 249).all()
 
 
 def test_cells_without_a_stratum_are_ignored(model):

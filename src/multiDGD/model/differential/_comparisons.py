@@ -84,6 +84,7 @@ class ComparisonMixin(DecodingMixin):
         subset = FeatureSubset(self.module, manager.observed)
         panels = self._panels(manager)
         features = subset.positions[modality]
+        reference = self._reference_positions(settings, modality, features)
 
         def measured(positions: Tensor) -> Tensor | None:
             mask = panels.measured(positions.cpu().numpy(), modality)[:, features]
@@ -111,7 +112,6 @@ class ComparisonMixin(DecodingMixin):
         is_same = batches is None or batches[0] == batches[1]
         second = first if is_same else sums(in_batches2)
         category, sample = np.divmod(used_strata, n_samples)
-        reference = self._reference_positions(settings, modality, features)
         likelihood = subset.module.likelihood(modality)
         found = []
         for comparison in comparisons:
