@@ -78,7 +78,7 @@ def abundance(part: str, seed: int) -> dict[str, Figures]:
         )
     if PYTHON_OTHER in os.environ:
         members, found = _milo(mean_nl, samples)
-        shares = members.T @ of_type / members.sum(0)[:, None]
+        shares = members.T.astype(float) @ of_type / members.sum(0)[:, None]
         lines["Milo (pertpy, pydeseq2)"] = shares > 0.5, found
     return {name: _scores(runs, *line) for name, line in lines.items()}
 
