@@ -87,7 +87,9 @@ def test_wide_posteriors_are_not_widened(cells):
     found = densities.smoothed(z, torch.full((20,), -1), 5)
     plain = densities.log_density(z)
     # 60 cells are in the density: half a cell of 20 is added to each sample.
-    torch.testing.assert_close(found, plain + torch.log1p(torch.tensor(0.5 / 20)), rtol=0, atol=1e-2)
+    torch.testing.assert_close(
+        found, plain + torch.log1p(torch.tensor(0.5 / 20)), rtol=0, atol=1e-2
+    )
 
 
 def test_distant_points_and_identical_cells_are_finite(cells):

@@ -14,7 +14,7 @@ _PSEUDO_CELLS = 0.5
 _CANDIDATES = 8
 # Smallest standard deviation, and the largest one relative to the distance of the candidates.
 _MIN_WIDTH, _MAX_WIDTH = 1e-6, 1e2
-_N_BISECTIONS = 40
+_N_BISECTIONS = 20
 # Bandwidths are powers of this ratio, so that cells share them.
 _RATIO = 2**0.125
 

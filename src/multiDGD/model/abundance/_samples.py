@@ -127,8 +127,8 @@ def read_comparisons(
         ):
             if len(side) < _MIN_SAMPLES:
                 raise ValueError(
-                    f"`{argument}` {name!r} has {len(side)} samples; at least {_MIN_SAMPLES} are "
-                    "needed, because samples are the replicates."
+                    f"`{argument}` {name!r} needs at least {_MIN_SAMPLES} samples, found "
+                    f"{len(side)}: samples are the replicates."
                 )
         comparisons.append(SampleComparison(first, second, found.name1, found.name2))
     if not comparisons:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
@@ -44,7 +42,7 @@ def cell_table(
 
 
 def proportion_table(
-    counts_sj: np.ndarray, names: Sequence[object], comparison: SampleComparison, level: float
+    counts_sj: np.ndarray, names: np.ndarray, comparison: SampleComparison, level: float
 ) -> pd.DataFrame:
     """Log odds ratio of each label between two groups of samples, by p-value.
 
@@ -80,7 +78,7 @@ def proportion_table(
         "sd_samples": found.deviation,
         "n_cells": counts_sj.sum(0),
     }
-    index = pd.Index(np.asarray(names, dtype=object)[is_present].tolist())
+    index = pd.Index(names[is_present].tolist())
     table = _named(pd.DataFrame(columns, index=index), comparison)
     return table.sort_values("p_value", kind="stable")
 
