@@ -127,7 +127,7 @@ class AbundanceMixin(ComponentMixin):
         has a prior that is common to all labels (:func:`multiDGD.stats.compare_proportions`).
 
         Proportions and densities of a sample sum to one: if one label increases, the others
-        decrease relative to the first group's total.
+        decrease.
 
         Parameters
         ----------
