@@ -10,14 +10,17 @@ that are in the file are not repeated unless ``--again`` is given. Without a tas
 from __future__ import annotations
 
 import json
+import os
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import scvi
 import torch
 from threadpoolctl import threadpool_limits
 
+from benchmarks.insight.abundance import PYTHON_OTHER
 from benchmarks.insight.page import render, results_file
 from benchmarks.insight.task import Task
 from benchmarks.insight.tasks import TASKS
@@ -55,6 +58,7 @@ def command_of(name: str, rows: list[dict[str, Any]], threads: int) -> str:
         parts=parts if parts != list(TASKS[name].parts) else None,
         seeds=sorted({r["seed"] for r in rows}),
         threads=threads if threads != 1 else None,
+        python_other="OTHER/bin/python" if any("Milo" in r["line"] for r in rows) else None,
     )
 
 
@@ -65,10 +69,13 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", help="default: all of the task")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--python-other", type=Path, help="interpreter with pertpy, for Milo")
     parser.add_argument("--again", action="store_true", help="repeat runs that are in the file")
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
     scvi.settings.verbosity = 30
+    if args.python_other is not None:
+        os.environ[PYTHON_OTHER] = str(args.python_other.absolute())
     if args.task is not None:
         task = TASKS[args.task]
         parts = args.parts or task.parts

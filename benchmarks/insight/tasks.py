@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.insight import (
+    abundance,
     calibration,
     components,
     differential,
@@ -29,4 +30,5 @@ TASKS: dict[str, Task] = {
     "generation": generation.TASK,
     "likelihoods": likelihoods.TASK,
     "links": links.TASK,
+    "abundance": abundance.TASK,
 }

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import sys
+import time
 
 import anndata as ad
 import numpy as np
@@ -214,6 +215,31 @@ class TestSeveralProcesses:
         assert found == {True, False}
         holds_one(folder, older, newer, is_new=False)
         assert not [name for name in names(folder) if name.startswith(".")]
+
+
+    def test_writer_starts_before_another_holds_its_files(
+        self, folder, older, newer, monkeypatch, tmp_path
+    ):
+        """A new folder of one process is not removed by another that starts at that moment."""
+        begin, locked = tmp_path / "begin", _swap.locked
+
+        def start():
+            while not begin.exists():
+                time.sleep(0.01)
+            older.save(folder, overwrite=True, save_anndata=True)
+
+        other = crash.fork(start)
+
+        def pause(path, **kwargs):
+            if "saving-" in path.name:
+                begin.touch()
+                time.sleep(1.0)
+            return locked(path, **kwargs)
+
+        monkeypatch.setattr(_swap, "locked", pause)
+        newer.save(folder, overwrite=True, save_anndata=True)
+        assert crash.wait(other) == 0
+        holds_one(folder, older, newer)
 
 
 def test_new_folder_has_the_usual_permissions(tmp_path, older):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from anndata import AnnData
 from mudata import MuData
 
+from multiDGD.model.abundance._abundance import AbundanceMixin
 from multiDGD.model.core._build import build_module, describe_model
 from multiDGD.model.core._copying import CopyMixin
 from multiDGD.model.core._loading import LoadMixin
@@ -49,6 +50,7 @@ class MultiDGD(
     SaveMixin,
     CopyMixin,
     LegacyMixin,
+    AbundanceMixin,
     AnnotationMixin,
     ComponentMixin,
     TypicalityMixin,

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from multiDGD.data import logger
@@ -38,11 +38,14 @@ def replace_save(place: Place, write: Callable[[Place], None]) -> None:
         stem = place.folder.parent / f".{place.folder.name}.saving-"
     else:
         stem = place.folder / f".{place.prefix}saving-"
-    _remove_left(stem)
     staging = stem.with_name(stem.name + secrets.token_hex(8))
-    staging.mkdir()
-    try:
-        with locked(staging):
+    with ExitStack() as held:
+        # Another process must not take the new folder for one that a killed process has left.
+        with locked(stem.parent):
+            _remove_left(stem)
+            staging.mkdir()
+            held.enter_context(locked(staging))
+        try:
             write(Place(staging, place.prefix))
             for path in staging.iterdir():
                 flush(path)
@@ -52,11 +55,11 @@ def replace_save(place: Place, write: Callable[[Place], None]) -> None:
                 flush(place.folder.parent)
             else:
                 _commit(staging, place)
-    except BaseException as error:
-        if staging.exists():
-            shutil.rmtree(staging, ignore_errors=True)
-            error.add_note(f"{place.folder} is unchanged.")
-        raise
+        except BaseException as error:
+            if staging.exists():
+                shutil.rmtree(staging, ignore_errors=True)
+                error.add_note(f"{place.folder} is unchanged.")
+            raise
 
 
 def _commit(staging: Path, place: Place) -> None:

@@ -1,6 +1,7 @@
 """Statistics of arrays and tensors, independent of models and AnnData objects."""
 
 from ._association import Association
+from ._beta_binomial import ProportionTest, compare_proportions
 from ._calibration import LabelCalibration, calibrate, fit_calibration
 from ._conditional_shift import conditional_shift
 from ._controls import empirical_p_values, matched_controls
@@ -10,8 +11,10 @@ from ._fold_changes import FoldChanges
 from ._group_rates import GroupRates, RateSums
 from ._imputer import Imputer
 from ._library_regression import LibraryRegression
+from ._moderated import ModeratedDifference, moderated_difference
 from ._profile_scores import ProfileScores
 from ._residual_regression import RegressionCells, ResidualRegression, fit_residual_regression
+from ._sample_densities import SampleDensities
 from ._shrinkage import shrink_variances, shrunk_correlation
 
 __all__ = [
@@ -21,17 +24,22 @@ __all__ = [
     "Imputer",
     "LabelCalibration",
     "LibraryRegression",
+    "ModeratedDifference",
     "ProfileScores",
+    "ProportionTest",
     "RateSums",
     "RegressionCells",
     "ResidualRegression",
+    "SampleDensities",
     "calibrate",
+    "compare_proportions",
     "conditional_shift",
     "empirical_p_values",
     "fit_calibration",
     "fit_residual_regression",
     "is_discovery",
     "matched_controls",
+    "moderated_difference",
     "shrink_variances",
     "shrunk_correlation",
     "split_counts",

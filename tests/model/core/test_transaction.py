@@ -126,7 +126,7 @@ def test_error_in_the_first_training():
     assert np.isfinite(model.get_latent_representation()).all()
 
 
-def test_interrupted_training():
+def test_interrupted_training(restored_interrupts):
     model = fitted(toy_adata(), **SETUP)
     before, handler = state(model), signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
@@ -134,6 +134,14 @@ def test_interrupted_training():
     assert_same(model, before)
     # Lightning ignores further interrupts after the first one.
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.fixture
+def restored_interrupts():
+    """Python's handler; shells start background processes with interrupts ignored."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
 
 
 def test_exits_of_callbacks_are_not_interruptions():

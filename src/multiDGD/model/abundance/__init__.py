@@ -1,0 +1,1 @@
+"""Differential abundance of cells between samples."""
