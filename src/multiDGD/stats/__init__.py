@@ -10,9 +10,12 @@ from ._fold_changes import FoldChanges
 from ._group_rates import GroupRates, RateSums
 from ._imputer import Imputer
 from ._library_regression import LibraryRegression
+from ._linked_peaks import ResidualEvidence, contact_prior, link_peaks
 from ._profile_scores import ProfileScores
 from ._residual_regression import RegressionCells, ResidualRegression, fit_residual_regression
+from ._residuals import SharedFluctuation, StandardisedResiduals
 from ._shrinkage import shrink_variances, shrunk_correlation
+from ._single_effects import SingleEffects, single_effects
 
 __all__ = [
     "Association",
@@ -24,15 +27,22 @@ __all__ = [
     "ProfileScores",
     "RateSums",
     "RegressionCells",
+    "ResidualEvidence",
     "ResidualRegression",
+    "SharedFluctuation",
+    "SingleEffects",
+    "StandardisedResiduals",
     "calibrate",
     "conditional_shift",
+    "contact_prior",
     "empirical_p_values",
     "fit_calibration",
     "fit_residual_regression",
     "is_discovery",
+    "link_peaks",
     "matched_controls",
     "shrink_variances",
     "shrunk_correlation",
+    "single_effects",
     "split_counts",
 ]
