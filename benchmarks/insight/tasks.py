@@ -11,6 +11,7 @@ from benchmarks.insight import (
     labels,
     likelihoods,
     links,
+    links_conditional,
 )
 from benchmarks.insight.task import Task
 
@@ -24,4 +25,5 @@ TASKS: dict[str, Task] = {
     "generation": generation.TASK,
     "likelihoods": likelihoods.TASK,
     "links": links.TASK,
+    "links_conditional": links_conditional.TASK,
 }

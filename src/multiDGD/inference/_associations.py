@@ -51,9 +51,7 @@ def associations(
         )
         for slopes_of in _slopes(module, batches, {source_modality, target_modality})
     )
-    n_targets = (
-        module.likelihood(target_modality).n_features if targets is None else len(targets)
-    )
+    n_targets = module.likelihood(target_modality).n_features if targets is None else len(targets)
     return Association.from_slopes(slopes, len(sources), n_targets)
 
 

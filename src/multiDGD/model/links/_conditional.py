@@ -38,6 +38,7 @@ class ConditionalLinkMixin(DecodingMixin):
         genes: np.ndarray,
         positions: Positions,
         window: float,
+        use_distance: bool,
         modalities: tuple[str, str],
         rng: np.random.Generator,
         batch_size: int | None,
@@ -54,6 +55,8 @@ class ConditionalLinkMixin(DecodingMixin):
             Indices of genes.
         positions, window
             Positions of all features, and largest distance in base pairs.
+        use_distance
+            Whether near peaks have a higher prior probability.
         modalities
             Modality of the genes and of the peaks.
         rng
@@ -118,7 +121,7 @@ class ConditionalLinkMixin(DecodingMixin):
                         correlation_qf[q, near],
                         correlation_pp[np.ix_(at, at)],
                         _n_directions(correlation_qf[q], is_near_qp[q]),
-                        contact_prior(distance_qp[q, near]),
+                        contact_prior(distance_qp[q, near] * use_distance),
                         residual,
                     ),
                 )
@@ -138,7 +141,12 @@ def _blocks_of_neighbours(positions: Positions, rng: np.random.Generator) -> np.
     """Indices of peaks in random blocks of neighbours on the genome."""
     table = positions.peaks
     known = np.flatnonzero(table["chrom"].notna())
-    order = np.lexsort((table["start"].to_numpy()[known].astype(float), table["chrom"].astype(str).to_numpy()[known]))
+    order = np.lexsort(
+        (
+            table["start"].to_numpy()[known].astype(float),
+            table["chrom"].astype(str).to_numpy()[known],
+        )
+    )
     n_starts = max(len(known) - _BLOCK, 0) + 1
     starts = rng.choice(n_starts, min(_N_BLOCKS, n_starts), replace=False)
     within = (starts[:, None] + np.arange(_BLOCK)).ravel()

@@ -44,6 +44,7 @@ class LinkMixin(ConditionalLinkMixin):
         positions: GivenPositions | None = None,
         batch_size: int | None = None,
         window: float | None = None,
+        use_distance: bool = True,
     ) -> pd.DataFrame:
         """Rank peaks by their association with a gene, or by the probability of a link.
 
@@ -85,6 +86,9 @@ class LinkMixin(ConditionalLinkMixin):
         window
             Largest distance of a peak (base pairs). The default is 500,000 for ``"conditional"``
             and no limit for other methods.
+        use_distance
+            Whether near peaks have a higher prior probability (``"conditional"`` only). Without
+            it, the distances of probable peaks are evidence for the links.
 
         Returns
         -------
@@ -122,7 +126,7 @@ class LinkMixin(ConditionalLinkMixin):
         target = self._modality(peak_modality or self.module.modalities[-1])
         cells = adata, indices, n_cells, batch_size
         return self._link_table(
-            gene, True, source, target, method, n_controls, positions, window, *cells
+            gene, True, source, target, method, n_controls, positions, window, use_distance, *cells
         )
 
     def peak2gene(
@@ -138,6 +142,7 @@ class LinkMixin(ConditionalLinkMixin):
         positions: GivenPositions | None = None,
         batch_size: int | None = None,
         window: float | None = None,
+        use_distance: bool = True,
     ) -> pd.DataFrame:
         """Rank genes by their association with a peak, or by the probability of a link.
 
@@ -150,7 +155,7 @@ class LinkMixin(ConditionalLinkMixin):
             peaks around that gene.
         n_controls
             Number of control peaks with about the same mean, for the p-values.
-        positions, batch_size, window
+        positions, batch_size, window, use_distance
             As for :meth:`gene2peak`.
 
         Returns
@@ -167,7 +172,16 @@ class LinkMixin(ConditionalLinkMixin):
         target = self._modality(gene_modality)
         cells = adata, indices, n_cells, batch_size
         return self._link_table(
-            peak, False, source, target, method, n_controls, positions, window, *cells
+            peak,
+            False,
+            source,
+            target,
+            method,
+            n_controls,
+            positions,
+            window,
+            use_distance,
+            *cells,
         )
 
     def _link_table(
@@ -180,6 +194,7 @@ class LinkMixin(ConditionalLinkMixin):
         n_controls: int,
         positions: GivenPositions | None,
         window: float | None,
+        use_distance: bool,
         adata: AnnData | MuData | None,
         indices: Sequence[int] | None,
         n_cells: int | None,
@@ -211,11 +226,11 @@ class LinkMixin(ConditionalLinkMixin):
         )
         strength_f = np.abs(value_f)
         if known is not None:
-            found = known.peaks if is_gene else known.genes
+            others = known.peaks if is_gene else known.genes
             distance_f = (
                 known.distances(int(at[0])) if is_gene else known.distances_of_peak(int(at[0]))
             )
-            table = table.join(found[["chrom", "start", "end"]].infer_objects())
+            table = table.join(others[["chrom", "start", "end"]].infer_objects())
             table["distance"] = distance_f
         if window is not None:
             kept = np.flatnonzero(np.abs(distance_f) <= window)
@@ -223,14 +238,26 @@ class LinkMixin(ConditionalLinkMixin):
         if method == "conditional" and known is not None and len(table):
             genes = at if is_gene else kept
             links = self._conditional_links(
-                manager, selected, batches, genes, known, window, modalities, rng, batch_size
+                manager,
+                selected,
+                batches,
+                genes,
+                known,
+                window,
+                use_distance,
+                modalities,
+                rng,
+                batch_size,
             )
             if is_gene:
                 ((_, (probability, effect)),) = links
             else:
-                own = [int(np.searchsorted(peaks, at[0])) for peaks, _ in links]
-                probability = np.array([x.probability[i] for i, (_, x) in zip(own, links)])
-                effect = np.array([x.effect[i] for i, (_, x) in zip(own, links)])
+                # Each gene has its own peaks, of which this one is at another place.
+                own = [
+                    (found.probability[peaks == at[0]], found.effect[peaks == at[0]])
+                    for peaks, found in links
+                ]
+                probability, effect = np.concatenate(own, axis=1)
             table.insert(0, "probability", probability)
             table.insert(1, "effect", effect)
             strength_f = probability
