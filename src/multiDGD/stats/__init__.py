@@ -15,10 +15,11 @@ from ._profile_scores import ProfileScores
 from ._residual_regression import RegressionCells, ResidualRegression, fit_residual_regression
 from ._residuals import SharedFluctuation, StandardisedResiduals
 from ._shrinkage import shrink_variances, shrunk_correlation
-from ._single_effects import SingleEffects, single_effects
+from ._single_effects import Evidence, SingleEffects, single_effects
 
 __all__ = [
     "Association",
+    "Evidence",
     "FoldChanges",
     "GroupRates",
     "Imputer",

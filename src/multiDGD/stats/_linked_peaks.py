@@ -6,18 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._single_effects import SingleEffects, single_effects
+from ._single_effects import Evidence, SingleEffects, single_effects
 
 # Expected number of linked peaks of a gene, divided among the largest number.
 _EXPECTED_LINKS = 1.0
 _MAX_LINKS = 3
 # Contact probability falls with the inverse of the distance beyond this number of base pairs.
 _CONTACT_SCALE = 5_000.0
-# The variance that peaks leave unexplained has a prior of this weight relative to the data at 1,
-# the variance of a gene without links. It is at least the second number.
-_VARIANCE_PRIOR = 0.5
-_MIN_VARIANCE = 0.1
-_VARIANCE_STEPS = 8
 
 
 class ResidualEvidence(NamedTuple):
@@ -75,8 +70,8 @@ def link_peaks(
         r \sim N(R b,\ \sigma^2 R / m), \qquad e \sim N(W R b,\ I / n).
 
     The cells vary along few directions only, so that a gene correlates with unlinked peaks: m is
-    the number of these directions, however many cells there are. :math:`\sigma^2`, the share of
-    the gene's own part, is estimated (MAP). The residual covariances e are those of counts in the
+    the number of these directions, however many cells there are. :math:`\sigma^2` is the share of
+    the gene's own part. The residual covariances e are those of counts in the
     same n cells beyond the decoded means; W is the diagonal matrix of ``residual.weight``.
 
     Parameters
@@ -104,21 +99,13 @@ def link_peaks(
     >>> bool(found.probability[0] > 0.9 and found.probability[1] < 0.2)
     True
     """
-    information_pp, score_p = np.zeros_like(correlation_pp), np.zeros_like(correlation_p)
+    further = None
     if residual is not None:
         weighted_pp = correlation_pp * residual.weight
-        information_pp = residual.n_cells * weighted_pp @ weighted_pp.T
-        score_p = residual.n_cells * weighted_pp @ residual.covariance
-    variance = 1.0
-    for _ in range(_VARIANCE_STEPS):
-        ratio = n_directions / variance
-        found = single_effects(
-            ratio * correlation_pp + information_pp,
-            ratio * correlation_p + score_p,
-            prior_p,
-            _MAX_LINKS,
+        further = Evidence(
+            residual.n_cells * weighted_pp @ weighted_pp.T,
+            residual.n_cells * weighted_pp @ residual.covariance,
         )
-        b = found.effect
-        left = max(1 - 2 * b @ correlation_p + b @ correlation_pp @ b, 0.0)
-        variance = max((left + _VARIANCE_PRIOR) / (1 + _VARIANCE_PRIOR), _MIN_VARIANCE)
-    return found
+    return single_effects(
+        correlation_p, correlation_pp, n_directions, prior_p, _MAX_LINKS, further
+    )

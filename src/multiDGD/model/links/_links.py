@@ -234,8 +234,14 @@ class LinkMixin(ConditionalLinkMixin):
             table["distance"] = distance_f
         if window is not None:
             kept = np.flatnonzero(np.abs(distance_f) <= window)
+            if not len(kept):
+                what = "peak" if is_gene else "gene"
+                raise ValueError(
+                    f"`window` contains no {what}: none is within {window:,.0f} base pairs of "
+                    f"{feature!r}."
+                )
             table, strength_f = table.iloc[kept], strength_f[kept]
-        if method == "conditional" and known is not None and len(table):
+        if method == "conditional" and known is not None:
             genes = at if is_gene else kept
             links = self._conditional_links(
                 manager,
