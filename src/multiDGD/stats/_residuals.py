@@ -45,7 +45,9 @@ class StandardisedResiduals(NamedTuple):
         variance_nf = mean_nf + np.maximum(phi_f, 0) * mean_nf**2
         is_positive = variance_nf > 0
         sd_nf = np.sqrt(variance_nf, where=is_positive, out=np.ones_like(variance_nf))
-        return cls(left_nf / sd_nf, np.sqrt(((mean_nf / sd_nf) ** 2).mean(0)))
+        return cls(
+            left_nf / sd_nf, np.sqrt(((mean_nf / sd_nf) ** 2).sum(0) / max(len(mean_nf), 1))
+        )
 
 
 class SharedFluctuation(NamedTuple):
