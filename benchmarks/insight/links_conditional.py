@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import pandas as pd
 import scvi
@@ -16,7 +18,9 @@ from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_coaccessible
 from multiDGD.inference import associations
 from multiDGD.model.core._random import draw_cells
+from multiDGD.model.links import _conditional as model_links
 from multiDGD.model.links._positions import find_positions
+from multiDGD.stats import SingleEffects, link_peaks
 
 PARTS = {"fluctuations": {}, "states only": {"fluctuation_sd": 0.0}}
 N_GENES, N_CELLS = 100, 500
@@ -32,6 +36,8 @@ def links_conditional(part: str, seed: int) -> dict[str, Figures]:
     model = MultiDGD(data)
     model.train(**QUIET_CPU)
     pairs, flat = (_conditional(model, use_distance) for use_distance in (True, False))
+    with patch.object(model_links, "link_peaks", _each_alone):
+        alone, alone_flat = (_conditional(model, use_distance) for use_distance in (True, False))
     truth = data.uns["truth"]["links"].set_index(["gene", "peak"]).index
     is_linked = pairs.index.isin(truth)
     of_gene, of_peak = (
@@ -55,6 +61,13 @@ def links_conditional(part: str, seed: int) -> dict[str, Figures]:
         for name, score in scores.items()
     }
     lines["distance alone"] = {"ap_distance": average_precision_score(is_linked, nearness)}
+    lines["gene2peak, conditional, neighbours taken as independent"] = {
+        "ap": average_precision_score(is_linked, alone_flat["probability"].reindex(pairs.index)),
+        "ap_distance": average_precision_score(
+            is_linked, alone["probability"].reindex(pairs.index)
+        ),
+        **_calibration(alone["probability"].reindex(pairs.index).to_numpy(), is_linked),
+    }
     probability = pairs["probability"].to_numpy()
     lines["gene2peak, conditional"] = {
         "ap": average_precision_score(is_linked, flat["probability"].reindex(pairs.index)),
@@ -90,6 +103,13 @@ def _conditional(model: MultiDGD, use_distance: bool) -> pd.DataFrame:
         },
         names=["gene", "peak"],
     )
+
+
+def _each_alone(
+    correlation_p: np.ndarray, correlation_pp: np.ndarray, *args: object
+) -> SingleEffects:
+    """Links as if the peaks were independent of each other."""
+    return link_peaks(correlation_p, np.eye(len(correlation_p)), *args)
 
 
 def _with_distance(score: np.ndarray, nearness: np.ndarray, is_linked: np.ndarray) -> float:

@@ -100,8 +100,8 @@ def simulate_coaccessible(
         positive_int(name, value)
     if n_peaks_per_gene < len(_P_LINKS) - 1:
         raise ValueError(f"`n_peaks_per_gene` must be at least 2, found {n_peaks_per_gene}.")
-    for name, value in {"mean_rna": mean_rna, "mean_atac": mean_atac}.items():
-        positive(name, value)
+    positive("mean_rna", mean_rna)
+    positive("mean_atac", mean_atac)
     if not 0 <= finite("coaccessibility", coaccessibility) < 1:
         raise ValueError(f"`coaccessibility` must be in [0, 1), found {coaccessibility}.")
     if not 0 < finite("own_share", own_share) <= 1:

@@ -64,9 +64,8 @@ def test_linked_peaks_are_found_among_their_neighbours(simulated):
         "counts": correlation_of_counts(mdata, found.index),
     }
     ap = {name: average_precision_score(is_linked, score) for name, score in scores.items()}
-    print(ap)
-    assert ap["conditional"] > ap["association"] + 0.05
-    assert ap["conditional"] > ap["counts"] + 0.05
+    assert ap["conditional"] > ap["association"] + 0.1
+    assert ap["conditional"] > ap["counts"] + 0.25
     assert ap["with distance"] > ap["conditional"] + 0.03
     # Probabilities are calibrated.
     p = with_distance["probability"].to_numpy()
@@ -158,11 +157,5 @@ def test_the_other_half_of_the_molecules_of_real_genes_is_linked(bmmc_multiome, 
     is_linked = np.concatenate([t.index.str.contains(":0-") for t in tables])
     found = pd.concat(tables)
     ap = average_precision_score(is_linked, found["probability"])
-    print(
-        "AP",
-        ap,
-        average_precision_score(is_linked, found["association"]),
-        found["probability"].sum(),
-        is_linked.sum(),
-    )
-    assert ap > 0.5
+    # 0.77; the correlations of decoded means alone reach 0.68.
+    assert ap > 0.7

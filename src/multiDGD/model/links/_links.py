@@ -241,7 +241,7 @@ class LinkMixin(ConditionalLinkMixin):
                     f"{feature!r}."
                 )
             table, strength_f = table.iloc[kept], strength_f[kept]
-        if method == "conditional" and known is not None:
+        if method == "conditional" and known is not None and window is not None:
             genes = at if is_gene else kept
             links = self._conditional_links(
                 manager,

@@ -145,8 +145,8 @@ def check_positions(
         problem = f"the positions of all {kinds[1]}s are unknown"
     if problem and needed_for:
         raise ValueError(f"{needed_for} needs genomic positions, but {problem}. {_HOW}")
-    if problem and not own["chrom"].notna().any() and not is_known.any():
-        # Nothing suggests that distances are expected.
+    # The names of peaks are positions: only those of genes show that distances are expected.
+    if problem and (pd.isna(own.loc[feature, "chrom"]) or not is_gene):
         return False
     n_unknown = int((~is_known).sum())
     if problem:
