@@ -12,6 +12,7 @@ from benchmarks.insight import (
     labels,
     likelihoods,
     links,
+    links_conditional,
 )
 from benchmarks.insight.task import Task
 
@@ -26,4 +27,5 @@ TASKS: dict[str, Task] = {
     "likelihoods": likelihoods.TASK,
     "links": links.TASK,
     "abundance": abundance.TASK,
+    "links_conditional": links_conditional.TASK,
 }
