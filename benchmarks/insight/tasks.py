@@ -13,6 +13,7 @@ from benchmarks.insight import (
     likelihoods,
     links,
     real_differences,
+    links_conditional,
 )
 from benchmarks.insight.task import Task
 
@@ -31,4 +32,5 @@ TASKS: dict[str, Task] = {
     "likelihoods": likelihoods.TASK,
     "links": links.TASK,
     "abundance": abundance.TASK,
+    "links_conditional": links_conditional.TASK,
 }

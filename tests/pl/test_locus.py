@@ -94,7 +94,7 @@ def test_errors(links):
         pl.locus(elsewhere)
     with pytest.raises(ValueError, match=r"missing the columns \['chrom', 'start'.*positions"):
         pl.locus(links[["association", "p_value"]])
-    with pytest.raises(ValueError, match=r"has none of the columns \['association', 'change'\]"):
+    with pytest.raises(ValueError, match="has none of the columns .*'association', 'change'"):
         pl.locus(links.drop(columns="association"))
     with pytest.raises(ValueError, match="`window` must be a positive number"):
         pl.locus(links, window=-5)
@@ -103,3 +103,12 @@ def test_errors(links):
         pl.locus({"a": links, "b": moved}, window=None)
     with pytest.raises(ValueError, match="`ax` has 1 axes for 2 tables"):
         pl.locus({"a": links, "b": links}, window=None, ax=plt.subplots()[1])
+
+
+def test_height_is_the_probability_of_conditional_links(links):
+    table = links.assign(probability=np.linspace(0, 1, len(links)))
+    ax = pl.locus(table, window=None)
+    assert ax.get_ylabel() == "probability"
+    near = table["distance"].notna()
+    heights = sorted(patch.get_height() for patch in ax.patches)
+    np.testing.assert_allclose(heights, sorted(table["probability"][near]))

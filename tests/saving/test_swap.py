@@ -216,7 +216,6 @@ class TestSeveralProcesses:
         holds_one(folder, older, newer, is_new=False)
         assert not [name for name in names(folder) if name.startswith(".")]
 
-
     def test_writer_starts_before_another_holds_its_files(
         self, folder, older, newer, monkeypatch, tmp_path
     ):

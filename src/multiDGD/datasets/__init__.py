@@ -1,5 +1,6 @@
 """Simulated and published data sets."""
 
+from ._coaccessible import simulate_coaccessible
 from ._published import human_bonemarrow, human_brain, mouse_gastrulation
 from ._simulate import simulate_multiome, simulate_wide
 
@@ -7,6 +8,7 @@ __all__ = [
     "human_bonemarrow",
     "human_brain",
     "mouse_gastrulation",
+    "simulate_coaccessible",
     "simulate_multiome",
     "simulate_wide",
 ]

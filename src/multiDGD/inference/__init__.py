@@ -1,6 +1,7 @@
 """Inference under a trained decoder: representations, their posteriors and new categories."""
 
 from ._associations import associations, log_mean_variances
+from ._count_residuals import counts_and_means
 from ._curvature import hidden_jacobians
 from ._evidence import component_log_evidence
 from ._infer_representations import infer_representations
@@ -20,6 +21,7 @@ __all__ = [
     "OutputPosterior",
     "associations",
     "component_log_evidence",
+    "counts_and_means",
     "evidence_lower_bound",
     "hidden_jacobians",
     "infer_representations",

@@ -27,8 +27,9 @@ def associations(
     sources: Tensor,
     source_modality: str,
     target_modality: str,
+    targets: Tensor | None = None,
 ) -> Association:
-    """Associate features of one modality with all features of another.
+    """Associate features of one modality with features of another.
 
     Parameters
     ----------
@@ -40,15 +41,17 @@ def associations(
         Indices of q features of ``source_modality``.
     source_modality, target_modality
         Names of the modalities, which may be the same.
+    targets
+        Indices of features of ``target_modality``; all by default.
     """
     slopes = (
         (
             torch.cat([b for _, b in slopes_of(source_modality, sources)], dim=2),
-            slopes_of(target_modality),
+            slopes_of(target_modality, targets),
         )
         for slopes_of in _slopes(module, batches, {source_modality, target_modality})
     )
-    n_targets = module.likelihood(target_modality).n_features
+    n_targets = module.likelihood(target_modality).n_features if targets is None else len(targets)
     return Association.from_slopes(slopes, len(sources), n_targets)
 
 

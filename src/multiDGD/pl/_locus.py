@@ -13,7 +13,7 @@ from ._figure import finish, panels, require_columns
 
 _MADE_BY = "`model.gene2peak(...)` for features with genomic positions"
 _POSITIONS = ["p_value", "chrom", "start", "end", "distance"]
-_EFFECTS = ("association", "change")
+_EFFECTS = ("probability", "association", "change")
 # Minimal width of a bar, as a fraction of the window: most peaks would be too narrow to see.
 _MIN_WIDTH = 1 / 150
 
@@ -30,7 +30,8 @@ def locus(
 ) -> Axes | list[Axes]:
     """Plot the peaks around a gene as bars at their genomic positions.
 
-    The height of a bar is the association of the peak with the gene. Bars with a p-value of at
+    The height of a bar is the probability of a link (``method="conditional"``) or the association
+    of the peak with the gene. Bars with a p-value of at
     most ``alpha`` are coloured, the others are grey. A line marks the start of the gene. Narrow
     peaks are widened to a visible width.
 

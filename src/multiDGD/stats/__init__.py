@@ -11,14 +11,18 @@ from ._fold_changes import FoldChanges
 from ._group_rates import GroupRates, RateSums
 from ._imputer import Imputer
 from ._library_regression import LibraryRegression
+from ._linked_peaks import ResidualEvidence, contact_prior, link_peaks
 from ._moderated import ModeratedDifference, moderated_difference
 from ._profile_scores import ProfileScores
 from ._residual_regression import RegressionCells, ResidualRegression, fit_residual_regression
+from ._residuals import SharedFluctuation, StandardisedResiduals
 from ._sample_densities import SampleDensities
 from ._shrinkage import shrink_variances, shrunk_correlation
+from ._single_effects import Evidence, SingleEffects, single_effects
 
 __all__ = [
     "Association",
+    "Evidence",
     "FoldChanges",
     "GroupRates",
     "Imputer",
@@ -29,18 +33,25 @@ __all__ = [
     "ProportionTest",
     "RateSums",
     "RegressionCells",
+    "ResidualEvidence",
     "ResidualRegression",
     "SampleDensities",
+    "SharedFluctuation",
+    "SingleEffects",
+    "StandardisedResiduals",
     "calibrate",
     "compare_proportions",
     "conditional_shift",
+    "contact_prior",
     "empirical_p_values",
     "fit_calibration",
     "fit_residual_regression",
     "is_discovery",
+    "link_peaks",
     "matched_controls",
     "moderated_difference",
     "shrink_variances",
     "shrunk_correlation",
+    "single_effects",
     "split_counts",
 ]
