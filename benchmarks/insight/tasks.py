@@ -12,8 +12,8 @@ from benchmarks.insight import (
     labels,
     likelihoods,
     links,
-    real_differences,
     links_conditional,
+    real_differences,
 )
 from benchmarks.insight.task import Task
 
