@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -114,7 +115,8 @@ class RateSums:
         rate = (share + e / exposure.clamp(min=tiny)).clamp(min=0)
         counts = rate * exposure
         relative = variance / counts.clamp(min=tiny)
-        scale, total_df = _moderated(relative, counts, df, _RELIABLE_COUNT)
+        # All features have their deviations from the same few cells.
+        scale, total_df = _moderated(relative, counts, df, _RELIABLE_COUNT, max_prior_df=df)
         return GroupRates(rate, exposure / scale, total_df)
 
     def sample_rates(self, groups: Sequence[Sequence[int]]) -> list[GroupRates]:
@@ -159,7 +161,7 @@ class RateSums:
 
 
 def _moderated(
-    relative: Tensor, counts: Tensor, df: float, min_count: float
+    relative: Tensor, counts: Tensor, df: float, min_count: float, max_prior_df: float = math.inf
 ) -> tuple[Tensor, Tensor]:
     """Shrunk variances relative to a Poisson count, and their degrees of freedom.
 
@@ -173,5 +175,6 @@ def _moderated(
         df_f.numpy(),
         counts.numpy(),
         (counts > min_count).numpy(),
+        max_prior_df,
     )
     return torch.from_numpy(shrunk), torch.from_numpy(total_df)

@@ -19,7 +19,11 @@ _LEAST_COUNT = 0.5
 
 
 def shrink_variances(
-    variances: np.ndarray, df: float | np.ndarray, counts: np.ndarray, known: np.ndarray
+    variances: np.ndarray,
+    df: float | np.ndarray,
+    counts: np.ndarray,
+    known: np.ndarray,
+    max_prior_df: float = math.inf,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Moderated variances :math:`(d_{0j} s_{0j}^2 + d_j s_j^2) / (d_{0j} + d_j)`.
 
@@ -39,7 +43,10 @@ def shrink_variances(
     counts
         Total count of each feature, shape ``(f,)``.
     known
-        Mask of the features with enough counts; the others get the prior variance.
+        Mask of the features with enough counts for the estimation of :math:`d_0`.
+    max_prior_df
+        Largest :math:`d_0`. Variances that are correlated between features determine the prior
+        variance less well than independent ones.
 
     Returns
     -------
@@ -53,20 +60,20 @@ def shrink_variances(
     array([inf, inf, inf])
     """
     df = np.broadcast_to(np.asarray(df, dtype=float), variances.shape)
+    weight = np.square(1 + _FEW_COUNTS / np.maximum(counts, _LEAST_COUNT))
     if known.sum() < 2:
         mean = float(variances[known].mean()) if known.any() else 1.0
-        return np.full_like(variances, mean), np.full_like(variances, math.inf)
-    # Features of few counts have a share in the trend, which is extrapolated to them otherwise.
+        return np.full_like(variances, mean), max_prior_df * weight
     seen = counts > _LEAST_COUNT
     prior = _trend(variances[seen], counts[seen], df[seen], counts)
-    weight = np.square(1 + _FEW_COUNTS / np.maximum(counts, _LEAST_COUNT))
     scale, prior_df = _scaled_f(variances[known] / prior[known], df[known], weight[known])
-    prior *= scale
+    prior *= scale ** (1 / weight)
+    prior_df = min(prior_df, max_prior_df)
     if math.isinf(prior_df):
         return prior, np.full_like(variances, math.inf)
-    prior_df_f = prior_df * weight
-    share = np.where(known, df / (prior_df_f + df), 0)
-    return prior + share * (np.where(known, variances, prior) - prior), prior_df_f + df * known
+    prior_df_f, df_f = prior_df * weight, np.where(seen, df, 0)
+    share = df_f / (prior_df_f + df_f)
+    return prior + share * (np.where(seen, variances, prior) - prior), prior_df_f + df_f
 
 
 def _trend(
@@ -86,16 +93,18 @@ def _trend(
 def _scaled_f(ratios: np.ndarray, df: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     """Scale and second degrees of freedom of F distributions, by the method of moments.
 
-    The second degrees of freedom of each ratio are the returned number times its ``weight``. They
-    are infinite if the sampling error explains the variance of the ratios.
+    The scale of each ratio is the returned one to the power of ``1 / weight``, and its second
+    degrees of freedom are the returned ones times ``weight``. They are infinite if the sampling
+    error explains the variance of the ratios.
     """
     logs = np.log(ratios) - digamma(df / 2) + np.log(df / 2)
     excess = float(logs.var(ddof=1) - polygamma(1, df / 2).mean())
     if excess <= polygamma(1, _MAX_DF / 2):
-        return float(np.exp(logs.mean())), math.inf
-    half = brentq(lambda x: polygamma(1, x * weight).mean() - excess, 1e-6, _MAX_DF)
-    shift = digamma(half * weight) - np.log(half * weight)
-    return float(np.exp((logs + shift).mean())), 2 * half
+        half = math.inf
+    else:
+        half = brentq(lambda x: polygamma(1, x * weight).mean() - excess, 1e-6, _MAX_DF)
+        logs = logs + digamma(half * weight) - np.log(half * weight)
+    return float(np.exp(np.sum(logs / weight) / np.sum(1 / weight**2))), 2 * half
 
 
 def shrunk_correlation(x_nl: np.ndarray) -> np.ndarray:
