@@ -156,3 +156,12 @@ def test_batch_correction_without_a_batch(fails, fitted_h5ad, tmp_path):
     data.write_h5ad(tmp_path / "rna.h5ad")
     argv = ["--groupby", "half", "--batch-correction", "--out", tmp_path]
     assert "needs a `batch_key`" in fails("de", fitted_h5ad, tmp_path / "rna.h5ad", *argv)
+
+
+def test_reference_and_order(compared, expected):
+    group = ("--groupby", "cell_type", "--group1", "type_0")
+    arguments = {"groupby": "cell_type", "group1": "type_0"}
+    for reference in ("share", ["gene_1", "gene_2"]):
+        given = [reference] if isinstance(reference, str) else reference
+        found, _ = compared(*group, "--reference", *given, "--order-by", "bayes_factor")
+        check(found, expected(**arguments, reference=reference, order_by="bayes_factor"))

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.text import Text
 
@@ -54,8 +55,10 @@ def test_labels_of_significant_features_do_not_overlap(differential):
     ax = pl.volcano(differential, "T vs Rest", n_labels=12)
     table = differential[differential["comparison"] == "T vs Rest"]
     named = [t.get_text() for t in ax.texts]
-    top = table[table["is_de_fdr_0.05"]].sort_values("lfdr").index[:12]
-    assert set(named) <= set(top) and len(named) > 8
+    called = table[table["is_de_fdr_0.05"]].sort_values("lfdr")
+    lower = called.index[called["lfc_mean"] < 0][:6]
+    higher = called.index[called["lfc_mean"] >= 0][: 12 - len(lower)]
+    assert set(named) <= {*lower, *higher} and len(named) > 8
     boxes = [Text.get_window_extent(t) for t in ax.texts]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     frame = ax.get_window_extent()
@@ -65,6 +68,24 @@ def test_labels_of_significant_features_do_not_overlap(differential):
         assert frame.x0 < box.x0 and box.x1 < frame.x1
         assert frame.y0 < box.y0 and box.y1 < frame.y1
         assert box.count_contains(pixels) == 0
+
+
+def test_labels_are_the_largest_certain_effects_of_both_sides():
+    table = pd.DataFrame(
+        {
+            "lfc_mean": [5.0, 4.0, 3.0, -6.0, -2.0, -1.0],
+            "lfc_bound": [0.5, 3.0, 2.5, -0.4, -1.5, -0.5],
+            "lfdr": [1e-3, 1e-9, 1e-20, 1e-4, 1e-12, 1e-8],
+            "is_de_fdr_0.05": True,
+        },
+        index=["noisy", "first", "second", "rare", "lower", "other"],
+    )
+    assert {t.get_text() for t in pl.volcano(table, n_labels=4).texts} == {
+        "first",
+        "second",
+        "lower",
+        "other",
+    }
 
 
 def test_only_differential_features_are_labelled(differential):

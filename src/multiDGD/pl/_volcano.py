@@ -31,7 +31,8 @@ def volcano(
 
     The height is the negative log10 of the local false discovery rate. Rates of 0
     are drawn at the smallest positive rate. Features called differential are coloured by the
-    direction of their change, and the most significant are labelled. Features with a missing
+    direction of their change. On each side, those with the largest effect are labelled: by
+    ``lfc_bound`` if the table has it, otherwise by the local false discovery rate. Features with a missing
     fold change or rate (NaN) are left out.
 
     Parameters
@@ -125,12 +126,25 @@ def volcano(
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
     )
-    top_features = np.lexsort([-np.abs(lfc), -height, ~is_de])[: min(n_labels, int(is_de.sum()))]
+    effect = table["lfc_bound"].abs().to_numpy(float) if "lfc_bound" in table else height
+    top_features = _first_of_both_sides(
+        np.lexsort([-np.abs(lfc), -height, -effect]), is_de, lfc >= 0, n_labels
+    )
     points = np.stack([lfc, height], axis=1)
     names = table.index[top_features].astype(str)
     annotate_points(ax, points[top_features], names, avoid=points[is_de])
     finish(ax, show, save)
     return ax
+
+
+def _first_of_both_sides(
+    order: np.ndarray, is_de: np.ndarray, is_higher: np.ndarray, n: int
+) -> np.ndarray:
+    """First n called features in an order, half of them on each side where there are enough."""
+    sides = [order[(is_de & side)[order]] for side in (is_higher, ~is_higher)]
+    n_lower = min(n // 2, len(sides[1]))
+    n_higher = min(n - n_lower, len(sides[0]))
+    return np.concatenate([sides[0][:n_higher], sides[1][: n - n_higher]])
 
 
 def _one_comparison(table: pd.DataFrame, comparison: str | None) -> pd.DataFrame:

@@ -29,7 +29,8 @@ examples:
   multidgd de results cells.h5mu --groupby disease --group1 case --group2 control --sample-key donor
 
 files written to the --out folder:
-  differential.tsv         one row per feature and comparison, most certain first; columns as in
+  differential.tsv         one row per feature and comparison, markers of the first group
+                           first (see --order-by); columns as in
                            MultiDGD.differential_expression or .differential_accessibility
 """
 
@@ -78,6 +79,20 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         default=0.25,
         metavar="X",
         help="largest log2 fold change that counts as unchanged (default 0.25)",
+    )
+    comparison.add_argument(
+        "--reference",
+        nargs="+",
+        default=["median"],
+        metavar="NAME",
+        help="what counts as unchanged: median (of the fold changes), share (of the counts), or "
+        "names of features (default median)",
+    )
+    comparison.add_argument(
+        "--order-by",
+        choices=("lfc_bound", "bayes_factor"),
+        help="column by which features are sorted (default lfc_bound; with --mode vanilla, "
+        "bayes_factor)",
     )
     comparison.add_argument(
         "--fdr",
@@ -130,6 +145,8 @@ def run(args: argparse.Namespace) -> None:
             fdr_target=args.fdr,
             batch_correction=args.batch_correction,
             sample_key=args.sample_key,
+            reference=_reference(args.reference),
+            order_by=args.order_by,
         )
     path = args.out / "differential.tsv"
     table.to_csv(path, sep="\t", index_label="feature")
@@ -165,6 +182,11 @@ def count_discoveries(table: pd.DataFrame, fdr: float) -> str:
             f"rate of {fdr:g}, {n_higher:,} higher and {len(found) - n_higher:,} lower"
         )
     return "\n".join(lines)
+
+
+def _reference(given: list[str]) -> str | list[str]:
+    """Name of a reference, or names of features."""
+    return given[0] if given in (["median"], ["share"]) else given
 
 
 def _groups(obs: pd.DataFrame, args: argparse.Namespace) -> tuple[list[Any] | None, Any]:
