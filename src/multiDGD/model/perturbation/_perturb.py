@@ -21,7 +21,7 @@ from multiDGD.model.core._representations import as_positions
 from multiDGD.model.decoding._decoding import DecodingMixin
 from multiDGD.stats import empirical_p_values, matched_controls
 
-from ._shift import Shift
+from ._shift import Shift, summed_log_shares
 
 #: Factor of the means in each direction of perturbation.
 FOLDS = {"knock-out": 0.01, "knock-down": 0.5, "overexpress": 2.0}
@@ -170,23 +170,23 @@ class PerturbationMixin(DecodingMixin):
             for m in module.modalities
         }
         draws = {m: x.new_zeros(n_samples, x.shape[1]) for m, x in total.items()}
-        n = 0
+        n, at = 0, torch.from_numpy(sets)
         for batch, posterior in cells:
             w = posterior.mean
             changes = change_kq.to(w)
             continuous = batch["continuous"]
-            shift = Shift(module, w, continuous)
-            for k, (features, change) in enumerate(zip(sets, changes, strict=True)):
-                for m, lfc in shift.log_fold_changes(features.tolist(), modality, change).items():
-                    total[m][k] += lfc.sum(0).cpu()
-            normal = torch.randn(n_samples, *w.shape, generator=generator, dtype=torch.float32).to(
-                w
-            )
-            for k, draw in enumerate(posterior.at(normal)):
-                shift = Shift(module, draw, continuous)
-                lfcs = shift.log_fold_changes(sets[0].tolist(), modality, changes[0])
-                for m, lfc in lfcs.items():
-                    draws[m][k] += lfc.sum(0).cpu()
+            shifted = Shift(module, w, continuous, modality)(at.to(w.device), changes)
+            before = summed_log_shares(module, w[None], continuous)
+            for m, after in summed_log_shares(module, shifted, continuous).items():
+                total[m] += (after - before[m]).cpu()
+            normal = torch.randn(n_samples, *w.shape, generator=generator, dtype=torch.float32)
+            drawn = posterior.at(normal.to(w))
+            flat, repeated = drawn.flatten(0, 1), continuous.repeat(n_samples, 1)
+            shift = Shift(module, flat, repeated, modality)
+            shifted = shift(at[:1].to(w.device), changes[:1]).view_as(drawn)
+            before = summed_log_shares(module, drawn, continuous)
+            for m, after in summed_log_shares(module, shifted, continuous).items():
+                draws[m] += (after - before[m]).cpu()
             n += len(w)
         parts = []
         for m in module.modalities:

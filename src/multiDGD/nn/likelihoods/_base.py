@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from functools import partial
 from typing import ClassVar
@@ -48,6 +49,8 @@ class Likelihood(nn.Module, ABC):
     has_background
         Whether the likelihood separates background from foreground counts, by
         :meth:`foreground_probability` and :meth:`foreground_mean`.
+    max_count
+        Largest count of the distribution; larger ones are treated as equal to it.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class Likelihood(nn.Module, ABC):
     name: ClassVar[str]
     default_for: ClassVar[frozenset[str]] = frozenset()
     has_background: ClassVar[bool] = False
+    max_count: ClassVar[float] = math.inf
     _registry: ClassVar[dict[str, type[Likelihood]]] = {}
 
     def __init_subclass__(cls, **kwargs: object) -> None:
