@@ -114,7 +114,9 @@ def _gauss_newton_step(
     q = residual_nq.shape[1]
     constraint_qq = _CONSTRAINT_SD**2 * torch.eye(q).to(residual_nq)
     change_nq = residual_nq + (slopes_nql @ shift_nl[:, :, None]).squeeze(2)
-    weights_nq1 = torch.linalg.solve(slopes_nql @ variance_nlq + constraint_qq, change_nq[..., None])
+    weights_nq1 = torch.linalg.solve(
+        slopes_nql @ variance_nlq + constraint_qq, change_nq[..., None]
+    )
     return (variance_nlq @ weights_nq1).squeeze(2) - shift_nl
 
 

@@ -42,6 +42,7 @@ class TypicalityMixin(RepresentationMixin):
         indices: Sequence[int] | None = None,
         batch_size: int | None = None,
         as_quantile: bool = True,
+        silent: bool = False,
     ) -> np.ndarray:
         r"""Compute how typical each cell is of the training data, between 0 and 1.
 
@@ -78,6 +79,8 @@ class TypicalityMixin(RepresentationMixin):
         as_quantile
             Whether to return quantiles. Otherwise, :math:`s` is returned, which also ranks cells
             below all calibration cells.
+        silent
+            Whether to hide the progress bars.
 
         Returns
         -------
@@ -96,8 +99,8 @@ class TypicalityMixin(RepresentationMixin):
         calibration = self._learned.typical_scores
         if as_quantile and calibration is None:
             raise ValueError("The model was saved without typicality scores: train it again.")
-        cells, w = self._representation(manager, indices, batch_size)
-        scores = self._scores(manager, cells, w, batch_size)
+        cells, w = self._representation(manager, indices, batch_size, silent)
+        scores = self._scores(manager, cells, w, batch_size, silent)
         if not as_quantile:
             return scores
         assert calibration is not None
@@ -106,7 +109,12 @@ class TypicalityMixin(RepresentationMixin):
 
     @torch.inference_mode()
     def _scores(
-        self, manager: CellManager, cells: np.ndarray, w: Tensor, batch_size: int | None
+        self,
+        manager: CellManager,
+        cells: np.ndarray,
+        w: Tensor,
+        batch_size: int | None,
+        silent: bool = True,
     ) -> np.ndarray:
         """Standardised log posterior of each cell, shape ``(n,)``."""
         panels = self._panels(manager)
@@ -117,7 +125,7 @@ class TypicalityMixin(RepresentationMixin):
             return standard_scores(module, part, w, moments)
 
         parts = [np.zeros(0)]
-        for batch, rows in self._batches_with(manager, cells, w, batch_size):
+        for batch, rows in self._batches_with(manager, cells, w, batch_size, silent):
             parts.append(panels.map(standard, batch, rows).cpu().numpy())
         return np.concatenate(parts)
 

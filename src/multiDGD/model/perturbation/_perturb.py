@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi import settings
+from scvi.utils import track
 from torch import Tensor
 
 from multiDGD._checks import choice, positive, positive_int
@@ -23,6 +24,8 @@ from multiDGD.stats import empirical_p_values, matched_controls
 
 from ._shift import Shift, summed_log_shares
 
+# Fewer minibatches have no progress bar.
+_MIN_BATCHES = 5
 #: Factor of the means in each direction of perturbation.
 FOLDS = {"knock-out": 0.01, "knock-down": 0.5, "overexpress": 2.0}
 
@@ -43,6 +46,7 @@ class PerturbationMixin(DecodingMixin):
         n_controls: int = 20,
         n_samples: int = 10,
         batch_size: int | None = None,
+        silent: bool = False,
     ) -> pd.DataFrame:
         r"""Compute the changes of all features after a perturbation of some features.
 
@@ -76,6 +80,8 @@ class PerturbationMixin(DecodingMixin):
             Number of draws from the posteriors of the representations, for ``lfc_sd``.
         batch_size
             Cells in each minibatch. Defaults to ``scvi.settings.batch_size``.
+        silent
+            Whether to hide the progress bars.
 
         Returns
         -------
@@ -105,6 +111,14 @@ class PerturbationMixin(DecodingMixin):
         True
         """
         modality = self._modality(modality)
+        if features is None:
+            raise ValueError("`features` must be a name or a list of names, found None.")
+        if isinstance(features, Mapping):
+            example = next(iter(features), "gene")
+            raise ValueError(
+                f"`features` must be a name or a list of names, found {features!r}. `direction` "
+                f"and `fold` set the change: `perturb({example!r}, direction='knock-out')`."
+            )
         names = [features] if isinstance(features, str) else features
         at = self._features(modality, "features", names)
         if not len(at):
@@ -124,14 +138,17 @@ class PerturbationMixin(DecodingMixin):
         rng = np.random.default_rng(resolve_seed())
         cells = as_positions(indices, manager.adata.n_obs)
         tables = []
-        for group, members in _groups(manager.adata.obs, groupby, cells).items():
+        groups = _groups(manager.adata.obs, groupby, cells)
+        for group, members in track(
+            groups.items(), "Perturbing", disable=silent or len(groups) < 2, total=len(groups)
+        ):
             drawn = draw_cells(members, n_cells, rng)
-            posteriors = list(self._posteriors(manager, drawn, batch_size))
+            posteriors = list(self._posteriors(manager, drawn, batch_size, silent))
             batches = [(batch, posterior.mean) for batch, posterior in posteriors]
             controls = matched_controls(self._mean_shares(batches, modality), at, n_controls, rng)
             sets = np.concatenate([at[None], controls])
             changes = log_fold * self._relative_sds(batches, sets, modality)
-            table = self._change_table(posteriors, sets, modality, changes, n_samples)
+            table = self._change_table(posteriors, sets, modality, changes, n_samples, silent)
             if groupby is not None:
                 table.insert(1, "group", group)
             tables.append(table)
@@ -157,6 +174,7 @@ class PerturbationMixin(DecodingMixin):
         modality: str,
         change_kq: Tensor,
         n_samples: int,
+        silent: bool,
     ) -> pd.DataFrame:
         """Table of :meth:`perturb` for one group of cells.
 
@@ -171,7 +189,8 @@ class PerturbationMixin(DecodingMixin):
         }
         draws = {m: x.new_zeros(n_samples, x.shape[1]) for m, x in total.items()}
         n, at = 0, torch.from_numpy(sets)
-        for batch, posterior in cells:
+        show = len(cells) >= _MIN_BATCHES and not silent
+        for batch, posterior in track(cells, "Shifting", disable=not show):
             w = posterior.mean
             changes = change_kq.to(w)
             continuous = batch["continuous"]

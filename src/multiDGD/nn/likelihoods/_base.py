@@ -111,6 +111,28 @@ class Likelihood(nn.Module, ABC):
             Random generator on the device of the means; torch's global one by default.
         """
 
+    def sample_rate(self, mean_nf: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draw the rates of Poisson counts with this distribution, shape ``(n, f)``.
+
+        The default is the mean itself, for likelihoods without overdispersion.
+
+        Parameters
+        ----------
+        mean_nf, generator
+            As for :meth:`sample`.
+        """
+        return mean_nf
+
+    def distribution_parameters(self, mean_nf: Tensor) -> dict[str, Tensor]:
+        """Parameters of the distribution of each count, by name, shape ``(n, f)`` each.
+
+        Parameters
+        ----------
+        mean_nf
+            Mean counts, shape ``(n, f)``.
+        """
+        return {"mean": mean_nf}
+
     def initialize(self, mean_f: Tensor) -> None:
         """Initialise parameters from mean counts; does nothing unless a subclass overrides it.
 
