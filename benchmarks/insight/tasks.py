@@ -11,6 +11,7 @@ from benchmarks.insight import (
     labels,
     likelihoods,
     links,
+    perturbation,
 )
 from benchmarks.insight.task import Task
 
@@ -24,4 +25,6 @@ TASKS: dict[str, Task] = {
     "generation": generation.TASK,
     "likelihoods": likelihoods.TASK,
     "links": links.TASK,
+    "regulators": perturbation.REGULATORS,
+    "donors": perturbation.DONORS,
 }

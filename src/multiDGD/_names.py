@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 import pandas as pd
@@ -24,12 +24,13 @@ _COORDINATES = re.compile(r"^[\w.]+[:_-]\d+[-_]\d+$")
 _PEAK_MODALITIES = {"atac", "peak", "peaks", "accessibility", "chromatin accessibility"}
 
 
-def are_coordinates(names: Sequence[object]) -> bool:
+def are_coordinates(names: Iterable[object]) -> bool:
     """Whether most names are genome coordinates."""
+    names = list(names)
     sample = names[:: max(len(names) // 1000, 1)]
     return 2 * sum(bool(_COORDINATES.match(str(name))) for name in sample) > len(sample)
 
 
-def has_peaks(modality: str, features: Sequence[object]) -> bool:
+def has_peaks(modality: str, features: Iterable[object]) -> bool:
     """Whether a modality consists of peaks, by its name and those of its features."""
     return modality.lower().replace("_", " ") in _PEAK_MODALITIES or are_coordinates(features)

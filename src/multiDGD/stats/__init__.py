@@ -10,6 +10,7 @@ from ._fold_changes import FoldChanges
 from ._group_rates import GroupRates, RateSums
 from ._imputer import Imputer
 from ._library_regression import LibraryRegression
+from ._linear_changes import additive_changes, linear_changes
 from ._profile_scores import ProfileScores
 from ._residual_regression import RegressionCells, ResidualRegression, fit_residual_regression
 from ._shrinkage import shrink_variances, shrunk_correlation
@@ -25,12 +26,14 @@ __all__ = [
     "RateSums",
     "RegressionCells",
     "ResidualRegression",
+    "additive_changes",
     "calibrate",
     "conditional_shift",
     "empirical_p_values",
     "fit_calibration",
     "fit_residual_regression",
     "is_discovery",
+    "linear_changes",
     "matched_controls",
     "shrink_variances",
     "shrunk_correlation",

@@ -180,7 +180,7 @@ class AccessibilityMixin(DecodingMixin):
         def estimates(part: np.ndarray) -> np.ndarray:
             return self.get_accessibility_estimates(
                 adata,
-                part,
+                part.tolist(),
                 modality,
                 region_list,
                 "latent" if normalize_cells else None,
@@ -194,7 +194,9 @@ class AccessibilityMixin(DecodingMixin):
         if threshold is None:
             dense = estimates(cells)
             return (
-                dense if return_numpy else self._table(dense, manager, cells, modality, features)
+                dense
+                if return_numpy
+                else self._table(dense, manager, cells.tolist(), modality, features)
             )
         parts = [csr_matrix((0, len(features)), dtype=np.float32)]
         for first in range(0, len(cells), _BLOCK_CELLS):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -99,15 +99,17 @@ class CorrelationMixin(DecodingMixin):
         n_cells = len(as_positions(indices, manager.adata.n_obs))
         if n_cells < 2:
             raise ValueError(f"`indices` must contain at least two cells, found {n_cells}.")
-        is_list = pd.api.types.is_list_like(transform_batch)
-        categories = list(transform_batch) if is_list else [transform_batch]  # type: ignore[arg-type]
+        categories: list[Any] = [transform_batch]
+        if pd.api.types.is_list_like(transform_batch):
+            categories = list(cast(Sequence[Any], transform_batch))
         names = np.concatenate([self.summary.features[m][features[m]] for m in modalities])
         total = np.zeros((len(names), len(names)))
         for category in categories:
             rates = allocate((n_samples * n_cells, len(names)))
             first = 0
             for m in modalities:
-                size = "median" if self.module.likelihood(m).has_background else rna_size_factor
+                has_background = self.module.likelihood(m).has_background
+                size: float | Literal["median"] = "median" if has_background else rna_size_factor
                 last = first + len(features[m])
                 rates[:, first:last] = self._rates(
                     m, features[m], adata, indices, size, category, n_samples, batch_size, silent

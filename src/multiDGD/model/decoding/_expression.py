@@ -164,7 +164,7 @@ class ExpressionMixin(DecodingMixin):
             cells = as_positions(indices, manager.adata.n_obs)
             positive_int("n_samples_overall", n_samples_overall)
             rng = np.random.default_rng(resolve_seed())
-            indices = rng.choice(cells, n_samples_overall) if len(cells) else cells
+            indices = rng.choice(cells, n_samples_overall).tolist() if len(cells) else []
         found = {}
         for m in modalities:
             has_background = self.module.likelihood(m).has_background

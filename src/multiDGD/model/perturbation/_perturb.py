@@ -15,12 +15,18 @@ from scvi.utils import track
 from torch import Tensor
 
 from multiDGD._checks import choice, positive, positive_int
+from multiDGD.data import CellManager
 from multiDGD.inference import Laplace, log_mean_variances
 from multiDGD.model.core._columns import column_of
 from multiDGD.model.core._random import draw_cells, resolve_seed
 from multiDGD.model.core._representations import as_positions
 from multiDGD.model.decoding._decoding import DecodingMixin
-from multiDGD.stats import empirical_p_values, matched_controls
+from multiDGD.stats import (
+    additive_changes,
+    empirical_p_values,
+    linear_changes,
+    matched_controls,
+)
 
 from ._shift import Shift, summed_log_shares
 
@@ -47,6 +53,7 @@ class PerturbationMixin(DecodingMixin):
         n_samples: int = 10,
         batch_size: int | None = None,
         silent: bool = False,
+        baselines: bool = False,
     ) -> pd.DataFrame:
         r"""Compute the changes of all features after a perturbation of some features.
 
@@ -82,6 +89,8 @@ class PerturbationMixin(DecodingMixin):
             Cells in each minibatch. Defaults to ``scvi.settings.batch_size``.
         silent
             Whether to hide the progress bars.
+        baselines
+            Whether to add the predictions of two simple methods.
 
         Returns
         -------
@@ -92,7 +101,11 @@ class PerturbationMixin(DecodingMixin):
         - ``lfc_sd``: standard deviation of ``lfc`` over posterior draws;
         - ``control_mean``, ``control_sd``: mean and standard deviation of ``lfc`` over controls;
         - ``z_score``: ``(lfc - control_mean) / control_sd``;
-        - ``p_value``: share of the controls that change the feature at least as much.
+        - ``p_value``: share of the controls that change the feature at least as much;
+        - with ``baselines``, ``lfc_additive`` and ``lfc_linear``: log2 fold changes from the
+          log-normalised counts of the same cells alone, by
+          :func:`multiDGD.stats.additive_changes` and :func:`multiDGD.stats.linear_changes`. The
+          mean of controls, ``control_mean``, is a third baseline.
 
         Raises
         ------
@@ -129,7 +142,7 @@ class PerturbationMixin(DecodingMixin):
                 f"`features` must leave at least 2 other features of modality {modality!r} as "
                 f"controls, found {n_others}."
             )
-        log_fold = np.log(_fold(direction, fold))
+        log_fold = float(np.log(_fold(direction, fold)))
         counts = {"n_controls": n_controls, "n_samples": n_samples}
         for argument, value in counts.items():
             if positive_int(argument, value) < 2:
@@ -148,11 +161,36 @@ class PerturbationMixin(DecodingMixin):
             controls = matched_controls(self._mean_shares(batches, modality), at, n_controls, rng)
             sets = np.concatenate([at[None], controls])
             changes = log_fold * self._relative_sds(batches, sets, modality)
-            table = self._change_table(posteriors, sets, modality, changes, n_samples, silent)
+            more = self._baselines(manager, drawn, modality, at, log_fold) if baselines else {}
+            table = self._change_table(
+                posteriors, sets, modality, changes, n_samples, silent, more
+            )
             if groupby is not None:
                 table.insert(1, "group", group)
             tables.append(table)
         return pd.concat(tables)
+
+    def _baselines(
+        self,
+        manager: CellManager,
+        cells: np.ndarray,
+        modality: str,
+        features: np.ndarray,
+        log_fold: float,
+    ) -> dict[str, np.ndarray]:
+        """Changes of all features by simple methods, from the counts of the cells."""
+        parts, at, n = [], features, 0
+        for m in self.module.modalities:
+            if m == modality:
+                at = n + features
+            counts_nf = manager.matrix(m)[cells].toarray().astype(np.float32)
+            n += counts_nf.shape[1]
+            parts.append(_log_normalised(counts_nf))
+        log_nf = np.concatenate(parts, axis=1)
+        return {
+            "lfc_additive": additive_changes(log_nf, at, log_fold) / np.log(2),
+            "lfc_linear": linear_changes(log_nf, at, log_fold) / np.log(2),
+        }
 
     def _relative_sds(
         self, batches: Sequence[tuple[dict[str, Any], Tensor]], sets: np.ndarray, modality: str
@@ -175,11 +213,12 @@ class PerturbationMixin(DecodingMixin):
         change_kq: Tensor,
         n_samples: int,
         silent: bool,
+        more: Mapping[str, np.ndarray],
     ) -> pd.DataFrame:
         """Table of :meth:`perturb` for one group of cells.
 
         ``sets``, shape ``(k, q)``, has the features in its first row and controls in the others.
-        ``change_kq`` is the change of the log mean of each.
+        ``change_kq`` is the change of the log mean of each. ``more`` has further columns.
         """
         module = self.module
         generator = torch.Generator().manual_seed(settings.seed or 0)
@@ -222,7 +261,7 @@ class PerturbationMixin(DecodingMixin):
                 "p_value": empirical_p_values(lfc, control),
             }
             parts.append(pd.DataFrame(columns, index=pd.Index(self.summary.features[m])))
-        table = pd.concat(parts)
+        table = pd.concat(parts).assign(**more)
         return table.iloc[np.argsort(-np.abs(table["lfc"].to_numpy()), kind="stable")]
 
 
@@ -236,6 +275,18 @@ def _fold(direction: str, fold: float | None) -> float:
         side = "above" if direction == "overexpress" else "below"
         raise ValueError(f"`fold` must be {side} 1 for `direction` {direction!r}, found {fold}.")
     return float(fold)
+
+
+def _log_normalised(counts_nf: np.ndarray) -> np.ndarray:
+    """Logarithms of 1 + counts at the median total; cells without counts have the mean."""
+    total_n1 = counts_nf.sum(1, keepdims=True)
+    is_measured = total_n1[:, 0] > 0
+    if not is_measured.any():
+        return counts_nf
+    scale_n1 = np.median(total_n1[is_measured]) / np.maximum(total_n1, 1)
+    log_nf = np.log1p(counts_nf * scale_n1)
+    log_nf[~is_measured] = log_nf[is_measured].mean(0)
+    return log_nf
 
 
 def _groups(obs: pd.DataFrame, groupby: str | None, cells: np.ndarray) -> dict[str, np.ndarray]:
