@@ -12,8 +12,8 @@ from multiDGD._newton import minimize
 # Standard deviation of the constraint, in nats. A soft constraint avoids extreme shifts if the
 # functions can hardly change.
 _CONSTRAINT_SD = 0.05
-# Tolerance in nats; maximum number of steps.
-_TOLERANCE, _MAX_STEPS = 1e-3, 30
+# Tolerance in nats; maximum numbers of Gauss-Newton and of BFGS steps.
+_TOLERANCE, _MAX_STEPS, _MAX_BFGS_STEPS = 1e-3, 12, 30
 # Required share of the decrease that the slope predicts (Armijo condition). A point at which a
 # step of this length is too long is at a kink.
 _SUFFICIENT_DECREASE, _MIN_LENGTH = 1e-4, 2.0**-5
@@ -25,6 +25,7 @@ def conditional_shift(
     start_nl: Tensor,
     change: Tensor,
     covariance_ll: Tensor,
+    first_nl: Tensor | None = None,
 ) -> Tensor:
     r"""Shift points such that functions of them change by a given amount.
 
@@ -33,7 +34,7 @@ def conditional_shift(
     .. math::
         (z - z_0)^\top C^{-1} (z - z_0) + \|\eta(z) - \eta(z_0) - \delta\|^2 / \sigma^2
 
-    with :math:`\sigma = 0.05`, by Gauss-Newton steps and, at kinks of :math:`\eta`, by BFGS. The
+    with :math:`\sigma = 0.05`, by Gauss-Newton steps and, where they are slow, by BFGS. The
     minimum is the most probable shift under
     :math:`z \sim N(z_0, C)` that changes :math:`\eta` by :math:`\delta`.
 
@@ -48,6 +49,9 @@ def conditional_shift(
         :math:`\delta`, shape ``(q,)``, or ``(n, q)`` if it differs between points.
     covariance_ll
         C, shape ``(l, l)``.
+    first_nl
+        Points at which the steps start, such as those for similar functions, shape ``(n, l)``;
+        :math:`z_0` by default.
 
     Returns
     -------
@@ -63,6 +67,9 @@ def conditional_shift(
 
     active = torch.arange(len(start_nl), device=start_nl.device)
     shift_nl, eta_nq = torch.zeros_like(start_nl), eta0_nq
+    if first_nl is not None:
+        shift_nl = first_nl - start_nl
+        eta_nq, slopes_nql = functions(slice(None), first_nl)
     value_n = value(active, shift_nl, eta_nq)
     length_n = torch.ones_like(value_n)
     for _ in range(_MAX_STEPS):
@@ -89,19 +96,19 @@ def conditional_shift(
         slopes_nql[moved], value_n[moved] = new_slopes[accept], new_value[accept]
         length_n[moved] = 1.0
         length_n[active[~accept]] *= 0.5
-    at_kink = (length_n < _MIN_LENGTH).nonzero().squeeze(1)
-    if len(at_kink):
+    slow = torch.cat([active, (length_n < _MIN_LENGTH).nonzero().squeeze(1)]).unique()
+    if len(slow):
 
         def objective(rows: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-            points = at_kink[rows]
+            points = slow[rows]
             eta, slopes = functions(points, start_nl[points] + shift)
             residual = (eta - target_nq[points]) / _CONSTRAINT_SD**2
             gradient = shift @ precision_ll + (residual[:, None] @ slopes).squeeze(1)
             return value(points, shift, eta), gradient
 
-        inverse = _inverse_curvature(slopes_nql[at_kink], covariance_ll)
-        shift_nl[at_kink], _ = minimize(
-            objective, shift_nl[at_kink], inverse, tolerance=_TOLERANCE, max_steps=_MAX_STEPS
+        inverse = _inverse_curvature(slopes_nql[slow], covariance_ll)
+        shift_nl[slow], _ = minimize(
+            objective, shift_nl[slow], inverse, tolerance=_TOLERANCE, max_steps=_MAX_BFGS_STEPS
         )
     return start_nl + shift_nl
 

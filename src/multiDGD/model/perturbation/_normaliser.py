@@ -1,4 +1,4 @@
-"""Normalisers of log means, and their linear approximations."""
+"""Normalisers of log means, and their approximations."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Normaliser:
         """
         return torch.cat([self._value(self.output(part)) for part in self._parts(hidden_nh)])
 
-    def around(self, hidden_nh: Tensor) -> LinearNormaliser:
+    def around(self, hidden_nh: Tensor) -> ApproximateNormaliser:
         """Linear approximation around the given inputs.
 
         Parameters
@@ -54,7 +54,7 @@ class Normaliser:
             values.append(self._value(logits))
             slopes.append(self.mean_function.slope(self.mean_function.shares(logits)))
         slope = torch.cat([x @ self.output.weight for x in slopes])
-        return LinearNormaliser(hidden_nh, torch.cat(values), slope)
+        return ApproximateNormaliser(hidden_nh, torch.cat(values), slope, torch.zeros_like(slope))
 
     def _parts(self, hidden_nh: Tensor) -> tuple[Tensor, ...]:
         return hidden_nh.split(max(1, _LOGITS // self.output.out_features))
@@ -63,8 +63,8 @@ class Normaliser:
         return logits_nf[:, 0] - self.mean_function.log_shares(logits_nf)[:, 0]
 
 
-class LinearNormaliser(NamedTuple):
-    """Linear approximation of the normaliser of each cell.
+class ApproximateNormaliser(NamedTuple):
+    """Quadratic approximation of the normaliser of each cell.
 
     Attributes
     ----------
@@ -74,15 +74,18 @@ class LinearNormaliser(NamedTuple):
         Normaliser at the reference, shape ``(n,)``.
     slope
         Derivatives with respect to the input, shape ``(n, h)``.
+    root
+        The second derivatives are products of these, shape ``(n, h)``.
     """
 
     hidden: Tensor
     value: Tensor
     slope: Tensor
+    root: Tensor
 
-    def take(self, cells: Tensor | slice) -> LinearNormaliser:
+    def take(self, cells: Tensor | slice) -> ApproximateNormaliser:
         """Approximations of some cells."""
-        return LinearNormaliser(self.hidden[cells], self.value[cells], self.slope[cells])
+        return ApproximateNormaliser(*(x[cells] for x in self))
 
     def at(self, cells: Tensor | slice, hidden: Tensor) -> Tensor:
         """Approximate normalisers of some cells at other inputs.
@@ -95,4 +98,19 @@ class LinearNormaliser(NamedTuple):
             Their inputs, shape ``(cells, h)``.
         """
         near = self.take(cells)
-        return near.value + ((hidden - near.hidden) * near.slope).sum(1)
+        step = hidden - near.hidden
+        return near.value + (step * near.slope).sum(1) + 0.5 * (step * near.root).sum(1).square()
+
+    def curved(self, former: ApproximateNormaliser) -> ApproximateNormaliser:
+        """With the curvature that explains the difference between the slopes of two references.
+
+        Parameters
+        ----------
+        former
+            Approximations around other inputs.
+        """
+        change = self.slope - former.slope
+        # Not negative, because the logarithm of a sum of exponentials is convex.
+        product = (change * (self.hidden - former.hidden)).sum(1, keepdim=True)
+        root = torch.where(product > 0, change / product.clamp(min=1e-12).sqrt(), 0)
+        return self._replace(root=root)

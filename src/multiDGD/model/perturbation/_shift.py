@@ -15,6 +15,8 @@ from ._normaliser import Normaliser
 
 # Error of a log mean, in nats, at which the normaliser is approximated again.
 _TOLERANCE = 0.01
+# Maximum number of approximations after the first.
+_MAX_ROUNDS = 3
 
 
 class Shift:
@@ -28,8 +30,8 @@ class Shift:
     unchanged.
 
     The normaliser that all features of a cell share takes most of the time. It is approximated
-    around the representation of the cell, then, where this is not exact enough, around the first
-    result. It is evaluated exactly for the cells for which this does not suffice either.
+    around the representation of the cell, then, where this is not exact enough, around the result.
+    It is evaluated exactly for the few cells for which this does not suffice either.
 
     Parameters
     ----------
@@ -80,25 +82,30 @@ class Shift:
 
         def shift(rows: Tensor, normaliser: Callable[[Tensor | slice, Tensor], Tensor]) -> Tensor:
             """Shift cells, and return the inputs of the output layer."""
-            w[rows] = self._shifted(cell[rows], sets[rows], target[rows], normaliser)
+            first = w[rows]
+            w[rows] = self._shifted(cell[rows], sets[rows], target[rows], normaliser, first)
             return self._hidden(w[rows], self.continuous[cell[rows]])
 
-        rows = torch.arange(len(w), device=w.device)
-        hidden = shift(rows, start.at)
-        error = (self.normaliser(hidden) - start.at(slice(None), hidden)).abs()
+        rows, near = torch.arange(len(w), device=w.device), start
+        hidden = shift(rows, near.at)
+        error = (self.normaliser(hidden) - near.at(slice(None), hidden)).abs()
+        for _ in range(_MAX_ROUNDS):
+            inexact = error > _TOLERANCE
+            rows, hidden, error = rows[inexact], hidden[inexact], error[inexact]
+            if not len(rows):
+                break
+            former, near = near.take(inexact), self.normaliser.around(hidden)
+            near = near.curved(former)
+            hidden = shift(rows, near.at)
+            # The error increases at least with the square of the distance from the reference.
+            squares = ((x - near.hidden).square().sum(1) for x in (hidden, former.hidden))
+            error = error * torch.div(*squares)
+            large = error > _TOLERANCE
+            exact = self.normaliser(hidden[large])
+            error[large] = (exact - near.at(slice(None), hidden)[large]).abs()
         inexact = error > _TOLERANCE
         if inexact.any():
-            rows = rows[inexact]
-            around = self.normaliser.around(hidden[rows])
-            moved = shift(rows, around.at)
-            # The error of a linear approximation increases with the square of the distance.
-            distance, first_distance = (
-                (moved - around.hidden).square().sum(1),
-                (around.hidden - start.hidden[rows]).square().sum(1),
-            )
-            inexact = error[rows] * distance / first_distance > _TOLERANCE
-            if inexact.any():
-                shift(rows[inexact], lambda at, hidden: self.normaliser(hidden))
+            shift(rows[inexact], lambda at, hidden: self.normaliser(hidden))
         return w.view(k, n, -1)
 
     def _shifted(
@@ -107,6 +114,7 @@ class Shift:
         sets: Tensor,
         target: Tensor,
         normaliser: Callable[[Tensor | slice, Tensor], Tensor],
+        first: Tensor,
     ) -> Tensor:
         """Representations at which log means are those of the target, with a given normaliser."""
         n_latent = self.module.n_latent
@@ -125,7 +133,8 @@ class Shift:
             return eta.detach(), torch.stack(slopes, dim=1)
 
         change = target - log_means(slice(None), z0)[0]
-        return torch.cat([conditional_shift(log_means, z0, change, self.covariance), rest], dim=1)
+        z = conditional_shift(log_means, z0, change, self.covariance, first[:, :n_latent])
+        return torch.cat([z, rest], dim=1)
 
     def _hidden(self, w: Tensor, continuous: Tensor) -> Tensor:
         """Inputs of the output layer."""
