@@ -81,7 +81,7 @@ def test_shift_is_the_most_probable_one(module, batch, representation):
 def test_sets_are_shifted_independently(module, batch, representation):
     sets, change = (
         torch.tensor([[1, 4], [0, 6]]),
-        torch.tensor([[-0.7, 0.3], [1.5, -2.0]]).double(),
+        torch.tensor([[-0.7, 0.3], [0.2, -0.5]]).double(),
     )
     shift = Shift(module, representation, batch["continuous"], "rna")
     both = shift(sets, change)
@@ -93,7 +93,7 @@ def test_sets_are_shifted_independently(module, batch, representation):
 def test_approximate_normalisers_have_the_result_of_exact_ones(
     module, batch, representation, monkeypatch
 ):
-    sets, change = torch.tensor([[1], [2]]), torch.tensor([[-1.5], [2.0]]).double()
+    sets, change = torch.tensor([[1], [2]]), torch.tensor([[-0.7], [0.5]]).double()
     shift = Shift(module, representation, batch["continuous"], "rna")
     found = shift(sets, change)
     # No approximation is exact enough.
@@ -101,7 +101,7 @@ def test_approximate_normalisers_have_the_result_of_exact_ones(
     exact = shift(sets, change)
     for k in range(2):
         difference = log_means(module, batch, exact[k]) - log_means(module, batch, found[k])
-        assert difference[:, sets[k]].abs().max() < 0.1
+        assert difference[:, sets[k]].abs().max() < 0.02
         assert difference.abs().median() < 5e-3
 
 

@@ -125,7 +125,7 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
                 manager,
                 self.module,
                 cells[new],
-                lambda c: self._infer(manager, c, batch_size, silent=silent),
+                lambda c: self._infer(manager, c, batch_size, None, silent),
             )
         return cells, w
 
