@@ -13,6 +13,7 @@ from benchmarks.insight import (
     likelihoods,
     links,
     links_conditional,
+    perturbation,
     real_differences,
 )
 from benchmarks.insight.task import Task
@@ -33,4 +34,6 @@ TASKS: dict[str, Task] = {
     "links": links.TASK,
     "abundance": abundance.TASK,
     "links_conditional": links_conditional.TASK,
+    "regulators": perturbation.REGULATORS,
+    "donors": perturbation.DONORS,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -16,3 +17,20 @@ def nearest(name: object, known: Iterable[object]) -> list[str]:
 def nearest_columns(name: object, table: pd.DataFrame) -> list[str]:
     """Three columns of ``table`` closest to ``name``, without those that scvi-tools added."""
     return nearest(name, [c for c in table.columns if not str(c).startswith("_scvi_")])
+
+
+# chr1-10-20, chr1:10-20, chr1_10_20, 1:10-20, GL000194.1:55-900, ...
+_COORDINATES = re.compile(r"^[\w.]+[:_-]\d+[-_]\d+$")
+_PEAK_MODALITIES = {"atac", "peak", "peaks", "accessibility", "chromatin accessibility"}
+
+
+def are_coordinates(names: Iterable[object]) -> bool:
+    """Whether most names are genome coordinates."""
+    names = list(names)
+    sample = names[:: max(len(names) // 1000, 1)]
+    return 2 * sum(bool(_COORDINATES.match(str(name))) for name in sample) > len(sample)
+
+
+def has_peaks(modality: str, features: Iterable[object]) -> bool:
+    """Whether a modality consists of peaks, by its name and those of its features."""
+    return modality.lower().replace("_", " ") in _PEAK_MODALITIES or are_coordinates(features)

@@ -25,5 +25,5 @@ QUESTIONS = {
     "simulated": lambda m, x: m.sample(5)["rna"].X.toarray(),
     "differential": lambda m, x: m.differential_expression(x, groupby="label", silent=True),
     "densities": lambda m, x: m.differential_abundance(x, sample_key="site", silent=True),
-    "perturbed": lambda m, x: m.perturb({"rna0": 2.0}, adata=x),
+    "perturbed": lambda m, x: m.perturb("rna0", adata=x),
 }

@@ -6,6 +6,7 @@ from ._curvature import hidden_jacobians
 from ._evidence import component_log_evidence
 from ._infer_representations import infer_representations
 from ._laplace import Laplace, laplace, log_mean_jacobian
+from ._log_prob_moments import LogProbMoments
 from ._marginal_likelihood import (
     MarginalLikelihood,
     evidence_lower_bound,
@@ -17,6 +18,7 @@ from ._population import population_covariance
 
 __all__ = [
     "Laplace",
+    "LogProbMoments",
     "MarginalLikelihood",
     "OutputPosterior",
     "associations",

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from multiDGD._names import are_coordinates
+
 Mask = npt.NDArray[np.bool_]
 Vector = npt.NDArray[np.float64]
 Normalization = Callable[[sp.csr_matrix, Mask], sp.csr_matrix]
 
-# chr1-10-20, chr1:10-20, chr1_10_20, 1:10-20, GL000194.1:55-900, ...
-_COORDINATES = re.compile(r"^[\w.]+[:_-]\d+[-_]\d+$")
 _CLR_DENSITY = 0.6
 _TFIDF_FEATURES = 1000
 _TFIDF_EVENNESS = 0.15
@@ -152,10 +151,8 @@ def choose_normalization(counts: sp.csr_matrix, names: Sequence[str] | None = No
     str
         A key of :data:`NORMALIZATIONS`.
     """
-    if names is not None and len(names):
-        step = max(len(names) // 1000, 1)
-        if np.mean([bool(_COORDINATES.match(str(name))) for name in names[::step]]) > 0.5:
-            return "tfidf"
+    if names is not None and are_coordinates(names):
+        return "tfidf"
     n_measured = int((np.diff(counts.indptr) > 0).sum())
     if counts.nnz > _CLR_DENSITY * n_measured * counts.shape[1]:
         return "clr"

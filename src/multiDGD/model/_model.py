@@ -14,16 +14,21 @@ from multiDGD.model.core._copying import CopyMixin
 from multiDGD.model.core._loading import LoadMixin
 from multiDGD.model.core._n_components import resolve_n_components
 from multiDGD.model.core._presets import published_defaults
+from multiDGD.model.core._public_names import name_methods
 from multiDGD.model.core._random import resolve_seed, seeded_initialisation
 from multiDGD.model.core._representation_cache import RepresentationCache
 from multiDGD.model.core._saving import SaveMixin
 from multiDGD.model.core._setup import SetupMixin
 from multiDGD.model.core._training import TrainingMixin
+from multiDGD.model.decoding._accessibility import AccessibilityMixin
+from multiDGD.model.decoding._correlation import CorrelationMixin
 from multiDGD.model.decoding._count_split import CountSplitMixin
 from multiDGD.model.decoding._expression import ExpressionMixin
 from multiDGD.model.decoding._foreground import ForegroundMixin
 from multiDGD.model.decoding._intervals import IntervalMixin
+from multiDGD.model.decoding._likelihood_parameters import LikelihoodParameterMixin
 from multiDGD.model.decoding._marginal import MarginalLikelihoodMixin
+from multiDGD.model.decoding._reconstruction import ReconstructionMixin
 from multiDGD.model.differential._accessibility import DifferentialAccessibilityMixin
 from multiDGD.model.differential._expression import DifferentialExpressionMixin
 from multiDGD.model.embedding._annotate import AnnotationMixin
@@ -42,6 +47,7 @@ from ._compare_likelihoods import ComparisonMixin
 from ._load_legacy import LegacyMixin
 
 
+@name_methods
 class MultiDGD(
     SetupMixin,
     QueryMixin,
@@ -57,6 +63,10 @@ class MultiDGD(
     LatentMixin,
     LabelMixin,
     ExpressionMixin,
+    AccessibilityMixin,
+    LikelihoodParameterMixin,
+    CorrelationMixin,
+    ReconstructionMixin,
     ForegroundMixin,
     IntervalMixin,
     CountSplitMixin,

@@ -11,6 +11,7 @@ from ._fold_changes import FoldChanges
 from ._group_rates import GroupRates, RateSums
 from ._imputer import Imputer
 from ._library_regression import LibraryRegression
+from ._linear_changes import additive_changes, linear_changes
 from ._linked_peaks import ResidualEvidence, contact_prior, link_peaks
 from ._moderated import ModeratedDifference, moderated_difference
 from ._profile_scores import ProfileScores
@@ -39,6 +40,7 @@ __all__ = [
     "SharedFluctuation",
     "SingleEffects",
     "StandardisedResiduals",
+    "additive_changes",
     "calibrate",
     "compare_proportions",
     "conditional_shift",
@@ -48,6 +50,7 @@ __all__ = [
     "fit_residual_regression",
     "is_discovery",
     "link_peaks",
+    "linear_changes",
     "matched_controls",
     "moderated_difference",
     "shrink_variances",

@@ -12,15 +12,20 @@ from multiDGD._newton import minimize
 # Standard deviation of the constraint, in nats. A soft constraint avoids extreme shifts if the
 # functions can hardly change.
 _CONSTRAINT_SD = 0.05
-# Tolerance in nats; maximum number of evaluations.
-_TOLERANCE, _MAX_STEPS = 1e-3, 30
+# Tolerance in nats; maximum numbers of Gauss-Newton and of BFGS steps.
+_TOLERANCE, _MAX_STEPS, _MAX_BFGS_STEPS = 1e-3, 12, 30
+# Required share of the decrease that the slope predicts (Armijo condition). A point at which a
+# step of this length is too long is at a kink.
+_SUFFICIENT_DECREASE, _MIN_LENGTH = 1e-4, 2.0**-5
 
 
+@torch.no_grad()
 def conditional_shift(
     functions: Callable[[Tensor | slice, Tensor], tuple[Tensor, Tensor]],
     start_nl: Tensor,
-    change_q: Tensor,
+    change: Tensor,
     covariance_ll: Tensor,
+    first_nl: Tensor | None = None,
 ) -> Tensor:
     r"""Shift points such that functions of them change by a given amount.
 
@@ -29,7 +34,8 @@ def conditional_shift(
     .. math::
         (z - z_0)^\top C^{-1} (z - z_0) + \|\eta(z) - \eta(z_0) - \delta\|^2 / \sigma^2
 
-    with :math:`\sigma = 0.05`. The minimum is the most probable shift under
+    with :math:`\sigma = 0.05`, by Gauss-Newton steps and, where they are slow, by BFGS. The
+    minimum is the most probable shift under
     :math:`z \sim N(z_0, C)` that changes :math:`\eta` by :math:`\delta`.
 
     Parameters
@@ -39,29 +45,92 @@ def conditional_shift(
         functions of each point, shape ``(n, q)``, and their derivatives, shape ``(n, q, l)``.
     start_nl
         :math:`z_0`, shape ``(n, l)``.
-    change_q
-        :math:`\delta`, shape ``(q,)``.
+    change
+        :math:`\delta`, shape ``(q,)``, or ``(n, q)`` if it differs between points.
     covariance_ll
         C, shape ``(l, l)``.
+    first_nl
+        Points at which the steps start, such as those for similar functions, shape ``(n, l)``;
+        :math:`z_0` by default.
 
     Returns
     -------
     The shifted points, shape ``(n, l)``.
     """
-    eta0_nq, jacobian_nql = functions(slice(None), start_nl)
-    precision = torch.linalg.inv(covariance_ll)
+    eta0_nq, slopes_nql = functions(slice(None), start_nl)
+    target_nq = eta0_nq + change
+    precision_ll = torch.linalg.inv(covariance_ll)
 
-    def objective(indices: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        eta, slopes = functions(indices, z)
-        residual = (eta - eta0_nq[indices] - change_q) / _CONSTRAINT_SD**2
-        shift = z - start_nl[indices]
-        gradient = shift @ precision
-        value = 0.5 * ((shift * gradient).sum(1) + _CONSTRAINT_SD**2 * residual.square().sum(1))
-        return value, gradient + (residual[:, None] @ slopes).squeeze(1)
+    def value(points: Tensor, shift: Tensor, eta: Tensor) -> Tensor:
+        residual = (eta - target_nq[points]) / _CONSTRAINT_SD
+        return 0.5 * (((shift @ precision_ll) * shift).sum(1) + residual.square().sum(1))
 
-    c_j = covariance_ll @ jacobian_nql.mT
-    constraint = _CONSTRAINT_SD**2 * torch.eye(len(change_q)).to(start_nl)
-    inverse = covariance_ll - c_j @ torch.linalg.solve(jacobian_nql @ c_j + constraint, c_j.mT)
-    inverse = (inverse + inverse.mT) / 2
-    z, _ = minimize(objective, start_nl, inverse, tolerance=_TOLERANCE, max_steps=_MAX_STEPS)
-    return z
+    active = torch.arange(len(start_nl), device=start_nl.device)
+    shift_nl, eta_nq = torch.zeros_like(start_nl), eta0_nq
+    if first_nl is not None:
+        shift_nl = first_nl - start_nl
+        eta_nq, slopes_nql = functions(slice(None), first_nl)
+    value_n = value(active, shift_nl, eta_nq)
+    length_n = torch.ones_like(value_n)
+    for _ in range(_MAX_STEPS):
+        slopes = slopes_nql[active]
+        step = _gauss_newton_step(
+            shift_nl[active], target_nq[active] - eta_nq[active], slopes, covariance_ll
+        )
+        # Twice the decrease that the linear approximation predicts.
+        change_nq = (slopes @ step[:, :, None]).squeeze(2) / _CONSTRAINT_SD
+        slope = -((step @ precision_ll) * step).sum(1) - change_nq.square().sum(1)
+        noise = 8 * torch.finfo(slope.dtype).eps * value_n[active].abs()
+        length = length_n[active]
+        going = (-0.5 * length * slope > _TOLERANCE + noise) & (length >= _MIN_LENGTH)
+        active, step, slope, length = active[going], step[going], slope[going], length[going]
+        if not len(active):
+            break
+        new_shift = shift_nl[active] + length[:, None] * step
+        new_eta, new_slopes = functions(active, start_nl[active] + new_shift)
+        new_value = value(active, new_shift, new_eta)
+        rise = new_value - value_n[active]
+        accept = rise <= _SUFFICIENT_DECREASE * length * slope + noise[going]
+        moved = active[accept]
+        shift_nl[moved], eta_nq[moved] = new_shift[accept], new_eta[accept]
+        slopes_nql[moved], value_n[moved] = new_slopes[accept], new_value[accept]
+        length_n[moved] = 1.0
+        length_n[active[~accept]] *= 0.5
+    slow = torch.cat([active, (length_n < _MIN_LENGTH).nonzero().squeeze(1)]).unique()
+    if len(slow):
+
+        def objective(rows: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+            points = slow[rows]
+            eta, slopes = functions(points, start_nl[points] + shift)
+            residual = (eta - target_nq[points]) / _CONSTRAINT_SD**2
+            gradient = shift @ precision_ll + (residual[:, None] @ slopes).squeeze(1)
+            return value(points, shift, eta), gradient
+
+        inverse = _inverse_curvature(slopes_nql[slow], covariance_ll)
+        shift_nl[slow], _ = minimize(
+            objective, shift_nl[slow], inverse, tolerance=_TOLERANCE, max_steps=_MAX_BFGS_STEPS
+        )
+    return start_nl + shift_nl
+
+
+def _gauss_newton_step(
+    shift_nl: Tensor, residual_nq: Tensor, slopes_nql: Tensor, covariance_ll: Tensor
+) -> Tensor:
+    """Step to the minimum if functions were linear, shape ``(n, l)``."""
+    variance_nlq = covariance_ll @ slopes_nql.mT
+    q = residual_nq.shape[1]
+    constraint_qq = _CONSTRAINT_SD**2 * torch.eye(q).to(residual_nq)
+    change_nq = residual_nq + (slopes_nql @ shift_nl[:, :, None]).squeeze(2)
+    weights_nq1 = torch.linalg.solve(
+        slopes_nql @ variance_nlq + constraint_qq, change_nq[..., None]
+    )
+    return (variance_nlq @ weights_nq1).squeeze(2) - shift_nl
+
+
+def _inverse_curvature(slopes_nql: Tensor, covariance_ll: Tensor) -> Tensor:
+    """Inverse Hessian of the objective if functions were linear, shape ``(n, l, l)``."""
+    variance_nlq = covariance_ll @ slopes_nql.mT
+    constraint_qq = _CONSTRAINT_SD**2 * torch.eye(slopes_nql.shape[1]).to(slopes_nql)
+    weights = torch.linalg.solve(slopes_nql @ variance_nlq + constraint_qq, variance_nlq.mT)
+    inverse = covariance_ll - variance_nlq @ weights
+    return (inverse + inverse.mT) / 2

@@ -1,4 +1,4 @@
-"""Decoded values and reconstruction errors."""
+"""Decoded values."""
 
 import mudata as md
 import numpy as np
@@ -91,16 +91,6 @@ def test_transform_batch_changes_and_averages_values():
         model.get_normalized_expression(transform_batch=[])
     with pytest.raises(ValueError, match="`transform_batch`: 'b7'"):
         model.get_normalized_expression(transform_batch="b7")
-
-
-def test_reconstruction_error_is_a_sum_over_modalities():
-    model = fitted(toy_mudata(), train={"train_size": 1.0})
-    error = model.get_reconstruction_error()
-    assert error["reconstruction_loss"] == pytest.approx(
-        error["reconstruction_loss_rna"] + error["reconstruction_loss_atac"], rel=1e-5
-    )
-    sizes = [model.get_reconstruction_error(batch_size=b)["reconstruction_loss"] for b in (7, 40)]
-    assert sizes[0] == pytest.approx(sizes[1], rel=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -144,7 +144,11 @@ def test_few_cells_have_few_discoveries(bone_marrow, name):
 
 @pytest.mark.parametrize(
     ("name", "markers"),
-    [("CD14+ Mono", ["FCN1", "MNDA"]), ("NK", ["NKG7", "KLRD1"]), ("Naive CD20+ B IGKC+", ["BANK1"])],
+    [
+        ("CD14+ Mono", ["FCN1", "MNDA"]),
+        ("NK", ["NKG7", "KLRD1"]),
+        ("Naive CD20+ B IGKC+", ["BANK1"]),
+    ],
 )
 def test_markers_are_among_the_first(bone_marrow, name, markers):
     assert set(markers) <= set(bone_marrow[name].index[:20])

@@ -4,13 +4,10 @@ import mudata as md
 import numpy as np
 import pytest
 import scvi
-import torch
 from sklearn.metrics import roc_auc_score
 from tests.model.fitting import fitted, load, renamed
 
 from multiDGD.datasets import simulate_multiome
-from multiDGD.model.embedding._typicality import _moments
-from multiDGD.nn import get_likelihood
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +15,6 @@ def model():
     scvi.settings.seed = 0
     mdata = simulate_multiome(n_cells=300, n_genes=80, n_peaks=80, seed=0)
     return fitted(mdata, train={"max_epochs": 30, "train_size": 0.7, "batch_size": 42})
-
-
-def assert_mostly_equal(found, expected):
-    """Rounding of a mean changes a drawn count, and the later draws of the cell, now and then."""
-    np.testing.assert_allclose(found, expected, atol=0.05)
-    assert np.isclose(found, expected, rtol=1e-3, atol=0).mean() > 0.95
 
 
 class TestTypicality:
@@ -37,32 +28,17 @@ class TestTypicality:
     def test_quantiles_of_calibration_cells_do_not_depend_on_minibatches(self, model):
         cells = np.concatenate([model.validation_indices, model.test_indices])
         quantiles = [model.get_typicality(indices=cells, batch_size=n) for n in (1, 7, 128)]
-        assert_mostly_equal(quantiles[0], quantiles[2])
-        assert_mostly_equal(quantiles[1], quantiles[2])
+        np.testing.assert_array_equal(quantiles[0], quantiles[2])
+        np.testing.assert_array_equal(quantiles[1], quantiles[2])
 
     def test_scores_do_not_depend_on_other_cells(self, model):
         cells = model.validation_indices
         scores = model.get_typicality(indices=cells, as_quantile=False)
         for n in (1, 7):
             backwards = model.get_typicality(indices=cells[::-1], batch_size=n, as_quantile=False)
-            assert_mostly_equal(backwards[::-1], scores)
+            np.testing.assert_allclose(backwards[::-1], scores, atol=1e-4)
         alone = model.get_typicality(indices=cells[4:5], as_quantile=False)
-        np.testing.assert_allclose(alone, scores[4:5], rtol=1e-3)
-
-    @pytest.mark.parametrize("name", ["poisson", "nb"])
-    def test_moments_match_the_likelihood(self, name):
-        likelihood = get_likelihood(name)(3)
-        mean = torch.tensor([0.05, 2.0, 30.0])
-        log_p = likelihood.log_prob_zero(mean.expand(400, -1)).clone()
-        x, columns = torch.arange(1.0, 400).repeat(3), torch.arange(3).repeat_interleave(399)
-        log_p[1:] += likelihood.log_ratio_to_zero(x, mean.log()[columns], columns).view(3, -1).T
-        log_p = log_p.detach()
-        expected = (log_p.exp() * log_p).sum(0)
-        variance = (log_p.exp() * (log_p - expected) ** 2).sum(0)
-        with torch.no_grad():
-            moments = _moments(likelihood, mean.expand(2000, -1), range(2000))
-        assert float(moments[0].mean()) == pytest.approx(float(expected.sum()), abs=0.02)
-        assert float(moments[1].mean()) == pytest.approx(float(variance.sum()), rel=0.05)
+        np.testing.assert_allclose(alone, scores[4:5], atol=1e-4)
 
     def test_cells_with_permuted_features_are_atypical(self, model):
         generator = np.random.default_rng(0)

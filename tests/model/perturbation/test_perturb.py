@@ -202,3 +202,46 @@ def test_errors(simulated):
     for call, message in wrong:
         with pytest.raises(ValueError, match=message):
             call()
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (
+            {"gene_3": 0},
+            r"`features` .* \{'gene_3': 0\}.*perturb\('gene_3', direction='knock-out'",
+        ),
+        ({"gene_3"}, "`features` must be a list of names, found set"),
+        (pd.DataFrame({"gene_3": [0]}), "`features` must be a list of names, found DataFrame"),
+        ([["gene_3"]], "`features` must be a list of names, found list"),
+        ([3], "`features` must be a list of names"),
+        (3, "`features` must be a list of names, found int 3"),
+        (None, "`features` must be a name or a list of names, found None"),
+    ],
+)
+def test_other_shapes_of_features_are_refused(simulated, features, message):
+    _, model = simulated
+    with pytest.raises(ValueError, match=message):
+        model.perturb(features)
+
+
+def test_arrays_of_names_are_lists(simulated):
+    _, model = simulated
+    few = {"n_controls": 2, "n_samples": 2, "n_cells": 5}
+    expected = model.perturb(["gene_3", "gene_5"], **few)
+    for features in (np.array(["gene_3", "gene_5"]), pd.Index(["gene_3", "gene_5"])):
+        pd.testing.assert_frame_equal(model.perturb(features, **few), expected)
+
+
+def test_baselines_are_beside_the_answer(simulated):
+    mdata, model = simulated
+    few = {"n_controls": 3, "n_samples": 2, "n_cells": 200}
+    plain = model.perturb("gene_3", **few)
+    found = model.perturb("gene_3", baselines=True, **few)
+    pd.testing.assert_frame_equal(found[plain.columns], plain)
+    assert found.columns[len(plain.columns) :].tolist() == ["lfc_additive", "lfc_linear"]
+    for column in ("lfc_additive", "lfc_linear"):
+        assert found.loc["gene_3", column] == pytest.approx(-1, abs=1e-3)
+    links = mdata.uns["truth"]["links"]
+    peak = links["peak"][links["gene"] == "gene_3"].iloc[0]
+    assert (found.loc[peak, ["lfc_additive", "lfc_linear"]] < 0).all()

@@ -4,7 +4,7 @@ import torch
 
 from multiDGD.inference import associations, population_covariance
 from multiDGD.model.links._published_step import published_step
-from multiDGD.model.perturbation._shift import Shift
+from multiDGD.model.perturbation._shift import Shift, summed_log_shares
 from multiDGD.module import MultiDGDModule
 from multiDGD.nn import Counts
 
@@ -56,21 +56,19 @@ def test_population_covariance_matches_samples(module):
 
 def test_features_change_by_the_given_amount(module, batch, representation):
     change = torch.tensor([-0.7, 0.3]).double()
-    shift = Shift(module, representation, batch["continuous"])
-    moved = shift([1, 4], "rna", change)
+    shift = Shift(module, representation, batch["continuous"], "rna")
+    moved = shift(torch.tensor([[1, 4]]), change[None])[0]
     found = (log_means(module, batch, moved) - log_means(module, batch, representation))[:, [1, 4]]
     torch.testing.assert_close(found, change.expand_as(found), atol=0.1, rtol=0)
     # Covariates are unchanged.
     assert torch.equal(moved[:, 3:], representation[:, 3:])
-    changes = shift.log_fold_changes([1, 4], "rna", change)
-    assert {m: tuple(x.shape) for m, x in changes.items()} == {"rna": (6, 7), "atac": (6, 5)}
 
 
 def test_shift_is_the_most_probable_one(module, batch, representation):
     """For a small change, the shift satisfies the optimality condition of the constraint."""
     change = torch.tensor([0.05]).double()
-    shift = Shift(module, representation, batch["continuous"])
-    step = (shift([2], "rna", change) - representation)[:, :3]
+    shift = Shift(module, representation, batch["continuous"], "rna")
+    step = (shift(torch.tensor([[2]]), change[None])[0] - representation)[:, :3]
     precision = torch.linalg.inv(shift.covariance)
     # At the optimum, the precision times the step is parallel to the derivative of the feature.
     leaf = representation.clone().requires_grad_()
@@ -78,6 +76,41 @@ def test_shift_is_the_most_probable_one(module, batch, representation):
     (slope,) = torch.autograd.grad(eta.sum(), leaf)
     cosine = torch.cosine_similarity(step @ precision, slope[:, :3], dim=1)
     torch.testing.assert_close(cosine, torch.ones_like(cosine), atol=0.02, rtol=0)
+
+
+def test_sets_are_shifted_independently(module, batch, representation):
+    sets, change = (
+        torch.tensor([[1, 4], [0, 6]]),
+        torch.tensor([[-0.7, 0.3], [0.2, -0.5]]).double(),
+    )
+    shift = Shift(module, representation, batch["continuous"], "rna")
+    both = shift(sets, change)
+    assert both.shape == (2, *representation.shape)
+    for k in range(2):
+        torch.testing.assert_close(shift(sets[k : k + 1], change[k : k + 1])[0], both[k])
+
+
+def test_approximate_normalisers_have_the_result_of_exact_ones(
+    module, batch, representation, monkeypatch
+):
+    sets, change = torch.tensor([[1], [2]]), torch.tensor([[-0.7], [0.5]]).double()
+    shift = Shift(module, representation, batch["continuous"], "rna")
+    found = shift(sets, change)
+    # No approximation is exact enough.
+    monkeypatch.setattr("multiDGD.model.perturbation._shift._TOLERANCE", -1.0)
+    exact = shift(sets, change)
+    for k in range(2):
+        difference = log_means(module, batch, exact[k]) - log_means(module, batch, found[k])
+        assert difference[:, sets[k]].abs().max() < 0.02
+        assert difference.abs().median() < 5e-3
+
+
+def test_sums_of_log_shares(module, batch, representation):
+    w = torch.stack([representation, representation + 0.1])
+    found = summed_log_shares(module, w, batch["continuous"])
+    for m, f in (("rna", 7), ("atac", 5)):
+        assert found[m].shape == (2, f)
+        torch.testing.assert_close(found[m][1], log_means(module, batch, w[1], m).sum(0))
 
 
 def test_published_step_is_a_step_of_adam(module, batch, representation):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 
+import numpy as np
 import scvi
 
 from multiDGD import MultiDGD
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     add_umap(data, args.seed)
     scores = score(data.obsm["X_multidgd"], data.obs["cell_type"], data.obs["batch"])
     for name, means in truth.items():
-        estimate = model.get_normalized_expression(modality=name)
+        estimate = np.asarray(model.get_normalized_expression(modality=name))
         overall, across = mean_correlation(estimate, means)
         scores[f"correlation with the true means, {name}"] = overall
         scores[f"correlation with the true means across cells, {name}"] = across

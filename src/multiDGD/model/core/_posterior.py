@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scvi.utils import track
 from torch import Tensor, nn
 
 from multiDGD.data import CellManager
@@ -52,6 +53,7 @@ class PosteriorMixin(RepresentationMixin):
         manager: CellManager,
         indices: Sequence[int] | np.ndarray | None,
         batch_size: int | None,
+        silent: bool = True,
     ) -> Iterator[tuple[dict[str, Any], Laplace]]:
         """Minibatches of cells with the posteriors of their representations, on the device."""
         panels = self._panels(manager)
@@ -65,7 +67,7 @@ class PosteriorMixin(RepresentationMixin):
         labelled = self.train_indices_ if self.new_categories_ is None else []
         is_unlabelled = torch.from_numpy(~np.isin(rows, labelled))
         first = 0
-        for batch, w in self._represented_batches(manager, indices, batch_size):
+        for batch, w in self._represented_batches(manager, indices, batch_size, silent):
             mask = is_unlabelled[first : first + len(w)].to(w.device)
             first += len(w)
             labels = batch["labels"].masked_fill(mask, -1)
@@ -78,6 +80,7 @@ class PosteriorMixin(RepresentationMixin):
         n_samples: int,
         batch_size: int | None,
         seed: int,
+        silent: bool = True,
     ) -> Tensor:
         """Draws of representations, shape ``(n_samples, n, d)``, on the CPU.
 
@@ -87,7 +90,7 @@ class PosteriorMixin(RepresentationMixin):
         d = self.module.n_representation
         draws = torch.randn(n_samples, n, d, generator=new_generator(seed), dtype=torch.float32)
         first = 0
-        for _, posterior in self._posteriors(manager, indices, batch_size):
+        for _, posterior in self._posteriors(manager, indices, batch_size, silent):
             part = slice(first, first + len(posterior.mean))
             draws[:, part] = posterior.at(draws[:, part].to(posterior.mean)).cpu()
             first = part.stop
@@ -100,6 +103,7 @@ class PosteriorMixin(RepresentationMixin):
         modality: str,
         n_samples: int | None,
         batch_size: int | None,
+        silent: bool = True,
     ) -> Iterator[tuple[Iterable[DecoderInput], nn.Linear]]:
         """Inputs of the decoder, in minibatches, with the output layer that decodes them.
 
@@ -109,18 +113,18 @@ class PosteriorMixin(RepresentationMixin):
         """
         head = self.module.decoder.head(modality).output
         if n_samples is None:
-            decoded = self._represented_batches(manager, indices, batch_size)
+            decoded = self._represented_batches(manager, indices, batch_size, silent)
             yield (_decoder_input(batch, w, modality) for batch, w in decoded), head
             return
         layer = self._output_posterior(modality)
         seed = resolve_seed()
-        w_snd = self._posterior_samples(manager, indices, n_samples, batch_size, seed)
+        w_snd = self._posterior_samples(manager, indices, n_samples, batch_size, seed, silent)
         decoded = self._represented_batches(manager, indices, batch_size)
         inputs = [_decoder_input(batch, w, modality) for batch, w in decoded]
         sizes = [len(i.w) for i in inputs]
         drawn = copy.deepcopy(head).requires_grad_(False)
         number = self.module.modalities.index(modality)
-        for sample, w_nd in enumerate(w_snd):
+        for sample, w_nd in enumerate(track(w_snd, "Decoding", disable=silent)):
             weight, bias = layer.deviation(new_generator(seed, number, sample))
             drawn.weight.copy_(head.weight + weight)
             drawn.bias.copy_(head.bias + bias)

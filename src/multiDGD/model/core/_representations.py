@@ -21,6 +21,7 @@ from multiDGD.inference import infer_representations
 from multiDGD.module import FeaturePanels, MultiDGDModule
 
 from ._learned import SavedAttributes
+from ._progress import progress
 from ._representation_cache import RepresentationCache
 from ._training_cells import TrainingCells
 
@@ -107,6 +108,7 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         manager: CellManager,
         indices: Sequence[int] | np.ndarray | None,
         batch_size: int | None,
+        silent: bool = True,
     ) -> tuple[np.ndarray, Tensor]:
         """Positions of cells and their representations, on the CPU."""
         n_obs = manager.adata.n_obs
@@ -120,7 +122,10 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         new = np.flatnonzero(rows < 0)
         if len(new):
             w[new] = self._inferred_cache.get(
-                manager, self.module, cells[new], lambda c: self._infer(manager, c, batch_size)
+                manager,
+                self.module,
+                cells[new],
+                lambda c: self._infer(manager, c, batch_size, None, silent),
             )
         return cells, w
 
@@ -130,18 +135,19 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         cells: np.ndarray,
         batch_size: int | None = None,
         without: str | None = None,
+        silent: bool = True,
         **options: Any,
     ) -> Tensor:
         """Infer the representations of cells from their measured features, on the CPU.
 
         The modality ``without``, if given, is ignored.
         """
+        batch_size = _cells_per_batch(batch_size)
         w = torch.empty(len(cells), self.module.n_representation, dtype=torch.float32)
         for subset, at in self._panels(manager, without).groups(cells):
-            batches = manager.batches(cells[at], _cells_per_batch(batch_size))
-            w[torch.from_numpy(at)] = infer_representations(
-                subset.module, map(subset.batch, batches), **options
-            )
+            batches = map(subset.batch, manager.batches(cells[at], batch_size))
+            shown = progress(batches, "Embedding", len(at), batch_size, silent)
+            w[torch.from_numpy(at)] = infer_representations(subset.module, shown, **options)
         return w
 
     def _panels(self, manager: CellManager, without: str | None = None) -> FeaturePanels:
@@ -164,10 +170,14 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         manager: CellManager,
         indices: Sequence[int] | np.ndarray | None,
         batch_size: int | None,
+        silent: bool = True,
     ) -> Iterator[tuple[dict[str, Any], Tensor]]:
-        """Minibatches of cells with their representations, on the module's device."""
-        cells, w = self._representation(manager, indices, batch_size)
-        return self._batches_with(manager, cells, w, batch_size)
+        """Minibatches of cells with their representations, on the module's device.
+
+        Two progress bars, unless ``silent``, show the inference and the use of the minibatches.
+        """
+        cells, w = self._representation(manager, indices, batch_size, silent)
+        return self._batches_with(manager, cells, w, batch_size, silent)
 
     @torch.no_grad()
     def _complete_libraries(
@@ -196,13 +206,19 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         return library_nm
 
     def _batches_with(
-        self, manager: CellManager, cells: np.ndarray, w: Tensor, batch_size: int | None
+        self,
+        manager: CellManager,
+        cells: np.ndarray,
+        w: Tensor,
+        batch_size: int | None,
+        silent: bool = True,
     ) -> Iterator[tuple[dict[str, Any], Tensor]]:
         """Minibatches of cells with the matching rows of ``w``, on the module's device."""
         batch_size = _cells_per_batch(batch_size)
         device = self.module.device
         rows = w.split(batch_size) if len(cells) else ()
-        for batch, part in zip(manager.batches(cells, batch_size), rows, strict=True):
+        batches = zip(manager.batches(cells, batch_size), rows, strict=True)
+        for batch, part in progress(batches, "Evaluating", len(cells), batch_size, silent):
             yield move_data_to_device(batch, device), part.to(device)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from multiDGD._checks import choice, finite, integer, positive_int
 from multiDGD.data import CellManager
 from multiDGD.inference import infer_representations
+from multiDGD.model.core._progress import progress
 from multiDGD.model.core._representations import as_positions
 from multiDGD.module import FeatureSubset, MultiDGDModule
 from multiDGD.nn import Counts, Likelihood, MeanFunction
@@ -38,6 +39,7 @@ class CountSplitMixin(DecodingMixin):
         n_splits: int = 1,
         thinning: Literal["binomial", "dirichlet_multinomial"] = "binomial",
         seed: int = 0,
+        silent: bool = False,
     ) -> pd.DataFrame:
         r"""Predict a random part of each cell's molecules from the others.
 
@@ -73,6 +75,8 @@ class CountSplitMixin(DecodingMixin):
             modalities with likelihood ``"nb"`` and is binomial for others.
         seed
             Seed of the splits. Global random generators are not used.
+        silent
+            Whether to hide the progress bars.
 
         Returns
         -------
@@ -108,7 +112,7 @@ class CountSplitMixin(DecodingMixin):
             average = _average_profiles(manager, subset, cells[at])
             splits = [
                 _score_split(
-                    manager, subset, cells[at], average, fraction, thinning, (seed, split)
+                    manager, subset, cells[at], average, fraction, thinning, (seed, split), silent
                 )
                 for split in range(n_splits)
             ]
@@ -169,6 +173,7 @@ def _score_split(
     fraction: float,
     thinning: str,
     seed: tuple[int, int],
+    silent: bool,
 ) -> dict[str, ProfileScores]:
     module = subset.module
     # One stream for each modality, so that splits do not depend on minibatches.
@@ -194,7 +199,8 @@ def _score_split(
     if not first:
         return scores
     with torch.enable_grad():
-        w = infer_representations(module, first)
+        shown = progress(first, "Embedding", len(cells), _BATCH, silent)
+        w = infer_representations(module, shown)
     for batch, scored, w_bd in zip(first, second, w.split(_BATCH), strict=True):
         _add_batch(scores, module, batch, scored, w_bd)
     return scores

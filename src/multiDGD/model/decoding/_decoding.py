@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -22,6 +22,9 @@ from multiDGD.module import category_means
 from multiDGD.nn import Likelihood
 
 from ._output_array import allocate
+
+#: Function of a likelihood, decoded means, library sizes and the slice of their cells.
+Value = Callable[[Likelihood, Tensor, Tensor, slice], Tensor]
 
 
 class DecodingMixin(PosteriorMixin):
@@ -46,13 +49,25 @@ class DecodingMixin(PosteriorMixin):
             raise ValueError(f"`modality` must be one of {known}, found {modality!r}.")
         return modality
 
+    def _modalities(self, modality: str | Sequence[str] | None) -> list[str]:
+        """Check one name of a modality or several different ones; the default is the first."""
+        if modality is None or isinstance(modality, str):
+            return [self._modality(modality)]
+        names = [self._modality(m) for m in modality]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(
+                f"`modality` must name at least one modality, each once, found {list(modality)}."
+            )
+        return names
+
     def _features(self, modality: str, argument: str, wanted: Sequence[str] | None) -> np.ndarray:
         """Positions of the features named in an argument; all by default."""
         names = pd.Index(self.summary.features[modality])
         if wanted is None:
             return np.arange(len(names))
-        if isinstance(wanted, str):
-            raise ValueError(f"`{argument}` must be a list of names, found the string {wanted!r}.")
+        if not _is_list_of_names(wanted):
+            kind = "the string" if isinstance(wanted, str) else type(wanted).__name__
+            raise ValueError(f"`{argument}` must be a list of names, found {kind} {wanted!r}.")
         at = names.get_indexer(pd.Index(wanted))
         if (at < 0).any():
             unknown = [str(w) for w, i in zip(wanted, at, strict=True) if i < 0]
@@ -132,6 +147,11 @@ class DecodingMixin(PosteriorMixin):
                 f"`likelihoods={{{modality!r}: 'protein'}}`."
             )
 
+    def _require_any_background(self, modalities: Sequence[str]) -> None:
+        """Raise if none of the likelihoods has a background component."""
+        if not any(self.module.likelihood(m).has_background for m in modalities):
+            self._require_background(modalities[0])
+
     def _library_or_median(self, library_nm: np.ndarray, modality: str) -> Tensor:
         """Library sizes of one modality; the median of the training cells where missing."""
         measured_n = library_nm[:, self.module.modalities.index(modality)]
@@ -144,7 +164,7 @@ class DecodingMixin(PosteriorMixin):
         manager: CellManager,
         indices: Sequence[int] | None,
         modality: str,
-        library_size: float | Literal["latent"],
+        library_size: float | Literal["latent", "median"],
         batch_size: int | None,
     ) -> Tensor:
         """Total of the decoded values of each selected cell, shape ``(n,)``."""
@@ -152,6 +172,8 @@ class DecodingMixin(PosteriorMixin):
             return self._library_or_median(
                 self._complete_libraries(manager, indices, batch_size), modality
             )
+        if isinstance(library_size, str) and library_size == "median":
+            library_size = self._learned.library_medians[modality]
         size = positive("library_size", library_size)
         return torch.full(
             (len(as_positions(indices, manager.adata.n_obs)),), size, dtype=torch.float32
@@ -168,19 +190,20 @@ class DecodingMixin(PosteriorMixin):
 
     def _decoded_table(
         self,
-        value: Callable[[Likelihood, Tensor, Tensor, slice], Tensor],
+        value: Value,
         modality: str,
         features: np.ndarray,
         *,
         adata: AnnData | MuData | None,
         indices: Sequence[int] | None,
-        library_size: float | Literal["latent"],
+        library_size: float | Literal["latent", "median"],
         transform_batch: str | int | Sequence[str | int] | None,
         n_samples: int | None,
         return_mean: bool,
         batch_size: int | None,
         return_numpy: bool,
         out: str | Path | None,
+        silent: bool = True,
     ) -> pd.DataFrame | np.ndarray:
         """Evaluate a function of the decoded means of one modality for selected features.
 
@@ -198,7 +221,7 @@ class DecodingMixin(PosteriorMixin):
         n_draws = n_samples or 1
         keeps_draws = n_samples is not None and not return_mean
         found = allocate((n_draws if keeps_draws else 1, len(library_n), len(features)), out)
-        draws = self._decoder_samples(manager, indices, modality, n_samples, batch_size)
+        draws = self._decoder_samples(manager, indices, modality, n_samples, batch_size, silent)
         for draw, (inputs, output) in enumerate(draws):
             first = 0
             for w, continuous, _ in inputs:
@@ -226,3 +249,11 @@ class DecodingMixin(PosteriorMixin):
 def _own_batch(w: Tensor) -> list[Tensor]:
     """Representations in the cells' own batches."""
     return [w]
+
+
+def _is_list_of_names(wanted: object) -> bool:
+    if isinstance(wanted, str | Mapping | Set | pd.DataFrame):
+        return False
+    if not pd.api.types.is_list_like(wanted):
+        return False
+    return all(isinstance(name, str) for name in cast(Sequence[object], wanted))

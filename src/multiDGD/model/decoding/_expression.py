@@ -1,9 +1,8 @@
-"""Decoded values of cells and their reconstruction error."""
+"""Decoded values of cells."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -16,23 +15,33 @@ from lightning.fabric.utilities import move_data_to_device
 from mudata import MuData
 from torch import Tensor
 
+from multiDGD._checks import positive_int
+from multiDGD.model.core._public_names import instead
+from multiDGD.model.core._random import resolve_seed
 from multiDGD.model.core._representations import as_positions
 from multiDGD.nn import Counts, Likelihood
 
-from ._decoding import DecodingMixin
+from ._decoding import DecodingMixin, Value
 
 
 class ExpressionMixin(DecodingMixin):
     """Decoded values of cells."""
 
+    @instead(
+        protein_list="name proteins in `gene_list`, with their `modality`",
+        sample_protein_mixing="`get_protein_foreground_probability` has the probabilities",
+        use_z_mean="`n_samples` draws from the posterior",
+        dataloader="pass cells as `adata` and select them by `indices`",
+        data_loader_kwargs="`batch_size` sets the size of minibatches",
+    )
     @torch.inference_mode()
     def get_normalized_expression(
         self,
         adata: AnnData | MuData | None = None,
         indices: Sequence[int] | None = None,
-        modality: str | None = None,
-        gene_list: Sequence[str] | None = None,
-        library_size: float | Literal["latent"] = 1,
+        modality: str | Sequence[str] | None = None,
+        gene_list: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        library_size: float | Literal["latent", "median"] = 1,
         transform_batch: str | int | Sequence[str | int] | None = None,
         n_samples: int | None = None,
         return_mean: bool = True,
@@ -41,8 +50,12 @@ class ExpressionMixin(DecodingMixin):
         out: str | Path | None = None,
         include_protein_background: bool = True,
         condition_on_counts: bool = False,
-    ) -> pd.DataFrame | np.ndarray:
-        """Decode the values of one modality: each feature's share of the cell's counts.
+        scale_protein: bool = False,
+        n_samples_overall: int | None = None,
+        weights: Literal["uniform"] | None = None,
+        silent: bool = True,
+    ) -> pd.DataFrame | np.ndarray | dict[str, pd.DataFrame] | dict[str, np.ndarray]:
+        """Decode the values of a modality: each feature's share of the cell's counts.
 
         Modalities that were not measured in a cell can be decoded as well.
 
@@ -53,13 +66,16 @@ class ExpressionMixin(DecodingMixin):
         indices
             Positions or a mask of the selected cells; all by default.
         modality
-            Name of the modality; the first one by default.
+            Name of the modality; the first one by default. The result for a list of names is a
+            dictionary by modality.
         gene_list
-            Names of the features to return; all by default.
+            Names of the features to return; all by default. For a list of modalities, a
+            dictionary of names by modality.
         library_size
-            Sum of a cell's values over all features. ``"latent"`` uses the cell's own library
-            size, adjusted for features that were not measured. If the modality was not measured,
-            it uses the median of the training cells.
+            Sum of a cell's values over all features. ``"median"`` is the median of the training
+            cells, at which values of all cells can be compared as counts. ``"latent"`` uses the
+            cell's own library size, adjusted for features that were not measured. If the modality
+            was not measured, it uses the median of the training cells.
         transform_batch
             Category of the ``batch_key`` in which all cells are decoded, at the mean of its
             component. The values are averaged over several categories. Default: the cell's own
@@ -80,13 +96,24 @@ class ExpressionMixin(DecodingMixin):
             Whether the values include the background. `False` removes the background expected at
             the cell's own library size or, if the modality was not measured, at the median of the
             training cells. Only for modalities whose likelihood has a background component
-            (``"protein"``).
+            (``"protein"``); others in a list keep their values.
         condition_on_counts
             Whether to return the posterior mean of each feature's rate given the cell's own
             counts (:meth:`multiDGD.nn.Likelihood.posterior_mean`). It predicts further molecules
             of the same cell better than the decoder alone (:meth:`get_count_split_score`), since
             cells with equal representations differ in their rates. Features and modalities that
             were not measured keep the decoded values.
+        scale_protein
+            Whether to divide the values of each cell by their sum over all features, such as
+            foreground parts. Only for modalities whose likelihood has a background component;
+            others in a list keep their values.
+        n_samples_overall
+            Number of cells to draw, with replacement and ``scvi.settings.seed``, from the
+            selected ones. By default, each selected cell is decoded once.
+        weights
+            Only ``"uniform"``, as by default: cells are drawn with equal probabilities.
+        silent
+            Whether to hide the progress bars.
 
         Returns
         -------
@@ -100,118 +127,95 @@ class ExpressionMixin(DecodingMixin):
             If the modality, a feature or the category does not exist, ``n_samples`` is below 1,
             the result exceeds the memory of the machine, or ``condition_on_counts`` is combined
             with another batch or without background.
+        TypeError
+            If an argument of scvi-tools has another form here.
 
         Examples
         --------
         >>> shares = model.get_normalized_expression(gene_list=["CD4", "CD8A"])  # doctest: +SKIP
-        """
-        modality = self._modality(modality)
-        if condition_on_counts:
-            if transform_batch is not None or not include_protein_background:
-                raise ValueError(
-                    "`condition_on_counts` needs the cells' own batches and background: leave out "
-                    "`transform_batch` and `include_protein_background`."
-                )
-            value = self._conditional_mean(adata, indices, modality)
-        elif include_protein_background:
-            value = _mean
-        else:
-            self._require_background(modality)
-            cells = self._manager_of(adata), indices, modality
-            value = partial(_foreground_mean, self._library_sizes(*cells, "latent", batch_size))
-        return self._decoded_table(
-            value,
-            modality,
-            self._features(modality, "gene_list", gene_list),
-            adata=adata,
-            indices=indices,
-            library_size=library_size,
-            transform_batch=transform_batch,
-            n_samples=n_samples,
-            return_mean=return_mean,
-            batch_size=batch_size,
-            return_numpy=return_numpy,
-            out=out,
-        )
+        >>> both = model.get_normalized_expression(modality=["rna", "prot"])  # doctest: +SKIP
 
-    @torch.inference_mode()
-    def get_accessibility_estimates(
+        Protein counts at a common library size, without background:
+
+        >>> denoised = model.get_normalized_expression(
+        ...     modality="prot", library_size="median", include_protein_background=False
+        ... )  # doctest: +SKIP
+        """
+        if weights not in (None, "uniform"):
+            raise ValueError(
+                f"`weights` must be 'uniform', found {weights!r}: draws from the posterior "
+                "(`n_samples`) have equal weights."
+            )
+        if condition_on_counts and (transform_batch is not None or not include_protein_background):
+            raise ValueError(
+                "`condition_on_counts` needs the cells' own batches and background: leave out "
+                "`transform_batch` and `include_protein_background`."
+            )
+        modalities = self._modalities(modality)
+        is_list = modality is not None and not isinstance(modality, str)
+        lists = _lists_by_modality(gene_list, modalities, is_list)
+        if is_list and out is not None:
+            raise ValueError("`out` is a file for one modality: name a single `modality`.")
+        features = {m: self._features(m, "gene_list", lists[m]) for m in modalities}
+        if not include_protein_background or scale_protein:
+            self._require_any_background(modalities)
+        if n_samples_overall is not None:
+            manager = self._manager_of(adata)
+            cells = as_positions(indices, manager.adata.n_obs)
+            positive_int("n_samples_overall", n_samples_overall)
+            rng = np.random.default_rng(resolve_seed())
+            indices = rng.choice(cells, n_samples_overall).tolist() if len(cells) else []
+        found = {}
+        for m in modalities:
+            has_background = self.module.likelihood(m).has_background
+            value = self._expression(
+                m,
+                adata,
+                indices,
+                batch_size,
+                condition_on_counts,
+                include_protein_background or not has_background,
+            )
+            found[m] = self._decoded_table(
+                partial(_scaled, value) if scale_protein and has_background else value,
+                m,
+                features[m],
+                adata=adata,
+                indices=indices,
+                library_size=library_size,
+                transform_batch=transform_batch,
+                n_samples=n_samples,
+                return_mean=return_mean,
+                batch_size=batch_size,
+                return_numpy=return_numpy,
+                out=out,
+                silent=silent,
+            )
+        return found if is_list else found[modalities[0]]
+
+    def _expression(
         self,
-        adata: AnnData | MuData | None = None,
-        indices: Sequence[int] | None = None,
-        modality: str | None = None,
-        region_list: Sequence[str] | None = None,
-        library_size: float | Literal["latent"] | None = None,
-        transform_batch: str | int | Sequence[str | int] | None = None,
-        n_samples: int | None = None,
-        return_mean: bool = True,
-        batch_size: int | None = None,
-        return_numpy: bool = False,
-        out: str | Path | None = None,
-    ) -> pd.DataFrame | np.ndarray:
-        """Estimate the probability that each region is detected as open, ``p(count > 0)``.
-
-        Parameters
-        ----------
-        adata
-            Cells; those of the model by default.
-        indices
-            Positions or a mask of the selected cells; all by default.
-        modality
-            Name of the modality; the last one by default.
-        region_list
-            Names of the regions to return; all by default.
-        library_size
-            Total count at which the cells are compared; the median of the training cells by
-            default. ``"latent"`` uses the cell's own library size where the modality was
-            measured.
-        transform_batch, n_samples, return_mean
-            As for :meth:`get_normalized_expression`.
-        batch_size
-            Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
-        return_numpy, out
-            As for :meth:`get_normalized_expression`.
-
-        Returns
-        -------
-        Probabilities, shape ``(n_cells, n_regions)``. All draws have shape
-        ``(n_samples, n_cells, n_regions)``.
-
-        Raises
-        ------
-        ValueError
-            As for :meth:`get_normalized_expression`.
-
-        Examples
-        --------
-        >>> is_open = model.get_accessibility_estimates(modality="atac")  # doctest: +SKIP
-        """
-        modality = self._modality(modality or self.module.modalities[-1])
-        return self._decoded_table(
-            lambda likelihood, mean_nf, library_n, cells: (
-                -torch.expm1(likelihood.log_prob_zero(mean_nf))
-            ),
-            modality,
-            self._features(modality, "region_list", region_list),
-            adata=adata,
-            indices=indices,
-            library_size=self._learned.library_medians[modality]
-            if library_size is None
-            else library_size,
-            transform_batch=transform_batch,
-            n_samples=n_samples,
-            return_mean=return_mean,
-            batch_size=batch_size,
-            return_numpy=return_numpy,
-            out=out,
-        )
+        modality: str,
+        adata: AnnData | MuData | None,
+        indices: Sequence[int] | None,
+        batch_size: int | None,
+        condition_on_counts: bool,
+        include_background: bool,
+    ) -> Value:
+        """Function of the decoded means of a modality."""
+        if condition_on_counts:
+            return self._conditional_mean(adata, indices, modality)
+        if include_background:
+            return _mean
+        cells = self._manager_of(adata), indices, modality
+        return partial(_foreground_mean, self._library_sizes(*cells, "latent", batch_size))
 
     def _conditional_mean(
         self,
         adata: AnnData | MuData | None,
         indices: Sequence[int] | None,
         modality: str,
-    ) -> Callable[[Likelihood, Tensor, Tensor, slice], Tensor]:
+    ) -> Value:
         """Function of decoded means that returns posterior means given the cells' counts."""
         manager = self._manager_of(adata)
         cells = as_positions(indices, manager.adata.n_obs)
@@ -237,54 +241,6 @@ class ExpressionMixin(DecodingMixin):
 
         return value
 
-    @torch.inference_mode()
-    def get_reconstruction_error(
-        self,
-        adata: AnnData | MuData | None = None,
-        indices: Sequence[int] | None = None,
-        batch_size: int | None = None,
-    ) -> dict[str, float]:
-        """Compute the mean negative log-likelihood of the counts of a cell (nats).
-
-        Parameters
-        ----------
-        adata
-            Cells; those of the model by default.
-        indices
-            Positions or a mask of the selected cells; all by default.
-        batch_size
-            Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
-
-        Returns
-        -------
-        Dictionary with ``"reconstruction_loss"``, the mean over all cells of the sum over
-        modalities, and ``"reconstruction_loss_<modality>"``, the mean over the cells with counts
-        in the modality.
-
-        Examples
-        --------
-        >>> error = model.get_reconstruction_error()  # doctest: +SKIP
-        >>> error["reconstruction_loss_rna"]  # doctest: +SKIP
-        """
-        sums: dict[str, float] = defaultdict(float)
-        n_measured: dict[str, int] = defaultdict(int)
-        n_cells = 0
-        manager = self._manager_of(adata)
-        panels = self._panels(manager)
-        for batch, w in self._represented_batches(manager, indices, batch_size):
-            for _, subset, part, (w_part,) in panels.parts(batch, w):
-                logits = subset.module.generative(w_part, part["continuous"])["logits"]
-                losses = subset.module.reconstruction_loss(logits, part["counts"])
-                for modality, loss in losses.items():
-                    counts = part["counts"][modality]
-                    sums[modality] += float(loss.sum())
-                    n_measured[modality] += int((counts.library > 0).sum())
-            n_cells += len(w)
-        error = {"reconstruction_loss": sum(sums.values()) / max(n_cells, 1)}
-        for modality, value in sums.items():
-            error[f"reconstruction_loss_{modality}"] = value / max(n_measured[modality], 1)
-        return error
-
 
 def _posterior_means(
     likelihood: Likelihood, mean_nf: Tensor, library_n: Tensor, counts: Counts, observed: Tensor
@@ -300,6 +256,38 @@ def _posterior_means(
     total_n = library(rate_nf, library_n * scale_n).clamp(min=tiny)
     shares_nf = rate_nf / total_n[:, None] * library(mean_nf, library_n)[:, None]
     return torch.where(scale_n[:, None] > 0, shares_nf, mean_nf)
+
+
+def _lists_by_modality(
+    gene_list: Sequence[str] | Mapping[str, Sequence[str]] | None,
+    modalities: Sequence[str],
+    is_list: bool,
+) -> dict[str, Sequence[str] | None]:
+    """Names of the features to return, by modality."""
+    if gene_list is None:
+        return dict.fromkeys(modalities)
+    if isinstance(gene_list, Mapping):
+        unknown = [m for m in gene_list if m not in modalities]
+        if unknown:
+            raise ValueError(
+                f"`gene_list` must map names of `modality` {list(modalities)} to names of features, "
+                f"found {unknown[0]!r}."
+            )
+        return {m: gene_list.get(m) for m in modalities}
+    if is_list:
+        raise ValueError(
+            "`gene_list` must map each modality to names of features if `modality` is a list, "
+            f"found {type(gene_list).__name__}."
+        )
+    return {modalities[0]: gene_list}
+
+
+def _scaled(
+    value: Value, likelihood: Likelihood, mean_nf: Tensor, library_n: Tensor, cells: slice
+) -> Tensor:
+    """Shares of the sum of a cell's values."""
+    value_nf = value(likelihood, mean_nf, library_n, cells)
+    return value_nf / value_nf.sum(1, keepdim=True).clamp(min=torch.finfo(value_nf.dtype).tiny)
 
 
 def _mean(likelihood: Likelihood, mean_nf: Tensor, library_n: Tensor, cells: slice) -> Tensor:

@@ -35,6 +35,7 @@ class IntervalMixin(DecodingMixin):
         transform_batch: str | int | None = None,
         batch_size: int | None = None,
         return_numpy: bool = False,
+        silent: bool = True,
     ) -> tuple[pd.DataFrame, pd.DataFrame] | tuple[np.ndarray, np.ndarray]:
         r"""Compute credible intervals of the values of :meth:`get_normalized_expression`.
 
@@ -65,6 +66,8 @@ class IntervalMixin(DecodingMixin):
             batch.
         return_numpy
             Return arrays instead of tables.
+        silent
+            Whether to hide the progress bars.
 
         Returns
         -------
@@ -91,7 +94,7 @@ class IntervalMixin(DecodingMixin):
         library_n = self._library_sizes(manager, indices, modality, library_size, batch_size)
         parts = [np.zeros((2, 0, len(features)), np.float32)]
         first = 0
-        for batch, posterior in self._posteriors(manager, indices, batch_size):
+        for batch, posterior in self._posteriors(manager, indices, batch_size, silent):
             share, variance = self._share_moments(
                 batch, posterior, layer, modality, transform_batch, at
             )

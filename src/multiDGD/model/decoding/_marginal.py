@@ -39,6 +39,7 @@ class MarginalLikelihoodMixin(RepresentationMixin):
         n_mc_samples: int = 1000,
         batch_size: int | None = None,
         return_mean: bool = True,
+        silent: bool = False,
     ) -> float | Tensor:
         r"""Estimate the marginal log-likelihood of each cell (nats); higher is better.
 
@@ -72,6 +73,8 @@ class MarginalLikelihoodMixin(RepresentationMixin):
             change the result.
         return_mean
             Whether to return the mean over cells instead of the value of each cell.
+        silent
+            Whether to hide the progress bars.
 
         Returns
         -------
@@ -99,7 +102,7 @@ class MarginalLikelihoodMixin(RepresentationMixin):
             found = marginal_likelihood(module, part, posterior, generators, n_mc_samples)
             return torch.stack([found.log_prob, found.effective_share], dim=1)
 
-        found = self._integrated(integral, adata, indices, batch_size)
+        found = self._integrated(integral, adata, indices, batch_size, silent)
         log_prob, share = torch.cat([torch.zeros(0, 2).double(), *found]).T
         if len(share) and share.median() < _LOW_SHARE:
             n_effective = float(share.median()) * n_mc_samples
@@ -118,6 +121,7 @@ class MarginalLikelihoodMixin(RepresentationMixin):
         batch_size: int | None = None,
         return_mean: bool = True,
         n_mc_samples: int = 100,
+        silent: bool = False,
     ) -> float | Tensor:
         r"""Estimate the evidence lower bound of each cell (nats); higher is better.
 
@@ -136,6 +140,8 @@ class MarginalLikelihoodMixin(RepresentationMixin):
             As for :meth:`get_marginal_ll`.
         n_mc_samples
             Number of draws for each cell.
+        silent
+            Whether to hide the progress bars.
 
         Returns
         -------
@@ -156,6 +162,7 @@ class MarginalLikelihoodMixin(RepresentationMixin):
             adata,
             indices,
             batch_size,
+            silent,
         )
         return _mean_or_each(torch.cat([torch.zeros(0).double(), *found]), return_mean)
 
@@ -168,6 +175,7 @@ class MarginalLikelihoodMixin(RepresentationMixin):
         adata: AnnData | MuData | None,
         indices: Sequence[int] | None,
         batch_size: int | None,
+        silent: bool,
     ) -> list[Tensor]:
         """Values of a function of module, minibatch, posteriors and random generators of cells."""
         manager = self._manager_of(adata)
@@ -184,7 +192,7 @@ class MarginalLikelihoodMixin(RepresentationMixin):
         panels = self._panels(manager)
         return [
             panels.map(integrated, {**batch, "labels": torch.full_like(batch["labels"], -1)}, w)
-            for batch, w in self._represented_batches(manager, indices, batch_size)
+            for batch, w in self._represented_batches(manager, indices, batch_size, silent)
         ]
 
 

@@ -13,6 +13,8 @@ from mudata import MuData
 from torch import Tensor
 
 from multiDGD.model.core._posterior import PosteriorMixin
+from multiDGD.model.core._public_names import instead
+from multiDGD.model.core._random import resolve_seed
 from multiDGD.model.core._representations import as_positions
 
 
@@ -24,6 +26,7 @@ class LatentMixin(PosteriorMixin):
         adata: AnnData | MuData | None,
         indices: Sequence[int] | None,
         batch_size: int | None = None,
+        silent: bool = True,
     ) -> tuple[pd.Index, Tensor]:
         """Names and representations of cells; of training cells in a model without data."""
         if adata is None and self.adata is None and self.is_trained_:
@@ -31,7 +34,7 @@ class LatentMixin(PosteriorMixin):
             cells = as_positions(indices, len(table))
             return pd.Index(self.cell_names_[cells]), table[cells]
         manager = self._manager_of(adata)
-        cells, w = self._representation(manager, indices, batch_size)
+        cells, w = self._representation(manager, indices, batch_size, silent)
         return manager.adata.obs_names[cells], w
 
     @overload
@@ -41,6 +44,8 @@ class LatentMixin(PosteriorMixin):
         indices: Sequence[int] | None = None,
         batch_size: int | None = None,
         return_dist: Literal[False] = False,
+        give_mean: bool = True,
+        silent: bool = False,
     ) -> np.ndarray: ...
 
     @overload
@@ -51,14 +56,23 @@ class LatentMixin(PosteriorMixin):
         batch_size: int | None = None,
         *,
         return_dist: Literal[True],
+        give_mean: bool = True,
+        silent: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]: ...
 
+    @instead(
+        mc_samples="the mean of the posterior is known, and `give_mean=False` draws from it",
+        modality="representations are joint; pass cells with some modalities only as `adata`",
+        dataloader="pass cells as `adata` and select them by `indices`",
+    )
     def get_latent_representation(
         self,
         adata: AnnData | MuData | None = None,
         indices: Sequence[int] | None = None,
         batch_size: int | None = None,
         return_dist: bool = False,
+        give_mean: bool = True,
+        silent: bool = False,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return the basal representation z of each cell.
 
@@ -80,6 +94,11 @@ class LatentMixin(PosteriorMixin):
             around the MAP estimate. The variance is larger for cells with fewer counts. The
             approximation is local: it ignores other mixture components that could explain the cell
             as well.
+        give_mean
+            Whether to return the MAP estimate, the mean of this posterior. Otherwise, one draw
+            from it is returned, with ``scvi.settings.seed``.
+        silent
+            Whether to hide the progress bars.
 
         Returns
         -------
@@ -89,6 +108,8 @@ class LatentMixin(PosteriorMixin):
         ------
         RuntimeError
             If the model is not trained.
+        TypeError
+            If an argument of scvi-tools has another form here.
 
         Examples
         --------
@@ -97,11 +118,15 @@ class LatentMixin(PosteriorMixin):
         n_latent = self.module.n_latent
         if return_dist:
             empty = torch.zeros(2, 0, n_latent, dtype=torch.float32)
-            found = self._posteriors(self._manager_of(adata), indices, batch_size)
+            found = self._posteriors(self._manager_of(adata), indices, batch_size, silent)
             moments = [torch.stack([p.mean, p.variance])[..., :n_latent].cpu() for _, p in found]
             mean, variance = torch.cat([empty, *moments], dim=1).numpy()
             return mean, variance
-        _, w = self._named_representation(adata, indices, batch_size)
+        if not give_mean:
+            manager = self._manager_of(adata)
+            (w,) = self._posterior_samples(manager, indices, 1, batch_size, resolve_seed(), silent)
+            return w[:, :n_latent].numpy()
+        _, w = self._named_representation(adata, indices, batch_size, silent)
         return w[:, :n_latent].numpy()
 
     def get_covariate_representation(

@@ -12,12 +12,12 @@ from mudata import MuData
 from torch import Tensor
 
 from multiDGD.data import CellManager
+from multiDGD.inference import LogProbMoments
 from multiDGD.model.core._random import subsample
 from multiDGD.model.core._representations import RepresentationMixin
 from multiDGD.module import MultiDGDModule
 from multiDGD.nn import Likelihood
 
-_N_DRAWS = 16
 _MAX_CELLS = 200
 # Held-out cells are the unbiased standard, but quantiles of very few cells are too coarse.
 _MIN_HELD_OUT = 20
@@ -42,11 +42,12 @@ class TypicalityMixin(RepresentationMixin):
         indices: Sequence[int] | None = None,
         batch_size: int | None = None,
         as_quantile: bool = True,
+        silent: bool = False,
     ) -> np.ndarray:
         r"""Compute how typical each cell is of the training data, between 0 and 1.
 
         The log-likelihood of a cell depends on its library size and its type. It is therefore
-        compared with the log-likelihood of counts drawn from the model, for the same
+        compared with the log-likelihood of counts that follow the model, for the same
         representation and library size:
 
         .. math::
@@ -63,9 +64,8 @@ class TypicalityMixin(RepresentationMixin):
         Training cells fit better than new cells, so the results for new cells are then too low.
         At most 200 calibration cells are used. With n of them, the lowest result is 1 / (n + 1).
 
-        Expectation and standard deviation are estimated from 16 draws for each cell. The draws
-        depend on the counts of the cell only, so results are reproducible, but they differ between
-        CPU and GPU.
+        Expectation and standard deviation are sums over all possible counts of each feature
+        (:class:`multiDGD.inference.LogProbMoments`); nothing is drawn at random.
 
         For cells with only some of the features measured, results can be compared with each other,
         but are less exact as p-values.
@@ -79,6 +79,8 @@ class TypicalityMixin(RepresentationMixin):
         as_quantile
             Whether to return quantiles. Otherwise, :math:`s` is returned, which also ranks cells
             below all calibration cells.
+        silent
+            Whether to hide the progress bars.
 
         Returns
         -------
@@ -97,8 +99,8 @@ class TypicalityMixin(RepresentationMixin):
         calibration = self._learned.typical_scores
         if as_quantile and calibration is None:
             raise ValueError("The model was saved without typicality scores: train it again.")
-        cells, w = self._representation(manager, indices, batch_size)
-        scores = self._scores(manager, cells, w, batch_size)
+        cells, w = self._representation(manager, indices, batch_size, silent)
+        scores = self._scores(manager, cells, w, batch_size, silent)
         if not as_quantile:
             return scores
         assert calibration is not None
@@ -107,26 +109,34 @@ class TypicalityMixin(RepresentationMixin):
 
     @torch.inference_mode()
     def _scores(
-        self, manager: CellManager, cells: np.ndarray, w: Tensor, batch_size: int | None
+        self,
+        manager: CellManager,
+        cells: np.ndarray,
+        w: Tensor,
+        batch_size: int | None,
+        silent: bool = True,
     ) -> np.ndarray:
         """Standardised log posterior of each cell, shape ``(n,)``."""
         panels = self._panels(manager)
 
+        moments: dict[Likelihood, LogProbMoments] = {}
+
         def standard(module: MultiDGDModule, part: dict[str, Any], w: Tensor) -> Tensor:
-            # Seeds from the counts of a cell make its draws independent of other cells.
-            seeds = manager.fingerprints[part["cells"].cpu().numpy()] >> np.uint64(1)
-            return standard_scores(module, part, w, seeds.tolist())
+            return standard_scores(module, part, w, moments)
 
         parts = [np.zeros(0)]
-        for batch, rows in self._batches_with(manager, cells, w, batch_size):
+        for batch, rows in self._batches_with(manager, cells, w, batch_size, silent):
             parts.append(panels.map(standard, batch, rows).cpu().numpy())
         return np.concatenate(parts)
 
 
 def standard_scores(
-    module: MultiDGDModule, batch: dict[str, Any], w: Tensor, seeds: Sequence[int]
+    module: MultiDGDModule,
+    batch: dict[str, Any],
+    w: Tensor,
+    moments: dict[Likelihood, LogProbMoments],
 ) -> Tensor:
-    """Log posterior of each cell, standardised by that of counts drawn from the model.
+    """Log posterior of each cell, standardised by that of counts that follow the model.
 
     Parameters
     ----------
@@ -136,8 +146,8 @@ def standard_scores(
         Minibatch of n cells on the module's device.
     w
         Representations, shape ``(n, n_representation)``.
-    seeds
-        Seed of the draws of each cell.
+    moments
+        Moments of the likelihoods, by likelihood. Those that are missing are added.
 
     Returns
     -------
@@ -152,30 +162,7 @@ def standard_scores(
     variance = torch.zeros_like(excess)
     for m, a in logits.items():
         likelihood = module.likelihood(m)
-        mean_nf = likelihood.mean(a, batch["counts"][m].library)
-        expected_n, variance_n = _moments(likelihood, mean_nf, seeds)
+        moments_of = moments.setdefault(likelihood, LogProbMoments(likelihood))
+        expected_n, variance_n = moments_of(likelihood.mean(a, batch["counts"][m].library))
         excess, variance = excess - expected_n, variance + variance_n
     return excess / variance.sqrt().clamp(min=1e-6)
-
-
-def _moments(
-    likelihood: Likelihood, mean_nf: Tensor, seeds: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the log-likelihood of draws for each cell, shape ``(n,)`` each.
-
-    Features are independent. The sum of their variances is therefore a more precise estimate than
-    the variance of a few sums.
-    """
-    zero_nf = likelihood.log_prob_zero(mean_nf)
-    log_mean_nf = mean_nf.clamp(min=torch.finfo(mean_nf.dtype).tiny).log()
-    found = []
-    generator = torch.Generator(mean_nf.device)
-    for mean_f, log_mean_f, seed in zip(mean_nf, log_mean_nf, seeds, strict=True):
-        drawn_sf = likelihood.sample(mean_f.expand(_N_DRAWS, -1), generator.manual_seed(seed))
-        _, columns = at = drawn_sf.nonzero(as_tuple=True)
-        ratio = likelihood.log_ratio_to_zero(drawn_sf[at], log_mean_f[columns], columns)
-        ratio_sf = torch.zeros_like(drawn_sf).index_put_(at, ratio.to(drawn_sf))
-        variance_f, mean_ratio_f = torch.var_mean(ratio_sf, dim=0)
-        found.append(torch.stack([mean_ratio_f.sum(), variance_f.sum()]))
-    expected_n, variance_n = torch.stack(found).T
-    return zero_nf.sum(1) + expected_n, variance_n

@@ -36,6 +36,7 @@ class ImputationMixin(ImputerMixin):
         batch_size: int | None = None,
         return_numpy: bool = False,
         key_added: str | None = None,
+        silent: bool = False,
     ) -> pd.DataFrame | np.ndarray | None:
         """Impute the counts of one modality, measured or not.
 
@@ -81,6 +82,8 @@ class ImputationMixin(ImputerMixin):
             Return an array instead of a table.
         key_added
             Write the table to ``adata.obsm[key_added]`` and return `None`.
+        silent
+            Whether to hide the progress bars.
 
         Returns
         -------
@@ -113,7 +116,7 @@ class ImputationMixin(ImputerMixin):
         likelihood = self.module.likelihood(modality)
         module = self.module
         is_drawn = n_samples is not None
-        _, w = self._representation(manager, indices, batch_size)
+        _, w = self._representation(manager, indices, batch_size, silent)
         library_nm = self._complete_libraries(manager, indices, batch_size)
         is_missing_n = torch.from_numpy(library_nm[:, module.modalities.index(modality)] == 0)
         regression = self._residual_regression(modality)
@@ -126,7 +129,7 @@ class ImputationMixin(ImputerMixin):
         key = (resolve_seed(), 1)
         generator = new_generator(*key, device=module.device) if is_drawn else None
         for inputs, output in self._decoder_samples(
-            manager, indices, modality, n_samples, batch_size
+            manager, indices, modality, n_samples, batch_size, silent
         ):
             parts = [np.zeros((0, len(features)), np.float32)]
             first = 0

@@ -41,6 +41,7 @@ class LabelMixin(PosteriorMixin):
         indices: Sequence[int] | None = None,
         soft: bool = False,
         batch_size: int | None = None,
+        silent: bool = False,
     ) -> np.ndarray | pd.DataFrame:
         """Predict the label of each cell with the supervised mixture.
 
@@ -64,6 +65,8 @@ class LabelMixin(PosteriorMixin):
             Whether to return the probabilities of all labels.
         batch_size
             Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
+        silent
+            Whether to hide the progress bars.
 
         Returns
         -------
@@ -87,10 +90,10 @@ class LabelMixin(PosteriorMixin):
                 "`supervised=True`."
             )
         manager = self._manager_of(adata)
-        cells, w = self._representation(manager, indices, batch_size)
+        cells, w = self._representation(manager, indices, batch_size, silent)
         calibration = self._learned.labels
         log_prob = calibrate(
-            self._label_log_prob(manager, cells, w, calibration.correlation, batch_size),
+            self._label_log_prob(manager, cells, w, calibration.correlation, batch_size, silent),
             self._label_log_share(w, self._learned.cell_subset),
             calibration.temperature,
             calibration.weight,
@@ -131,6 +134,7 @@ class LabelMixin(PosteriorMixin):
         w: Tensor,
         correlation: np.ndarray | None,
         batch_size: int | None = None,
+        silent: bool = True,
     ) -> Tensor:
         """Log probability of each label, integrated over the representation of the cell.
 
@@ -146,7 +150,7 @@ class LabelMixin(PosteriorMixin):
             return component_log_evidence(module, part, w, correlation_ll, _DF)
 
         parts = [mixture.mean.new_zeros(0, mixture.Nclass, device="cpu")]
-        for batch, w_bd in self._batches_with(manager, cells, w, batch_size):
+        for batch, w_bd in self._batches_with(manager, cells, w, batch_size, silent):
             joint_bk = panels.map(evidence, batch, w_bd)
             joint_bc = joint_bk.view(len(w_bd), mixture.Nclass, -1).logsumexp(2)
             parts.append(joint_bc.log_softmax(1).cpu())

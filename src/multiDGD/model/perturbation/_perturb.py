@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,18 +11,27 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi import settings
+from scvi.utils import track
 from torch import Tensor
 
 from multiDGD._checks import choice, positive, positive_int
+from multiDGD.data import CellManager
 from multiDGD.inference import Laplace, log_mean_variances
 from multiDGD.model.core._columns import column_of
 from multiDGD.model.core._random import draw_cells, resolve_seed
 from multiDGD.model.core._representations import as_positions
 from multiDGD.model.decoding._decoding import DecodingMixin
-from multiDGD.stats import empirical_p_values, matched_controls
+from multiDGD.stats import (
+    additive_changes,
+    empirical_p_values,
+    linear_changes,
+    matched_controls,
+)
 
-from ._shift import Shift
+from ._shift import Shift, summed_log_shares
 
+# Fewer minibatches have no progress bar.
+_MIN_BATCHES = 5
 #: Factor of the means in each direction of perturbation.
 FOLDS = {"knock-out": 0.01, "knock-down": 0.5, "overexpress": 2.0}
 
@@ -43,6 +52,8 @@ class PerturbationMixin(DecodingMixin):
         n_controls: int = 20,
         n_samples: int = 10,
         batch_size: int | None = None,
+        silent: bool = False,
+        baselines: bool = False,
     ) -> pd.DataFrame:
         r"""Compute the changes of all features after a perturbation of some features.
 
@@ -76,6 +87,10 @@ class PerturbationMixin(DecodingMixin):
             Number of draws from the posteriors of the representations, for ``lfc_sd``.
         batch_size
             Cells in each minibatch. Defaults to ``scvi.settings.batch_size``.
+        silent
+            Whether to hide the progress bars.
+        baselines
+            Whether to add the predictions of two simple methods.
 
         Returns
         -------
@@ -86,7 +101,11 @@ class PerturbationMixin(DecodingMixin):
         - ``lfc_sd``: standard deviation of ``lfc`` over posterior draws;
         - ``control_mean``, ``control_sd``: mean and standard deviation of ``lfc`` over controls;
         - ``z_score``: ``(lfc - control_mean) / control_sd``;
-        - ``p_value``: share of the controls that change the feature at least as much.
+        - ``p_value``: share of the controls that change the feature at least as much;
+        - with ``baselines``, ``lfc_additive`` and ``lfc_linear``: log2 fold changes from the
+          log-normalised counts of the same cells alone, by
+          :func:`multiDGD.stats.additive_changes` and :func:`multiDGD.stats.linear_changes`. The
+          mean of controls, ``control_mean``, is a third baseline.
 
         Raises
         ------
@@ -105,6 +124,14 @@ class PerturbationMixin(DecodingMixin):
         True
         """
         modality = self._modality(modality)
+        if features is None:
+            raise ValueError("`features` must be a name or a list of names, found None.")
+        if isinstance(features, Mapping):
+            example = next(iter(features), "gene")
+            raise ValueError(
+                f"`features` must be a name or a list of names, found {features!r}. `direction` "
+                f"and `fold` set the change: `perturb({example!r}, direction='knock-out')`."
+            )
         names = [features] if isinstance(features, str) else features
         at = self._features(modality, "features", names)
         if not len(at):
@@ -115,7 +142,7 @@ class PerturbationMixin(DecodingMixin):
                 f"`features` must leave at least 2 other features of modality {modality!r} as "
                 f"controls, found {n_others}."
             )
-        log_fold = np.log(_fold(direction, fold))
+        log_fold = float(np.log(_fold(direction, fold)))
         counts = {"n_controls": n_controls, "n_samples": n_samples}
         for argument, value in counts.items():
             if positive_int(argument, value) < 2:
@@ -124,18 +151,46 @@ class PerturbationMixin(DecodingMixin):
         rng = np.random.default_rng(resolve_seed())
         cells = as_positions(indices, manager.adata.n_obs)
         tables = []
-        for group, members in _groups(manager.adata.obs, groupby, cells).items():
+        groups = _groups(manager.adata.obs, groupby, cells)
+        for group, members in track(
+            groups.items(), "Perturbing", disable=silent or len(groups) < 2, total=len(groups)
+        ):
             drawn = draw_cells(members, n_cells, rng)
-            posteriors = list(self._posteriors(manager, drawn, batch_size))
+            posteriors = list(self._posteriors(manager, drawn, batch_size, silent))
             batches = [(batch, posterior.mean) for batch, posterior in posteriors]
             controls = matched_controls(self._mean_shares(batches, modality), at, n_controls, rng)
             sets = np.concatenate([at[None], controls])
             changes = log_fold * self._relative_sds(batches, sets, modality)
-            table = self._change_table(posteriors, sets, modality, changes, n_samples)
+            more = self._baselines(manager, drawn, modality, at, log_fold) if baselines else {}
+            table = self._change_table(
+                posteriors, sets, modality, changes, n_samples, silent, more
+            )
             if groupby is not None:
                 table.insert(1, "group", group)
             tables.append(table)
         return pd.concat(tables)
+
+    def _baselines(
+        self,
+        manager: CellManager,
+        cells: np.ndarray,
+        modality: str,
+        features: np.ndarray,
+        log_fold: float,
+    ) -> dict[str, np.ndarray]:
+        """Changes of all features by simple methods, from the counts of the cells."""
+        parts, at, n = [], features, 0
+        for m in self.module.modalities:
+            if m == modality:
+                at = n + features
+            counts_nf = manager.matrix(m)[cells].toarray().astype(np.float32)
+            n += counts_nf.shape[1]
+            parts.append(_log_normalised(counts_nf))
+        log_nf = np.concatenate(parts, axis=1)
+        return {
+            "lfc_additive": additive_changes(log_nf, at, log_fold) / np.log(2),
+            "lfc_linear": linear_changes(log_nf, at, log_fold) / np.log(2),
+        }
 
     def _relative_sds(
         self, batches: Sequence[tuple[dict[str, Any], Tensor]], sets: np.ndarray, modality: str
@@ -157,11 +212,13 @@ class PerturbationMixin(DecodingMixin):
         modality: str,
         change_kq: Tensor,
         n_samples: int,
+        silent: bool,
+        more: Mapping[str, np.ndarray],
     ) -> pd.DataFrame:
         """Table of :meth:`perturb` for one group of cells.
 
         ``sets``, shape ``(k, q)``, has the features in its first row and controls in the others.
-        ``change_kq`` is the change of the log mean of each.
+        ``change_kq`` is the change of the log mean of each. ``more`` has further columns.
         """
         module = self.module
         generator = torch.Generator().manual_seed(settings.seed or 0)
@@ -170,23 +227,24 @@ class PerturbationMixin(DecodingMixin):
             for m in module.modalities
         }
         draws = {m: x.new_zeros(n_samples, x.shape[1]) for m, x in total.items()}
-        n = 0
-        for batch, posterior in cells:
+        n, at = 0, torch.from_numpy(sets)
+        show = len(cells) >= _MIN_BATCHES and not silent
+        for batch, posterior in track(cells, "Shifting", disable=not show):
             w = posterior.mean
             changes = change_kq.to(w)
             continuous = batch["continuous"]
-            shift = Shift(module, w, continuous)
-            for k, (features, change) in enumerate(zip(sets, changes, strict=True)):
-                for m, lfc in shift.log_fold_changes(features.tolist(), modality, change).items():
-                    total[m][k] += lfc.sum(0).cpu()
-            normal = torch.randn(n_samples, *w.shape, generator=generator, dtype=torch.float32).to(
-                w
-            )
-            for k, draw in enumerate(posterior.at(normal)):
-                shift = Shift(module, draw, continuous)
-                lfcs = shift.log_fold_changes(sets[0].tolist(), modality, changes[0])
-                for m, lfc in lfcs.items():
-                    draws[m][k] += lfc.sum(0).cpu()
+            shifted = Shift(module, w, continuous, modality)(at.to(w.device), changes)
+            before = summed_log_shares(module, w[None], continuous)
+            for m, after in summed_log_shares(module, shifted, continuous).items():
+                total[m] += (after - before[m]).cpu()
+            normal = torch.randn(n_samples, *w.shape, generator=generator, dtype=torch.float32)
+            drawn = posterior.at(normal.to(w))
+            flat, repeated = drawn.flatten(0, 1), continuous.repeat(n_samples, 1)
+            shift = Shift(module, flat, repeated, modality)
+            shifted = shift(at[:1].to(w.device), changes[:1]).view_as(drawn)
+            before = summed_log_shares(module, drawn, continuous)
+            for m, after in summed_log_shares(module, shifted, continuous).items():
+                draws[m] += (after - before[m]).cpu()
             n += len(w)
         parts = []
         for m in module.modalities:
@@ -203,7 +261,7 @@ class PerturbationMixin(DecodingMixin):
                 "p_value": empirical_p_values(lfc, control),
             }
             parts.append(pd.DataFrame(columns, index=pd.Index(self.summary.features[m])))
-        table = pd.concat(parts)
+        table = pd.concat(parts).assign(**more)
         return table.iloc[np.argsort(-np.abs(table["lfc"].to_numpy()), kind="stable")]
 
 
@@ -217,6 +275,18 @@ def _fold(direction: str, fold: float | None) -> float:
         side = "above" if direction == "overexpress" else "below"
         raise ValueError(f"`fold` must be {side} 1 for `direction` {direction!r}, found {fold}.")
     return float(fold)
+
+
+def _log_normalised(counts_nf: np.ndarray) -> np.ndarray:
+    """Logarithms of 1 + counts at the median total; cells without counts have the mean."""
+    total_n1 = counts_nf.sum(1, keepdims=True)
+    is_measured = total_n1[:, 0] > 0
+    if not is_measured.any():
+        return counts_nf
+    scale_n1 = np.median(total_n1[is_measured]) / np.maximum(total_n1, 1)
+    log_nf = np.log1p(counts_nf * scale_n1)
+    log_nf[~is_measured] = log_nf[is_measured].mean(0)
+    return log_nf
 
 
 def _groups(obs: pd.DataFrame, groupby: str | None, cells: np.ndarray) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from functools import partial
 from typing import ClassVar
@@ -48,6 +49,8 @@ class Likelihood(nn.Module, ABC):
     has_background
         Whether the likelihood separates background from foreground counts, by
         :meth:`foreground_probability` and :meth:`foreground_mean`.
+    max_count
+        Largest count of the distribution; larger ones are treated as equal to it.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class Likelihood(nn.Module, ABC):
     name: ClassVar[str]
     default_for: ClassVar[frozenset[str]] = frozenset()
     has_background: ClassVar[bool] = False
+    max_count: ClassVar[float] = math.inf
     _registry: ClassVar[dict[str, type[Likelihood]]] = {}
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -106,6 +110,28 @@ class Likelihood(nn.Module, ABC):
         generator
             Random generator on the device of the means; torch's global one by default.
         """
+
+    def sample_rate(self, mean_nf: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draw the rates of Poisson counts with this distribution, shape ``(n, f)``.
+
+        The default is the mean itself, for likelihoods without overdispersion.
+
+        Parameters
+        ----------
+        mean_nf, generator
+            As for :meth:`sample`.
+        """
+        return mean_nf
+
+    def distribution_parameters(self, mean_nf: Tensor) -> dict[str, Tensor]:
+        """Parameters of the distribution of each count, by name, shape ``(n, f)`` each.
+
+        Parameters
+        ----------
+        mean_nf
+            Mean counts, shape ``(n, f)``.
+        """
+        return {"mean": mean_nf}
 
     def initialize(self, mean_f: Tensor) -> None:
         """Initialise parameters from mean counts; does nothing unless a subclass overrides it.

@@ -31,6 +31,7 @@ class Bernoulli(Poisson):
     """
 
     name: ClassVar[str] = "bernoulli"
+    max_count: ClassVar[float] = 1
 
     def log_ratio_to_zero(self, values: Tensor, log_mean: Tensor, columns: Tensor) -> Tensor:
         """Log odds of an open feature, ``log(exp(mean) - 1)`` (nats), shape ``(nnz,)``."""

@@ -99,8 +99,16 @@ class NegativeBinomial(Likelihood):
 
     def sample(self, mean_nf: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw Poisson counts with gamma-distributed rates, shape ``(n, f)``."""
+        return torch.poisson(self.sample_rate(mean_nf, generator), generator=generator)
+
+    def sample_rate(self, mean_nf: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draw gamma-distributed rates, shape ``(n, f)``."""
         r = self.dispersion.expand_as(mean_nf)
-        return torch.poisson(sample_gamma(r, generator) * mean_nf / r, generator=generator)
+        return sample_gamma(r, generator) * mean_nf / r
+
+    def distribution_parameters(self, mean_nf: Tensor) -> dict[str, Tensor]:
+        """``mean`` and ``dispersions``, r."""
+        return {"mean": mean_nf, "dispersions": self.dispersion.expand_as(mean_nf)}
 
 
 class NegativeBinomialTerms(Terms):

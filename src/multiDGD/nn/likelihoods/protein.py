@@ -185,12 +185,33 @@ class Protein(Likelihood):
 
     def sample(self, mean_nf: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw a component, background or foreground, then its count, shape ``(n, f)``."""
+        return torch.poisson(self.sample_rate(mean_nf, generator), generator=generator)
+
+    def sample_rate(self, mean_nf: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draw a component, background or foreground, then its rate, shape ``(n, f)``."""
         both = self._components_at(_log(mean_nf))
         uniform = torch.empty_like(mean_nf).uniform_(generator=generator)
         is_background = uniform < both.log_weight[0].exp()
         mean = torch.where(is_background, both.log_mean[0], both.log_mean[1]).exp()
         r_nf = torch.where(is_background, both.r[0], both.r[1])
-        return torch.poisson(sample_gamma(r_nf, generator) * mean / r_nf, generator=generator)
+        return sample_gamma(r_nf, generator) * mean / r_nf
+
+    def distribution_parameters(self, mean_nf: Tensor) -> dict[str, Tensor]:
+        """``mean``, ``mixing``, and the mean and dispersion of both components.
+
+        ``mixing`` is the probability of the background.
+        """
+        both = self._components_at(_log(mean_nf))
+        background, foreground = both.log_mean.exp()
+        r_background, r_foreground = both.r.expand_as(both.log_mean)
+        return {
+            "mean": mean_nf,
+            "mixing": both.log_weight[0].exp(),
+            "mean_background": background,
+            "mean_foreground": foreground,
+            "dispersions_background": r_background,
+            "dispersions_foreground": r_foreground,
+        }
 
     def posterior_mean(self, mean_nf: Tensor, counts_nf: Tensor) -> Tensor:
         r"""Posterior mean of the rate over both components, shape ``(n, f)``.

@@ -1,0 +1,155 @@
+"""Parameters of the likelihoods of cells, and their library sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from anndata import AnnData
+from mudata import MuData
+
+from multiDGD.model.core._public_names import instead
+from multiDGD.nn import Likelihood
+
+from ._decoding import DecodingMixin
+
+_NO_DATALOADER = "pass cells as `adata` and select them by `indices`"
+# Cells whose parameters are computed at a time.
+_BLOCK_CELLS = 1024
+
+
+class LikelihoodParameterMixin(DecodingMixin):
+    """Parameters of the likelihoods of cells, and their library sizes."""
+
+    @instead(dataloader=_NO_DATALOADER)
+    @torch.inference_mode()
+    def get_likelihood_parameters(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        n_samples: int | None = None,
+        give_mean: bool = False,
+        batch_size: int | None = None,
+        modality: str | None = None,
+        silent: bool = True,
+    ) -> dict[str, np.ndarray]:
+        """Return the parameters of the likelihood of each count, at the cell's library size.
+
+        Parameters
+        ----------
+        adata, indices
+            As for :meth:`get_latent_representation`.
+        n_samples
+            Number of draws from the posterior of representations and decoder, with
+            ``scvi.settings.seed``. By default, the MAP estimate is decoded.
+        give_mean
+            Whether to average the parameters over the draws.
+        batch_size
+            Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
+        modality
+            Name of the modality; the first one by default.
+        silent
+            Whether to hide the progress bars.
+
+        Returns
+        -------
+        Arrays of shape ``(n_cells, n_features)``, or ``(n_samples, n_cells, n_features)`` for
+        several draws without ``give_mean``:
+
+        - ``"mean"``: mean counts;
+        - ``"dispersions"``, for ``"nb"``: r, with the variance ``mean + mean**2 / r``;
+        - for ``"protein"``: ``"mixing"``, the probability of the background, and
+          ``"mean_background"``, ``"mean_foreground"``, ``"dispersions_background"`` and
+          ``"dispersions_foreground"`` of both components.
+
+        Raises
+        ------
+        ValueError
+            If the modality does not exist or ``n_samples`` is below 1.
+
+        Examples
+        --------
+        >>> model.get_likelihood_parameters(modality="rna")["dispersions"]  # doctest: +SKIP
+        """
+        modality = self._modality(modality)
+        n_features = self.summary.n_features[modality]
+        mean = self._decoded_table(
+            _mean,
+            modality,
+            np.arange(n_features),
+            adata=adata,
+            indices=indices,
+            library_size="latent",
+            transform_batch=None,
+            n_samples=n_samples,
+            return_mean=False,
+            batch_size=batch_size,
+            return_numpy=True,
+            out=None,
+            silent=silent,
+        )
+        likelihood = self.module.likelihood(modality)
+        mean_nf = torch.from_numpy(np.asarray(mean)).view(-1, n_features)
+        parts: dict[str, list[np.ndarray]] = {}
+        for part in mean_nf.split(_BLOCK_CELLS):
+            found = likelihood.distribution_parameters(part.to(self.module.device))
+            for name, value in found.items():
+                parts.setdefault(name, []).append(value.cpu().numpy())
+        n_draws = n_samples or 1
+        arrays = {
+            name: np.concatenate(rows).reshape(n_draws, -1, n_features)
+            for name, rows in parts.items()
+        }
+        if n_draws == 1:
+            return {name: array[0] for name, array in arrays.items()}
+        return {name: x.mean(0) for name, x in arrays.items()} if give_mean else arrays
+
+    @instead(dataloader=_NO_DATALOADER)
+    def get_latent_library_size(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | None = None,
+        give_mean: bool = True,
+        batch_size: int | None = None,
+        modality: str | None = None,
+    ) -> np.ndarray:
+        """Return the library size of each cell in one modality.
+
+        It is the total count of the cell, extrapolated to features that its panel lacks. Where
+        the modality was not measured, it is the median of the training cells.
+
+        Parameters
+        ----------
+        adata, indices
+            As for :meth:`get_latent_representation`.
+        give_mean
+            Accepted as in scvi-tools; it has no effect, since library sizes are observed.
+        batch_size
+            Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
+        modality
+            Name of the modality; the first one by default.
+
+        Returns
+        -------
+        Array of shape ``(n_cells, 1)``.
+
+        Raises
+        ------
+        ValueError
+            If the modality does not exist.
+
+        Examples
+        --------
+        >>> model.get_latent_library_size(modality="prot")  # doctest: +SKIP
+        """
+        modality = self._modality(modality)
+        manager = self._manager_of(adata)
+        library_n = self._library_sizes(manager, indices, modality, "latent", batch_size)
+        return library_n.numpy()[:, None]
+
+
+def _mean(
+    likelihood: Likelihood, mean_nf: torch.Tensor, library_n: torch.Tensor, cells: slice
+) -> torch.Tensor:
+    return mean_nf
