@@ -242,11 +242,13 @@ def _median_change(rates1: GroupRates, rates2: GroupRates) -> float:
     """Median of the observed log2 fold changes, weighted by their expected precision.
 
     The precisions are those of equal shares in both groups, so that they do not depend on the
-    errors of the fold changes.
+    errors of the fold changes. They include a variance of 1 between features, so that a feature
+    with most of the counts does not have most of the weight.
     """
     counts = [r.rate * r.exposure for r in (rates1, rates2)]
     total = (rates1.exposure + rates2.exposure).clamp(min=torch.finfo(torch.float32).tiny)
-    weight = (counts[0] + counts[1]) * rates1.exposure * rates2.exposure / total.square()
+    count = (counts[0] + counts[1]) * rates1.exposure * rates2.exposure / total.square()
+    weight = count / (1 + count)
     change = [
         (count + 0.5).log2() - (r.exposure + 1).log2()
         for count, r in zip(counts, (rates1, rates2), strict=True)
