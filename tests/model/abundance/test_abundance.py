@@ -70,6 +70,12 @@ def test_log_densities_are_those_of_the_aggregated_posteriors(model, dof):
     pd.testing.assert_frame_equal(stored, table)
 
 
+@pytest.mark.parametrize("by", ["cell", "component"])
+def test_silent_comparisons_have_no_progress_bar(model, by, capsys):
+    compare(model, by=by, batch_size=50)
+    assert not capsys.readouterr().out
+
+
 def test_densities_do_not_depend_on_the_size_of_blocks(model, monkeypatch):
     expected = compare(model)
     monkeypatch.setattr("multiDGD.model.abundance._abundance._BLOCK_PAIRS", 5_000)

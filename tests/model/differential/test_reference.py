@@ -2,6 +2,7 @@
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import scvi
 from scipy import sparse
@@ -70,6 +71,8 @@ def test_features_as_reference(model):
     median, features = compare(model), compare(model, reference=unchanged)
     np.testing.assert_allclose(features["lfc_reference"], median["lfc_reference"], atol=0.1)
     np.testing.assert_allclose(features["lfc_mean"], median["lfc_mean"], atol=0.15)
+    for names in (np.array(unchanged), pd.Index(unchanged)):
+        pd.testing.assert_frame_equal(compare(model, reference=names), features)
     higher = compare(model, reference=["gene_1", "gene_2", "gene_3"])
     np.testing.assert_allclose(higher["lfc_reference"] - median["lfc_reference"], 3, atol=0.3)
 

@@ -296,7 +296,9 @@ class AbundanceMixin(ComponentMixin):
 
         ``cells`` are the positions of the cells that the densities consist of.
         """
-        found = self.get_latent_representation(adata, None, batch_size, return_dist=True)
+        found = self.get_latent_representation(
+            adata, None, batch_size, return_dist=True, silent=silent
+        )
         # Distances by matrix products need double precision, which not all devices support.
         mean_nl, variance_nl = (torch.from_numpy(x).double() for x in found)
         codes = torch.from_numpy(samples.codes[cells])

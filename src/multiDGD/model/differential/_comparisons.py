@@ -128,9 +128,10 @@ class ComparisonMixin(DecodingMixin):
         self, settings: TestSettings, modality: str, features: Tensor
     ) -> Literal["share", "median"] | list[int]:
         """Reference of the fold changes; positions among the given features of the modality."""
-        if settings.reference == "share" or settings.reference == "median":
-            return settings.reference
-        chosen = self._features(modality, "reference", settings.reference)
+        reference = settings.reference
+        if isinstance(reference, str):  # arrays of names cannot be compared with a name
+            return "share" if reference == "share" else "median"
+        chosen = self._features(modality, "reference", reference)
         positions: list[int] = np.flatnonzero(np.isin(features.cpu().numpy(), chosen)).tolist()
         if not positions:
             raise ValueError(

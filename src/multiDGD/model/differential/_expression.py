@@ -161,7 +161,9 @@ class DifferentialExpressionMixin(ComparisonMixin):
         >>> MultiDGD.setup_mudata(mdata, batch_key="batch")
         >>> model = MultiDGD(mdata, n_latent=5)
         >>> model.train(max_epochs=2, enable_progress_bar=False)
-        >>> table = model.differential_expression(groupby="cell_type", group1="type_1", silent=True)
+        >>> table = model.differential_expression(
+        ...     groupby="cell_type", group1="type_1", silent=True
+        ... )
         >>> table.shape[0], {"proba_de", "lfc_mean", "lfdr"} <= set(table)
         (30, True)
         """

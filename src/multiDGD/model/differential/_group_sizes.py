@@ -82,9 +82,15 @@ def large_enough(
             f"`groupby`: no group is large enough; {name!r} has {problem} are needed."
         )
     if omitted:
-        groups = "; ".join(f"{name!r} has {problem}" for name, problem in omitted.items())
+        needed = f"{_MIN_CELLS} cells with counts in the modality"
+        if sample_key is not None:
+            needed += f" and {_MIN_SAMPLES} samples of `sample_key`"
+        names = ", ".join(map(repr, omitted))
         logger.warning(
-            "%d groups are too small and are omitted: %s are needed.", len(omitted), groups
+            "%d groups are too small and are omitted: %s. At least %s are needed.",
+            len(omitted),
+            names,
+            needed,
         )
     return kept, list(omitted)
 
