@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from tests.saves.make import HERE, PREFIXES, results
 
 from multiDGD import MultiDGD
@@ -25,6 +26,10 @@ def test_numbers_are_the_same(folder):
     expected = json.loads((folder / "expected.json").read_text())
     found = results(model)
     assert set(found) == set(expected)
+    # The former typicality was an estimate from random draws.
+    typicality, former = found.pop("typicality"), expected.pop("typicality")
+    assert spearmanr(typicality, former).statistic > 0.7
+    assert abs(np.mean(typicality) - np.mean(former)) < 0.1
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=0.02, atol=0.01, err_msg=name)
     exact = np.round(expected["representation"], 5)
