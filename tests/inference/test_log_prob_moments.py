@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from multiDGD.inference import LogProbMoments
-from multiDGD.nn import get_likelihood
+from multiDGD.nn import Poisson, get_likelihood
 
 N_FEATURES = 12
 
@@ -61,3 +61,14 @@ def test_the_table_covers_what_is_asked_for_later():
 def test_a_mean_of_zero_has_no_variance():
     for moment in LogProbMoments(make("poisson"))(torch.zeros(2, N_FEATURES)):
         np.testing.assert_array_equal(moment, 0)
+
+
+def test_default_dtype_does_not_matter():
+    mean = torch.tensor([[0.5, 2.0]])
+    expected = LogProbMoments(Poisson(2))(mean)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = LogProbMoments(Poisson(2))(mean)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(found, expected)

@@ -88,7 +88,9 @@ class LogProbMoments:
         if self._tables is None:
             device = level_nf.device
             # Memory that is never written to is never allocated.
-            self._tables = torch.empty(2, _N_LEVELS, self._n_features, device=device)
+            self._tables = torch.empty(
+                2, _N_LEVELS, self._n_features, dtype=torch.float32, device=device
+            )
             self._first, self._last = self._first.to(device), self._last.to(device)
         first, last = level_nf.amin(0), level_nf.amax(0) + 1
         is_wider = (first < self._first) | (last > self._last)
