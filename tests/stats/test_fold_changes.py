@@ -173,3 +173,54 @@ def test_variances_of_fewer_than_two_features(n):
     moderated, df = shrink_variances(np.full(3, 2.0), 2, np.full(3, 50.0), np.arange(3) < n)
     assert np.isinf(df).all()
     np.testing.assert_allclose(moderated, 2.0 if n else 1.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_median_of_few_counts_is_not_that_of_a_dominant_feature(seed):
+    rng = np.random.default_rng(seed)
+    share = rng.lognormal(0, 1, 500)
+    share /= share.sum()
+    groups = []
+    for exposure, dominant in ((9000.0, 0.8), (3000.0, 0.0)):
+        rate = share * (1 - dominant)
+        rate[0] += dominant
+        x = torch.from_numpy(rng.poisson(rate * exposure) / exposure)
+        groups.append(GroupRates(x, torch.full((500,), exposure), MANY))
+    found = FoldChanges(*groups, reference="median")
+    assert found.reference == pytest.approx(np.log2(0.2), abs=0.2)
+    assert found.summary(0.25)["proba_up"][0] == pytest.approx(1)
+
+
+def test_variance_of_few_counts_is_that_of_the_likelihood():
+    rng = np.random.default_rng(2)
+    counts = np.concatenate([rng.uniform(0.6, 3, 2000), rng.lognormal(5, 1, 2000)])
+    known = counts > 10
+    # The typical variance of frequent features is below the mean variance.
+    between = 0.01 * counts * rng.lognormal(-1, np.sqrt(2), 4000)
+    df = 1 / (1 / 20 + 1 / (2 * counts))
+    found = (1 + known * between) * rng.chisquare(df) / df
+    moderated, _ = shrink_variances(found, df, counts, known)
+    assert np.median(moderated[~known]) == pytest.approx(1, rel=0.15)
+    assert np.median(moderated[known]) < np.median((1 + between)[known]) * 1.2
+
+
+def test_variance_of_a_feature_below_the_required_counts_is_moderated():
+    rng = np.random.default_rng(3)
+    counts = rng.lognormal(4, 1, 2000)
+    found = rng.lognormal(0, 1, 2000)
+    counts[0], found[0] = 5.0, 50.0
+    moderated, df = shrink_variances(found, 8, counts, counts > 10)
+    typical = np.median(moderated[(counts > 3) & (counts < 8)][1:])
+    assert 1.5 * typical < moderated[0] < 50
+    assert np.isfinite(df[0])
+
+
+def test_limit_of_the_prior_degrees_of_freedom():
+    found, counts = np.full(50, 2.0), np.full(50, 40.0)
+    known = np.ones(50, bool)
+    assert np.isinf(shrink_variances(found, 3, counts, known)[1]).all()
+    df = shrink_variances(found, 3, counts, known, max_prior_df=2)[1]
+    np.testing.assert_allclose(df, 2 * 1.25**2 + 3)
+    # Also if the features do not suffice for an estimate.
+    df = shrink_variances(found, 3, counts, ~known, max_prior_df=2)[1]
+    np.testing.assert_allclose(df, 2 * 1.25**2)

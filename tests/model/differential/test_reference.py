@@ -5,9 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import scvi
+import torch
 from scipy import sparse
 
 from multiDGD import MultiDGD
+from multiDGD.model.differential import _table
+from multiDGD.stats import GroupRates
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 N_GENES = 150
@@ -82,6 +85,23 @@ def test_log_odds_do_not_saturate(model):
     assert (table["proba_de"] == 1).sum() > 1
     assert table["bayes_factor"].is_unique
     assert table["bayes_factor"].max() > 30
+
+
+def test_change_in_an_unknown_direction_is_no_discovery():
+    class Undecided:
+        reference = 0.0
+
+        def summary(self, delta, levels):
+            log = np.log([[0.48, 0.48, 0.04], [0.98, 0.01, 0.01]]).T
+            return {
+                f"log_proba_{name}": x for name, x in zip(("up", "down", "none"), log, strict=True)
+            }
+
+    rates = [GroupRates(torch.ones(2), torch.ones(2), 10)] * 2
+    table = _table.probabilities(Undecided(), rates, _table.TestSettings("change", 0.25, 0.05, ()))
+    np.testing.assert_allclose(table["proba_de"], [0.96, 0.99])
+    np.testing.assert_allclose(table["lfdr"], [0.52, 0.02])
+    assert table["is_de_fdr_0.05"].tolist() == [False, True]
 
 
 def test_order_of_features(model):
