@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import pandas as pd
-import scanpy as sc
 import scvi
 from anndata import AnnData
 from mudata import MuData
@@ -15,6 +13,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.insight.task import QUIET_CPU, Figures, Task
 from benchmarks.shared.package_internals import is_discovery
+from benchmarks.shared.rank_genes import rank_genes
 from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_multiome
 
@@ -61,18 +60,16 @@ def differential(part: str, seed: int) -> dict[str, Figures]:
             ).loc[cells.var_names]
             for m in models
         ]
-        figures = _scores(tables[0][f"is_de_fdr_{FDR}"].to_numpy(), truth)
+        figures = scores(tables[0][f"is_de_fdr_{FDR}"].to_numpy(), truth)
         for key in ("bayes_factor", "lfc_mean"):
             figures[f"seeds_{key}"] = float(spearmanr(*(t[key] for t in tables)).statistic)
         found[f"MultiDGD, {modality}"] = figures
-        found[f"MultiDGD, criterion of scvi-tools, {modality}"] = _scores(
+        found[f"MultiDGD, criterion of scvi-tools, {modality}"] = scores(
             _scvi_criterion(models[0], groups, modality), truth
         )
-        found[f"Wilcoxon (scanpy), {modality}"] = _scores(
-            _scanpy(cells, groups, "wilcoxon"), truth
-        )
-        found[f"t-test (scanpy), {modality}"] = _scores(_scanpy(cells, groups, "t-test"), truth)
-        found[f"SCVI, {modality}"] = _scores(_scvi(others[modality], groups), truth)
+        found[f"Wilcoxon (scanpy), {modality}"] = scores(_scanpy(cells, groups, "wilcoxon"), truth)
+        found[f"t-test (scanpy), {modality}"] = scores(_scanpy(cells, groups, "t-test"), truth)
+        found[f"SCVI, {modality}"] = scores(_scvi(others[modality], groups), truth)
     return found
 
 
@@ -102,7 +99,7 @@ def replicates(part: str, seed: int) -> dict[str, Figures]:
                 idx1=treated, modality=modality, sample_key=key, silent=True
             )
             called = table[f"is_de_fdr_{FDR}"].loc[x.var_names].to_numpy()
-            found[f"{name}, {modality}"] = _scores(called, x.var["changed"].to_numpy())
+            found[f"{name}, {modality}"] = scores(called, x.var["changed"].to_numpy())
     return found
 
 
@@ -137,7 +134,8 @@ def _trained(seed: int) -> tuple[MuData, list[MultiDGD], dict[str, scvi.model.SC
     return data, models, others
 
 
-def _scores(called: np.ndarray, truth: np.ndarray) -> Figures:
+def scores(called: np.ndarray, truth: np.ndarray) -> Figures:
+    """Share of false discoveries, and share of the changed features that are called."""
     return {
         "fdr": float((called & ~truth).sum() / max(called.sum(), 1)),
         "power": float((called & truth).sum() / truth.sum()),
@@ -158,12 +156,7 @@ def _scvi_criterion(model: MultiDGD, groups: list[np.ndarray], modality: str) ->
 
 
 def _scanpy(cells: AnnData, groups: list[np.ndarray], method: str) -> np.ndarray:
-    chosen = cells[np.concatenate(groups)].copy()
-    chosen.obs["group"] = pd.Categorical(np.repeat(["a", "b"], [len(g) for g in groups]))
-    sc.pp.normalize_total(chosen)
-    sc.pp.log1p(chosen)
-    sc.tl.rank_genes_groups(chosen, "group", groups=["a"], reference="b", method=method)
-    table = sc.get.rank_genes_groups_df(chosen, "a").set_index("names").loc[cells.var_names]
+    table = rank_genes(cells, groups[0], groups[1], method).loc[cells.var_names]
     return table["pvals_adj"].to_numpy() < FDR
 
 

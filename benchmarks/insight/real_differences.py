@@ -10,14 +10,15 @@ from functools import lru_cache
 import anndata as ad
 import numpy as np
 import pandas as pd
-import scanpy as sc
 import scvi
 from mudata import MuData
 from scipy import sparse
 from scipy.stats import rankdata, spearmanr
 
+from benchmarks.insight.differential import scores
 from benchmarks.insight.task import QUIET_CPU, Figures, Task
 from benchmarks.shared.data import load
+from benchmarks.shared.rank_genes import rank_genes
 from multiDGD import MultiDGD
 
 FDR = 0.05
@@ -151,14 +152,9 @@ def thinned(part: str, seed: int) -> dict[str, Figures]:
         rng = np.random.default_rng([seed, size, draw])
         first, second = (rng.choice(group, size, replace=False) for group in groups)
         for name, called in _calls(cells, model, other, first, second).items():
-            called = called & scored
-            found.setdefault(name, []).append(
-                {
-                    "fdr": float((called & ~truth).sum() / max(called.sum(), 1)),
-                    "power": float((called & truth).sum() / (truth & scored).sum()),
-                    "called": float(called.sum()),
-                }
-            )
+            called = called[scored]
+            figures = scores(called, truth[scored])
+            found.setdefault(name, []).append(figures | {"called": float(called.sum())})
     return {name: dict(pd.DataFrame(draws).mean()) for name, draws in found.items()}
 
 
@@ -179,7 +175,7 @@ def _calls(
         for reference in ("median", "share")
     }
     for method in ("t-test", "wilcoxon"):
-        table = _scanpy(cells, first, second, method)
+        table = rank_genes(cells, first, second, method)
         found[f"{method} (scanpy)"] = table.loc[names, "pvals_adj"].to_numpy() < FDR
     found["pseudobulk (pydeseq2)"] = _pseudobulk(cells, first, second)
     table = other.differential_expression(
@@ -187,18 +183,6 @@ def _calls(
     )
     found["SCVI"] = table.loc[names, CALLED].to_numpy()
     return found
-
-
-def _scanpy(cells: ad.AnnData, first: np.ndarray, second: np.ndarray, method: str) -> pd.DataFrame:
-    chosen = ad.AnnData(
-        cells.X[np.concatenate([first, second])],
-        var=cells.var[[]],
-        obs={"group": pd.Categorical(["a"] * len(first) + ["b"] * len(second))},
-    )
-    sc.pp.normalize_total(chosen)
-    sc.pp.log1p(chosen)
-    sc.tl.rank_genes_groups(chosen, "group", groups=["a"], reference="b", method=method)
-    return sc.get.rank_genes_groups_df(chosen, "a").set_index("names")
 
 
 def _pseudobulk(cells: ad.AnnData, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -239,7 +223,7 @@ def null(part: str, seed: int) -> dict[str, Figures]:
             )
             found.setdefault(f"MultiDGD, {reference}", []).append(table[CALLED].mean())
         for method in ("t-test", "wilcoxon"):
-            table = _scanpy(cells, first, second, method)
+            table = rank_genes(cells, first, second, method)
             found.setdefault(f"{method} (scanpy)", []).append((table["pvals_adj"] < FDR).mean())
     return {
         name: {"called": float(np.mean(shares)), "any": float(np.mean(np.array(shares) > 0))}
@@ -263,8 +247,8 @@ def markers(part: str, seed: int) -> dict[str, Figures]:
             "MultiDGD, lfc_mean": table["lfc_mean"],
         }
         for method in ("t-test", "wilcoxon"):
-            scores = _scanpy(cells, np.flatnonzero(is_in), np.flatnonzero(~is_in), method)
-            tables[f"{method} (scanpy)"] = scores["scores"]
+            other = rank_genes(cells, np.flatnonzero(is_in), np.flatnonzero(~is_in), method)
+            tables[f"{method} (scanpy)"] = other["scores"]
         for method, score in tables.items():
             rank = pd.Series(rankdata(-score), index=score.index)
             found.setdefault(method, []).extend(rank[[g for g in genes if g in rank.index]])
@@ -313,7 +297,7 @@ def halves(part: str, seed: int) -> dict[str, Figures]:
             for first, second in groups
         ]
         others = [
-            _scanpy(genes, *map(np.flatnonzero, group), "wilcoxon").loc[genes.var_names]
+            rank_genes(genes, *map(np.flatnonzero, group), "wilcoxon").loc[genes.var_names]
             for group in groups
         ]
         called = (tables[0][CALLED] | tables[1][CALLED]).to_numpy()

@@ -31,9 +31,8 @@ def locus(
     """Plot the peaks around a gene as bars at their genomic positions.
 
     The height of a bar is the probability of a link (``method="conditional"``) or the association
-    of the peak with the gene. Bars with a p-value of at
-    most ``alpha`` are coloured, the others are grey. A line marks the start of the gene. Narrow
-    peaks are widened to a visible width.
+    of the peak with the gene. Bars with a p-value of at most ``alpha`` are coloured, the others are
+    grey. A line marks the start of the gene. Narrow peaks are widened to a visible width.
 
     Parameters
     ----------

@@ -29,11 +29,11 @@ def volcano(
 ) -> Axes:
     """Plot log2 fold changes against the local false discovery rate.
 
-    The height is the negative log10 of the local false discovery rate. Rates of 0
-    are drawn at the smallest positive rate. Features called differential are coloured by the
-    direction of their change. On each side, those with the largest effect are labelled: by
-    ``lfc_bound`` if the table has it, otherwise by the local false discovery rate. Features with a missing
-    fold change or rate (NaN) are left out.
+    The height is the negative log10 of the local false discovery rate. Rates of 0 are drawn at the
+    smallest positive rate. Features called differential are coloured by the direction of their
+    change. On each side, those with the largest effect are labelled: by ``lfc_bound`` if the table
+    has it, otherwise by the local false discovery rate. Features with a missing fold change or rate
+    (NaN) are left out.
 
     Parameters
     ----------

@@ -13,9 +13,8 @@ from anndata import AnnData
 from mudata import MuData
 from scipy.sparse import csr_matrix, vstack
 
-from multiDGD._checks import finite, positive_int
+from multiDGD._checks import finite
 from multiDGD._names import has_peaks
-from multiDGD.model.core._random import resolve_seed
 from multiDGD.model.core._representations import as_positions
 
 from ._decoding import DecodingMixin
@@ -173,9 +172,7 @@ class AccessibilityMixin(DecodingMixin):
         manager = self._manager_of(adata)
         cells = as_positions(indices, manager.adata.n_obs)
         if n_samples_overall is not None:
-            positive_int("n_samples_overall", n_samples_overall)
-            rng = np.random.default_rng(resolve_seed())
-            cells = rng.choice(cells, n_samples_overall) if len(cells) else cells
+            cells = self._drawn_cells(adata, indices, n_samples_overall)
 
         def estimates(part: np.ndarray) -> np.ndarray:
             return self.get_accessibility_estimates(

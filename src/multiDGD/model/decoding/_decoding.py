@@ -17,6 +17,7 @@ from multiDGD._checks import positive, positive_int
 from multiDGD._names import nearest
 from multiDGD.data import CellManager, find_categories
 from multiDGD.model.core._posterior import PosteriorMixin
+from multiDGD.model.core._random import resolve_seed
 from multiDGD.model.core._representations import as_positions
 from multiDGD.module import category_means
 from multiDGD.nn import Likelihood
@@ -77,6 +78,14 @@ class DecodingMixin(PosteriorMixin):
                 f"{modality!r}, for example {unknown[0]!r}. Nearest names: {near}."
             )
         return at
+
+    def _drawn_cells(
+        self, adata: AnnData | MuData | None, indices: Sequence[int] | None, n: int
+    ) -> np.ndarray:
+        """Positions of cells that are drawn with replacement from the selected ones."""
+        positive_int("n_samples_overall", n)
+        cells = as_positions(indices, self._manager_of(adata).adata.n_obs)
+        return np.random.default_rng(resolve_seed()).choice(cells, n) if len(cells) else cells
 
     def _table(
         self,
@@ -209,7 +218,8 @@ class DecodingMixin(PosteriorMixin):
 
         The arguments of ``value`` are the likelihood, the means of all features of a minibatch,
         shape ``(n, f)``, their library sizes, shape ``(n,)``, and the slice of these cells among
-        the selected ones. It returns values of the shape of the means. For the other arguments, see :meth:`get_normalized_expression`.
+        the selected ones. It returns values of the shape of the means. For the other arguments, see
+        :meth:`get_normalized_expression`.
         """
         if n_samples is not None:
             positive_int("n_samples", n_samples)
@@ -244,6 +254,13 @@ class DecodingMixin(PosteriorMixin):
         if return_numpy or out is not None:
             return found[0]
         return self._table(found[0], manager, indices, modality, features)
+
+
+def decoded_mean(
+    likelihood: Likelihood, mean_nf: Tensor, library_n: Tensor, cells: slice
+) -> Tensor:
+    """Decoded means themselves, as a function for :meth:`DecodingMixin._decoded_table`."""
+    return mean_nf
 
 
 def _own_batch(w: Tensor) -> list[Tensor]:

@@ -15,13 +15,11 @@ from lightning.fabric.utilities import move_data_to_device
 from mudata import MuData
 from torch import Tensor
 
-from multiDGD._checks import positive_int
 from multiDGD.model.core._public_names import instead
-from multiDGD.model.core._random import resolve_seed
 from multiDGD.model.core._representations import as_positions
 from multiDGD.nn import Counts, Likelihood
 
-from ._decoding import DecodingMixin, Value
+from ._decoding import DecodingMixin, Value, decoded_mean
 
 
 class ExpressionMixin(DecodingMixin):
@@ -160,11 +158,7 @@ class ExpressionMixin(DecodingMixin):
         if not include_protein_background or scale_protein:
             self._require_any_background(modalities)
         if n_samples_overall is not None:
-            manager = self._manager_of(adata)
-            cells = as_positions(indices, manager.adata.n_obs)
-            positive_int("n_samples_overall", n_samples_overall)
-            rng = np.random.default_rng(resolve_seed())
-            indices = rng.choice(cells, n_samples_overall).tolist() if len(cells) else []
+            indices = self._drawn_cells(adata, indices, n_samples_overall).tolist()
         found = {}
         for m in modalities:
             has_background = self.module.likelihood(m).has_background
@@ -206,7 +200,7 @@ class ExpressionMixin(DecodingMixin):
         if condition_on_counts:
             return self._conditional_mean(adata, indices, modality)
         if include_background:
-            return _mean
+            return decoded_mean
         cells = self._manager_of(adata), indices, modality
         return partial(_foreground_mean, self._library_sizes(*cells, "latent", batch_size))
 
@@ -288,10 +282,6 @@ def _scaled(
     """Shares of the sum of a cell's values."""
     value_nf = value(likelihood, mean_nf, library_n, cells)
     return value_nf / value_nf.sum(1, keepdim=True).clamp(min=torch.finfo(value_nf.dtype).tiny)
-
-
-def _mean(likelihood: Likelihood, mean_nf: Tensor, library_n: Tensor, cells: slice) -> Tensor:
-    return mean_nf
 
 
 def _foreground_mean(

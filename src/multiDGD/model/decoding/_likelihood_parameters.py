@@ -10,9 +10,8 @@ from anndata import AnnData
 from mudata import MuData
 
 from multiDGD.model.core._public_names import instead
-from multiDGD.nn import Likelihood
 
-from ._decoding import DecodingMixin
+from ._decoding import DecodingMixin, decoded_mean
 
 _NO_DATALOADER = "pass cells as `adata` and select them by `indices`"
 # Cells whose parameters are computed at a time.
@@ -75,7 +74,7 @@ class LikelihoodParameterMixin(DecodingMixin):
         modality = self._modality(modality)
         n_features = self.summary.n_features[modality]
         mean = self._decoded_table(
-            _mean,
+            decoded_mean,
             modality,
             np.arange(n_features),
             adata=adata,
@@ -147,9 +146,3 @@ class LikelihoodParameterMixin(DecodingMixin):
         manager = self._manager_of(adata)
         library_n = self._library_sizes(manager, indices, modality, "latent", batch_size)
         return library_n.numpy()[:, None]
-
-
-def _mean(
-    likelihood: Likelihood, mean_nf: torch.Tensor, library_n: torch.Tensor, cells: slice
-) -> torch.Tensor:
-    return mean_nf

@@ -57,7 +57,9 @@ class DifferentialExpressionMixin(ComparisonMixin):
 
         The replicates are the cells or, with ``sample_key``, the samples of a group. Arguments and
         columns are those of scvi-tools. There, probabilities refer to single cells drawn from the
-        groups; here, they refer to the means of the groups.
+        groups; here, they refer to the means of the groups. There, features are sorted by the
+        probability of a change, as with ``order_by="bayes_factor"``, and fold changes are those of
+        shares, as with ``reference="share"``.
 
         Parameters
         ----------
@@ -169,8 +171,7 @@ class DifferentialExpressionMixin(ComparisonMixin):
         """
         settings = TestSettings(mode, delta, fdr_target, cred_interval_lvls, reference, order_by)
         is_one = modality is None or isinstance(modality, str)
-        names = [modality] if modality is None or isinstance(modality, str) else modality
-        modalities = [self._modality(name) for name in names]
+        modalities = self._modalities(modality)
         manager = self._manager_of(adata)
         groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)
         batches = (batchid1, batchid2) if batch_correction else None
