@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -13,25 +12,20 @@ T = TypeVar("T")
 _MIN_BATCHES = 5
 
 
-def progress(
-    batches: Iterable[T], description: str, n_cells: int, batch_size: int, silent: bool
-) -> Iterable[T]:
+def progress(batches: Iterable[T], description: str, n_batches: int, silent: bool) -> Iterable[T]:
     """Iterate over minibatches with a progress bar, unless they are few.
 
     Parameters
     ----------
     batches
-        Minibatches, whose number is not known to the iterable.
+        Minibatches.
     description
         Text beside the bar.
-    n_cells
-        Number of cells of all minibatches together.
-    batch_size
-        Number of cells in a minibatch.
+    n_batches
+        Number of minibatches, which an iterable need not have.
     silent
         Whether to show no bar.
     """
-    n_batches = math.ceil(n_cells / batch_size)
     shown: Iterable[T] = track(
         batches, description, disable=silent or n_batches < _MIN_BATCHES, total=n_batches
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -146,7 +147,7 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         w = torch.empty(len(cells), self.module.n_representation, dtype=torch.float32)
         for subset, at in self._panels(manager, without).groups(cells):
             batches = map(subset.batch, manager.batches(cells[at], batch_size))
-            shown = progress(batches, "Embedding", len(at), batch_size, silent)
+            shown = progress(batches, "Embedding", ceil(len(at) / batch_size), silent)
             w[torch.from_numpy(at)] = infer_representations(subset.module, shown, **options)
         return w
 
@@ -218,7 +219,7 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         device = self.module.device
         rows = w.split(batch_size) if len(cells) else ()
         batches = zip(manager.batches(cells, batch_size), rows, strict=True)
-        for batch, part in progress(batches, "Evaluating", len(cells), batch_size, silent):
+        for batch, part in progress(batches, "Evaluating", ceil(len(cells) / batch_size), silent):
             yield move_data_to_device(batch, device), part.to(device)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -199,7 +200,7 @@ def _score_split(
     if not first:
         return scores
     with torch.enable_grad():
-        shown = progress(first, "Embedding", len(cells), _BATCH, silent)
+        shown = progress(first, "Embedding", ceil(len(cells) / _BATCH), silent)
         w = infer_representations(module, shown)
     for batch, scored, w_bd in zip(first, second, w.split(_BATCH), strict=True):
         _add_batch(scores, module, batch, scored, w_bd)

@@ -18,6 +18,7 @@ from multiDGD._checks import choice, positive, positive_int
 from multiDGD.data import CellManager
 from multiDGD.inference import Laplace, log_mean_variances
 from multiDGD.model.core._columns import column_of
+from multiDGD.model.core._progress import progress
 from multiDGD.model.core._random import draw_cells, resolve_seed
 from multiDGD.model.core._representations import as_positions
 from multiDGD.model.decoding._decoding import DecodingMixin
@@ -30,8 +31,6 @@ from multiDGD.stats import (
 
 from ._shift import Shift, summed_log_shares
 
-# Fewer minibatches have no progress bar.
-_MIN_BATCHES = 5
 #: Factor of the means in each direction of perturbation.
 FOLDS = {"knock-out": 0.01, "knock-down": 0.5, "overexpress": 2.0}
 
@@ -228,8 +227,7 @@ class PerturbationMixin(DecodingMixin):
         }
         draws = {m: x.new_zeros(n_samples, x.shape[1]) for m, x in total.items()}
         n, at = 0, torch.from_numpy(sets)
-        show = len(cells) >= _MIN_BATCHES and not silent
-        for batch, posterior in track(cells, "Shifting", disable=not show):
+        for batch, posterior in progress(cells, "Shifting", len(cells), silent):
             w = posterior.mean
             changes = change_kq.to(w)
             continuous = batch["continuous"]
