@@ -63,7 +63,7 @@ class CellDataset(Dataset):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int | Sequence[int] | slice) -> dict[str, Any]:
+    def __getitem__(self, index: int | Sequence[int] | slice | np.ndarray) -> dict[str, Any]:
         cells = np.atleast_1d(self.indices[index])
         if self.positions_only:
             return {"cells": torch.from_numpy(cells)}
