@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from benchmarks.shared.memory import peak, reset_peak, resident
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Name -> (builder in ``shared/training_steps.py``, arguments of ``train``).
@@ -22,28 +23,6 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "multidgd-no-initialisation": ("multidgd", {"start": "zero"}),
     "multivi": ("multivi", {}),
 }
-
-
-def _status(key: str) -> float:
-    """Value of a line of /proc/self/status (MiB)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(key + ":"):
-            return int(line.split()[1]) / 1024
-    raise KeyError(key)
-
-
-def _reset_peak() -> bool:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def _peak(is_reset: bool) -> float:
-    if is_reset:
-        return _status("VmHWM")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure(path: Path, name: str, n_steps: int, threads: int) -> dict[str, float]:
@@ -64,11 +43,11 @@ def measure(path: Path, name: str, n_steps: int, threads: int) -> dict[str, floa
     torch.set_num_threads(threads)
     builder, kwargs = MODELS[name]
     data = read(path)
-    before = _status("VmRSS")
-    is_reset = _reset_peak()
+    before = resident()
+    is_reset = reset_peak()
     model = {"multidgd": multidgd, "multivi": multivi}[builder](data)
     train(model, Stop(), **kwargs)
-    return {"before": before, "peak": _peak(is_reset)}
+    return {"before": before, "peak": peak(is_reset)}
 
 
 def above_data(path: Path, name: str, n_steps: int, threads: int) -> float:

@@ -8,6 +8,8 @@ from tests.data.test_dataset import dense, manager_of
 from tests.toy import toy_adata
 
 from multiDGD import MultiDGD
+from multiDGD.data import _matrix_reader
+from multiDGD.data._matrix_reader import MatrixReader
 
 CELLS = [7, 3, 11, 3]
 
@@ -138,3 +140,18 @@ def test_other_types_raise(convert, message, x):
     adata.X = convert(x)
     with pytest.raises(ValueError, match=message):
         MultiDGD.setup_anndata(adata)
+
+
+@pytest.mark.parametrize("gap", [0, 2, 100])
+@pytest.mark.parametrize("convert", [sp.csr_matrix, np.asarray])
+def test_rows_on_disk_are_read_in_runs(gap, convert, monkeypatch, x, tmp_path):
+    monkeypatch.setattr(_matrix_reader, "_MAX_GAP", gap)
+    adata = toy_adata()
+    adata.X = convert(x)
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    backed = ad.read_h5ad(tmp_path / "x.h5ad", backed="r")
+    reader = MatrixReader(backed.X)
+    for rows in ([], [4], [4, 5, 6, 9], [9, 2, 30, 2, 3]):
+        found = reader.rows(np.array(rows, dtype=int)).toarray()
+        np.testing.assert_array_equal(found, x[rows])
+    backed.file.close()

@@ -8,7 +8,10 @@ from ._feature_matching import check_features, matched_columns, observed_feature
 from ._fingerprints import CellIndex, fingerprints
 from ._log import logger
 from ._manager import CellManager
+from ._modality_reader import ModalityReader
 from ._obs_fields import LabelsField, MuDataLabelsField
+from ._open_zarr import open_zarr
+from ._reader import CountReader
 from ._registry import DataSummary, summarize_registry
 from ._setup import anndata_fields, mudata_fields
 
@@ -16,10 +19,12 @@ __all__ = [
     "CellDataset",
     "CellIndex",
     "CellManager",
+    "CountReader",
     "CountsField",
     "DataSummary",
     "LabelsField",
     "ModalityField",
+    "ModalityReader",
     "MuDataCountsField",
     "MuDataLabelsField",
     "anndata_fields",
@@ -33,5 +38,6 @@ __all__ = [
     "matched_columns",
     "mudata_fields",
     "observed_features",
+    "open_zarr",
     "summarize_registry",
 ]

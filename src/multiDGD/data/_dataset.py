@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ._modality_reader import ModalityReader
+from ._reader import CountReader
 
 
 class CellDataset(Dataset):
@@ -41,7 +41,7 @@ class CellDataset(Dataset):
 
     def __init__(
         self,
-        readers: Sequence[ModalityReader],
+        readers: Sequence[CountReader],
         labels: np.ndarray,
         covariates: np.ndarray,
         continuous: np.ndarray,
@@ -55,10 +55,15 @@ class CellDataset(Dataset):
         self.positions_only = positions_only
         self._readers = readers
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether all counts are in memory."""
+        return all(reader.is_loaded for reader in self._readers)
+
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int | Sequence[int] | slice) -> dict[str, Any]:
+    def __getitem__(self, index: int | Sequence[int] | slice | np.ndarray) -> dict[str, Any]:
         cells = np.atleast_1d(self.indices[index])
         if self.positions_only:
             return {"cells": torch.from_numpy(cells)}

@@ -16,6 +16,8 @@ from mudata import MuData
 from scipy import sparse
 from scvi import REGISTRY_KEYS
 
+from multiDGD.nn import Counts
+
 from ._changes import CellRecord
 from ._checks import listed, warn_of_read_counts
 from ._dataset import CellDataset
@@ -291,24 +293,53 @@ class CellManager(RevalidatedManager):
             return np.full(self.adata.n_obs, -1)
         return self.codes(REGISTRY_KEYS.LABELS_KEY)
 
-    def matrix(self, modality: str) -> sparse.csr_matrix:
-        """All counts of one modality, shape ``(n_cells, f)``, copied only if necessary.
+    def _reader(self, modality: str) -> ModalityReader:
+        self._ensure_current()
+        return next(r for r in self.readers if modality in r.features)
+
+    def is_loaded(self, modality: str) -> bool:
+        """Whether the counts of a modality are in memory.
 
         Parameters
         ----------
         modality
             Name of the modality.
         """
-        reader = next(r for r in self.readers if modality in r.features)
+        return self._reader(modality).is_loaded
+
+    def blocks(self, modality: str, size: int = 4096) -> Iterator[sparse.csr_matrix]:
+        """Read the counts of one modality in blocks of cells, in order.
+
+        Parameters
+        ----------
+        modality
+            Name of the modality.
+        size
+            Cells per block. Counts that need no copy are a single block.
+        """
+        reader = self._reader(modality)
         whole = reader.whole()
         if whole is not None:
-            return whole
-        parts = []
-        for batch in self.batches():
-            c = batch["counts"][modality]
-            at = (c.rows.numpy(), c.columns.numpy())
-            parts.append(sparse.csr_matrix((c.values.numpy(), at), (c.n_cells, c.n_features)))
-        return sparse.vstack(parts, format="csr")
+            yield whole
+            return
+        cells = np.arange(self.adata.n_obs)
+        for start in range(0, len(cells), size):
+            yield _as_csr(reader.fetch(cells[start : start + size])[modality])
+
+    def matrix(self, modality: str, cells: np.ndarray | None = None) -> sparse.csr_matrix:
+        """Counts of one modality, shape ``(n_cells, f)``, copied only if necessary.
+
+        Parameters
+        ----------
+        modality
+            Name of the modality.
+        cells
+            Positions of the cells, all by default.
+        """
+        if cells is not None:
+            return _as_csr(self._reader(modality).fetch(cells)[modality])
+        blocks = list(self.blocks(modality))
+        return blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr")
 
     def batches(
         self, indices: Sequence[int] | np.ndarray | None = None, batch_size: int = 4096
@@ -325,6 +356,12 @@ class CellManager(RevalidatedManager):
         dataset = self.create_torch_dataset(indices)
         for start in range(0, len(dataset), batch_size):
             yield dataset[slice(start, start + batch_size)]
+
+
+def _as_csr(counts: Counts) -> sparse.csr_matrix:
+    ends = np.cumsum(np.bincount(counts.rows.numpy(), minlength=counts.n_cells))
+    parts = counts.values.numpy(), counts.columns.numpy(), np.concatenate([[0], ends])
+    return sparse.csr_matrix(parts, (counts.n_cells, counts.n_features))
 
 
 def _libraries(batch: dict[str, Any]) -> np.ndarray:

@@ -77,6 +77,11 @@ class ModalityReader:
         reader.x = None
         return reader
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the matrix is in memory."""
+        return self._reader.is_loaded
+
     def whole(self) -> sparse.csr_matrix | None:
         """Return the matrix itself if it needs no copy, otherwise None.
 

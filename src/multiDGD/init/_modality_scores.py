@@ -67,7 +67,30 @@ def modality_scores(
         counts = counts[:, np.flatnonzero(seen)]
     values = NORMALIZATIONS[normalization](counts, fitted)
     scores = _principal_scores(values, fitted, seed)
-    scores[~present] = 0
+    weighted = weigh_scores(scores, totals, fit)
+    return None if weighted is None else (weighted, present)
+
+
+def weigh_scores(scores: Array, totals: Array, fit: Mask) -> Array | None:
+    """Drop the scores that follow library size, and weight the others by their signal.
+
+    Parameters
+    ----------
+    scores
+        Principal scores, shape ``(n_cells, k)``, changed in place.
+    totals
+        Library sizes, 0 where the modality was not measured, shape ``(n_cells,)``.
+    fit
+        Cells from which variances and correlations are computed, boolean, shape ``(n_cells,)``.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        Shape ``(n_cells, at most k)``, zero where the modality was not measured. None if no score is
+        left.
+    """
+    fitted = fit & (totals > 0)
+    scores[totals == 0] = 0
     variance = scores[fitted].var(axis=0)
     real = variance > 1e-8 * max(float(variance.max(initial=0)), 1e-12)
     free = np.abs(_correlation(scores[fitted], np.log(totals[fitted]))) <= MAX_SIZE_CORRELATION
@@ -75,7 +98,7 @@ def modality_scores(
     if not len(variance):
         return None
     signal = 1 - len(variance) * variance.min() / variance.sum()
-    return scores * np.sqrt(max(signal, _MIN_SIGNAL) / variance.sum()), present
+    return scores * np.sqrt(max(signal, _MIN_SIGNAL) / variance.sum())
 
 
 def with_signs(axes: Array) -> Array:
@@ -89,13 +112,29 @@ def _principal_scores(values: sp.csr_matrix, fitted: Mask, seed: int) -> Array:
     n_cells, n_features = rows.shape
     mean = column_sums(rows) / n_cells
     squares = np.bincount(rows.indices, rows.data.astype(np.float64) ** 2, n_features) / n_cells
-    deviation = np.sqrt(np.maximum(squares - mean**2, 0))
-    constant = deviation <= 1e-4 * np.sqrt(squares)  # float32 resolution
-    weight = np.where(constant, 0, 1 / np.sqrt(np.where(constant, 1, deviation)))
-    n_scores = max(min(N_SCORES, n_cells - 1, n_features - 1), 1)
+    weight = feature_weights(mean, squares)
+    n_scores = count_scores(n_cells, n_features)
     axes = _principal_axes(rows, mean, weight, n_scores, seed)
     loadings = weight[:, None] * with_signs(axes)
     return np.asarray(values @ loadings.astype(np.float32), np.float64) - mean @ loadings
+
+
+def feature_weights(mean: Array, squares: Array) -> Array:
+    """Inverse square roots of the standard deviations, 0 for constant features.
+
+    Parameters
+    ----------
+    mean, squares
+        Mean and mean square of each feature, shape ``(n_features,)`` each.
+    """
+    deviation = np.sqrt(np.maximum(squares - mean**2, 0))
+    constant = deviation <= 1e-4 * np.sqrt(squares)  # float32 resolution
+    return np.where(constant, 0, 1 / np.sqrt(np.where(constant, 1, deviation)))
+
+
+def count_scores(n_cells: int, n_features: int) -> int:
+    """Number of components of a matrix of this shape."""
+    return max(min(N_SCORES, n_cells - 1, n_features - 1), 1)
 
 
 def _principal_axes(

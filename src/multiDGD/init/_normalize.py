@@ -10,9 +10,12 @@ import scipy.sparse as sp
 
 from multiDGD._names import are_coordinates
 
+from ._blocks import CountBlocks
+
 Mask = npt.NDArray[np.bool_]
 Vector = npt.NDArray[np.float64]
 Normalization = Callable[[sp.csr_matrix, Mask], sp.csr_matrix]
+Normalizer = Callable[[sp.csr_matrix], sp.csr_matrix]
 
 _CLR_DENSITY = 0.6
 _TFIDF_FEATURES = 1000
@@ -41,6 +44,48 @@ def column_sums(counts: sp.csr_matrix) -> Vector:
     return np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel()
 
 
+def fit_log(counts: CountBlocks, fit: Mask) -> Normalizer:
+    """Learn the dominant features and the median size of :func:`log_normalize`."""
+    share = sum((column_sums(block) for block in counts.selected(fit)), np.zeros(counts.shape[1]))
+    modest = (share <= _DOMINANT_SHARE * share.sum()).astype(np.float64)
+
+    def sizes(block: sp.csr_matrix) -> Vector:
+        found = np.asarray(block @ modest).ravel()
+        # Cells with counts of dominant features only.
+        return np.where(found > 0, found, row_sums(block))
+
+    median = _median_positive(np.concatenate([sizes(block) for block in counts.selected(fit)]))
+
+    def normalize(block: sp.csr_matrix) -> sp.csr_matrix:
+        out = _divide_rows(block, sizes(block) / median)
+        np.log1p(out.data, out=out.data)
+        return out
+
+    return normalize
+
+
+def fit_tfidf(counts: CountBlocks, fit: Mask) -> Normalizer:
+    """Learn the numbers of cells with each feature of :func:`tfidf`."""
+    n_cells, n_with_feature = 0, np.zeros(counts.shape[1], np.int64)
+    for block in counts.selected(fit):
+        n_cells += int((np.diff(block.indptr) > 0).sum())
+        n_with_feature += np.bincount(block.indices, minlength=counts.shape[1])
+    idf = np.log1p(max(n_cells, 1) / np.maximum(n_with_feature, 1)).astype(np.float32)
+
+    def normalize(block: sp.csr_matrix) -> sp.csr_matrix:
+        out = _divide_rows(block, row_sums(block) / 1e4)
+        out.data *= idf[out.indices]
+        np.log1p(out.data, out=out.data)
+        return out
+
+    return normalize
+
+
+def fit_clr(counts: CountBlocks, fit: Mask) -> Normalizer:
+    """Return :func:`clr`, which learns nothing."""
+    return lambda block: clr(block, fit)
+
+
 def log_normalize(counts: sp.csr_matrix, fit: Mask) -> sp.csr_matrix:
     r"""Compute ``log(1 + s x_ij / n_i)``, where ``s`` is the median of the sizes ``n_i``.
 
@@ -60,14 +105,7 @@ def log_normalize(counts: sp.csr_matrix, fit: Mask) -> sp.csr_matrix:
     scipy.sparse.csr_matrix
         float32, with the zeros of ``counts``.
     """
-    share = column_sums(counts[fit])
-    modest = share <= _DOMINANT_SHARE * share.sum()
-    totals = row_sums(counts)
-    sizes = np.asarray(counts @ modest.astype(np.float64)).ravel()
-    sizes = np.where(sizes > 0, sizes, totals)  # cells with counts of dominant features only
-    out = _divide_rows(counts, sizes / _median_positive(sizes[fit]))
-    np.log1p(out.data, out=out.data)
-    return out
+    return fit_log(_one_block(counts), fit)(counts)
 
 
 def tfidf(counts: sp.csr_matrix, fit: Mask) -> sp.csr_matrix:
@@ -87,14 +125,7 @@ def tfidf(counts: sp.csr_matrix, fit: Mask) -> sp.csr_matrix:
     scipy.sparse.csr_matrix
         float32, with the zeros of ``counts``.
     """
-    fitted = counts[fit]
-    n_cells = max(int((np.diff(fitted.indptr) > 0).sum()), 1)
-    n_with_feature = np.bincount(fitted.indices, minlength=counts.shape[1])
-    idf = np.log1p(n_cells / np.maximum(n_with_feature, 1)).astype(np.float32)
-    out = _divide_rows(counts, row_sums(counts) / 1e4)
-    out.data *= idf[out.indices]
-    np.log1p(out.data, out=out.data)
-    return out
+    return fit_tfidf(_one_block(counts), fit)(counts)
 
 
 def clr(counts: sp.csr_matrix, fit: Mask) -> sp.csr_matrix:
@@ -124,8 +155,17 @@ def clr(counts: sp.csr_matrix, fit: Mask) -> sp.csr_matrix:
 NORMALIZATIONS: dict[str, Normalization] = {"log": log_normalize, "tfidf": tfidf, "clr": clr}
 """Normalisations by name, functions ``(counts, fit) -> matrix``. New entries can be added."""
 
+FITS: dict[str, Callable[[CountBlocks, Mask], Normalizer]] = {
+    "log": fit_log,
+    "tfidf": fit_tfidf,
+    "clr": fit_clr,
+}
+"""Functions ``(blocks, fit) -> normalizer`` of the normalisations that can be applied to blocks."""
 
-def choose_normalization(counts: sp.csr_matrix, names: Sequence[str] | None = None) -> str:
+
+def choose_normalization(
+    counts: sp.csr_matrix | CountBlocks, names: Sequence[str] | None = None
+) -> str:
     """Choose the normalisation of a modality from its counts and feature names.
 
     The first rule that applies determines the result:
@@ -153,15 +193,23 @@ def choose_normalization(counts: sp.csr_matrix, names: Sequence[str] | None = No
     """
     if names is not None and are_coordinates(names):
         return "tfidf"
-    n_measured = int((np.diff(counts.indptr) > 0).sum())
-    if counts.nnz > _CLR_DENSITY * n_measured * counts.shape[1]:
+    n_measured, nnz, share = 0, 0, np.zeros(counts.shape[1])
+    for block in counts if isinstance(counts, CountBlocks) else _one_block(counts):
+        n_measured += int((np.diff(block.indptr) > 0).sum())
+        nnz += block.nnz
+        share += column_sums(block)
+    if nnz > _CLR_DENSITY * n_measured * counts.shape[1]:
         return "clr"
     if names is None and counts.shape[1] > _TFIDF_FEATURES:
-        share = column_sums(counts)
         share /= max(share.sum(), 1e-12)
         if 1 / max(float(share @ share), 1e-12) > _TFIDF_EVENNESS * len(share):
             return "tfidf"
     return "log"
+
+
+def _one_block(counts: sp.csr_matrix) -> CountBlocks:
+    """Blocks of a matrix in memory."""
+    return CountBlocks(counts.shape, lambda: iter([counts]))
 
 
 def _median_positive(sizes: Vector) -> float:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from ._blocks import CountBlocks
 from ._joint_scores import join_scores
 from ._modality_scores import modality_scores, with_signs
-from ._normalize import NORMALIZATIONS, choose_normalization
+from ._normalize import FITS, NORMALIZATIONS, choose_normalization
 from ._remove_covariates import remove_covariates
+from ._streamed_scores import streamed_scores
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -22,7 +24,7 @@ _PADDING_SD = 0.01
 
 
 def spectral_embedding(
-    counts: Mapping[str, sp.csr_matrix],
+    counts: Mapping[str, sp.csr_matrix | CountBlocks],
     *,
     n_latent: int,
     feature_names: Mapping[str, Sequence[str]] | None = None,
@@ -44,7 +46,9 @@ def spectral_embedding(
     ----------
     counts
         Raw counts of each modality, shape ``(n_cells, n_features_m)``. A row is empty if the cell
-        was not measured in the modality.
+        was not measured in the modality. Counts that do not fit into memory are
+        :class:`~multiDGD.init.CountBlocks`. The result is then the same up to rounding, and is
+        computed in at most five passes over the blocks, or about 20 if there are over 2,500 features.
     n_latent
         Number of dimensions L.
     feature_names
@@ -56,6 +60,7 @@ def spectral_embedding(
     normalization
         ``"auto"`` (see :func:`~multiDGD.init.choose_normalization`) or a key of
         :data:`~multiDGD.init.NORMALIZATIONS`, for all modalities or as a mapping from modalities.
+        Blocks cannot have normalisations that were added to it.
     fit_cells
         Cells to which all steps are fitted, boolean, shape ``(n_cells,)``, all by default. The
         other cells are projected.
@@ -98,10 +103,8 @@ def spectral_embedding(
         )
     scores, present = [], []
     for name in sorted(counts):  # the result must not depend on the order of the modalities
-        matrix = _clean(counts[name])
         names = None if feature_names is None else feature_names.get(name)
-        kind = _normalization_of(normalization, name, matrix, names)
-        result = modality_scores(matrix, kind, fit, seed=seed)
+        result = _scores_of(name, counts[name], normalization, names, fit, seed)
         if result is not None:
             scores.append(result[0])
             present.append(result[1])
@@ -117,6 +120,24 @@ def spectral_embedding(
     return _standardise(_rotate(corrected, fit, n_latent), fit, n_latent, seed)
 
 
+def _scores_of(
+    name: str,
+    counts: sp.csr_matrix | CountBlocks,
+    normalization: str | Mapping[str, str],
+    names: Sequence[str] | None,
+    fit: Mask,
+    seed: int,
+) -> tuple[Array, Mask] | None:
+    """Scores of one modality, in memory or in blocks, and the mask of the measured cells."""
+    if isinstance(counts, CountBlocks):
+        blocks = counts.map(_clean)
+        kind = _normalization_of(normalization, name, blocks, names, FITS)
+        return streamed_scores(blocks, kind, fit, seed=seed)
+    matrix = _clean(counts)
+    kind = _normalization_of(normalization, name, matrix, names, NORMALIZATIONS)
+    return modality_scores(matrix, kind, fit, seed=seed)
+
+
 def _clean(counts: sp.csr_matrix) -> sp.csr_matrix:
     """Convert to CSR without stored zeros and duplicate entries. The argument stays unchanged."""
     matrix = sp.csr_matrix(counts)
@@ -130,15 +151,16 @@ def _clean(counts: sp.csr_matrix) -> sp.csr_matrix:
 def _normalization_of(
     normalization: str | Mapping[str, str],
     name: str,
-    matrix: sp.csr_matrix,
+    matrix: sp.csr_matrix | CountBlocks,
     names: Sequence[str] | None,
+    available: Collection[str],
 ) -> str:
     """Normalisation of one modality."""
     kind = normalization if isinstance(normalization, str) else normalization.get(name, "auto")
     if kind == "auto":
         return choose_normalization(matrix, names)
-    if kind not in NORMALIZATIONS:
-        known = ", ".join(sorted(NORMALIZATIONS))
+    if kind not in available:
+        known = ", ".join(sorted(available))
         raise ValueError(
             f"`normalization` of {name!r} must be one of auto, {known}, found {kind!r}."
         )

@@ -1,15 +1,18 @@
 """Training: the plan, the row-wise optimiser, the data splitter and the initialisation."""
 
+from ._block_loader import BlockLoader
 from ._checkpoint_io import SafeCheckpointIO, find_checkpoint, read_checkpoint
 from ._count_split import CountSplitValidation
 from ._epoch_checkpoint import EpochCheckpoint
-from ._epoch_order import EpochOrder
+from ._epoch_order import BlockOrder, EpochOrder
 from ._initialisation import initialise_at_zero, initialise_from_embedding
 from ._plan import MultiDGDTrainingPlan
 from ._row_adam import RowAdam
 from ._splitter import CellSplitter
 
 __all__ = [
+    "BlockLoader",
+    "BlockOrder",
     "CellSplitter",
     "CountSplitValidation",
     "EpochCheckpoint",

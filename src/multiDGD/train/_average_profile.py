@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from multiDGD.init import CountBlocks
+
 # The shares converge by a factor per iteration that is the share of the unmeasured features.
 _N_ITERATIONS = 50
 
 
 def average_profile(
-    x: sparse.csr_matrix,
+    x: sparse.csr_matrix | CountBlocks,
     library_n: np.ndarray,
     masks: np.ndarray,
     codes: np.ndarray,
@@ -38,7 +40,10 @@ def average_profile(
     # Products with a matrix of ones, because indexing would copy the rows of the counts.
     selected = np.zeros((x.shape[0], n_panels))
     selected[cells, codes[cells]] = 1
-    total_pf = np.asarray(x.T @ selected).T
+    total_pf, first = np.zeros((n_panels, f)), 0
+    for block in x if isinstance(x, CountBlocks) else [x]:
+        total_pf += np.asarray(block.T @ selected[first : first + block.shape[0]]).T
+        first += block.shape[0]
     library_p = library_n.astype(float) @ selected
     n_cells_p = (library_n > 0).astype(float) @ selected
     total_f = total_pf.sum(0)

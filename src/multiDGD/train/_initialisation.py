@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from multiDGD.init import class_initialisation, cluster_initialisation
+from multiDGD.init import CountBlocks, class_initialisation, cluster_initialisation
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.module import MultiDGDModule, category_means
 
@@ -32,7 +32,7 @@ def initialise_at_zero(module: MultiDGDModule) -> None:
 def initialise_from_embedding(
     module: MultiDGDModule,
     embedding: np.ndarray,
-    counts: Mapping[str, sparse.csr_matrix],
+    counts: Mapping[str, sparse.csr_matrix | CountBlocks],
     *,
     train_cells: np.ndarray,
     labels: np.ndarray,
@@ -51,7 +51,7 @@ def initialise_from_embedding(
         Shape ``(n_cells, n_latent)``. It is centred and scaled to half the softball's radius
         (root mean square of the training cells' norms).
     counts
-        Counts of each modality, shape ``(n_cells, f)`` each.
+        Counts of each modality, shape ``(n_cells, f)`` each, in memory or in blocks.
     train_cells
         Indices of the training cells. Other cells do not affect the mixtures and the decoder.
     labels
@@ -86,11 +86,17 @@ def initialise_from_embedding(
     z = torch.from_numpy(z_nl).to(u)
     module.representations.z.copy_(torch.cat([z, u], dim=1))
     for number, (modality, x) in enumerate(counts.items()):
-        library_n = np.asarray(x.sum(1)).ravel() if libraries is None else libraries[:, number]
+        library_n = _totals(x) if libraries is None else libraries[:, number]
         masks, panel_of_cell = _masks(panels, modality, x.shape)
         share_f, mean_f = average_profile(x, library_n, masks, panel_of_cell, train_cells)
         module.decoder.initialize_output({modality: torch.from_numpy(share_f)})
         module.likelihood(modality).initialize(torch.from_numpy(mean_f))
+
+
+def _totals(x: sparse.csr_matrix | CountBlocks) -> np.ndarray:
+    """Total count of each cell, shape ``(n_cells,)``."""
+    blocks = x if isinstance(x, CountBlocks) else [x]
+    return np.concatenate([np.asarray(block.sum(1)).ravel() for block in blocks])
 
 
 def scale_to_softball(embedding: np.ndarray, train_cells: np.ndarray, radius: float) -> np.ndarray:

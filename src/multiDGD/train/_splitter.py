@@ -9,9 +9,11 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from scvi.dataloaders import AnnDataLoader, DataSplitter
 
+from multiDGD._checks import positive_int
 from multiDGD.module import join, take_cells
 
-from ._epoch_order import EpochOrder
+from ._block_loader import BlockLoader
+from ._epoch_order import BlockOrder, EpochOrder
 
 
 class CellSplitter(DataSplitter):
@@ -31,6 +33,10 @@ class CellSplitter(DataSplitter):
     keep_on_device
         Move all counts to the device once and assemble minibatches there. Data loaders then yield
         only the indices of cells.
+    block_size, n_blocks
+        Counts on disk are read in blocks of ``block_size`` neighbouring cells, and the cells of
+        ``n_blocks`` blocks are mixed (:class:`multiDGD.train.BlockOrder`). Ignored for counts in
+        memory.
     **kwargs
         As for :class:`scvi.dataloaders.DataSplitter`.
     """
@@ -40,13 +46,21 @@ class CellSplitter(DataSplitter):
     test_idx: np.ndarray
 
     def __init__(
-        self, *args: Any, seed: int = 0, keep_on_device: bool = False, **kwargs: Any
+        self,
+        *args: Any,
+        seed: int = 0,
+        keep_on_device: bool = False,
+        block_size: int = 128,
+        n_blocks: int = 32,
+        **kwargs: Any,
     ) -> None:
         if keep_on_device:
             kwargs["data_and_attributes"] = ["cells"]
         super().__init__(*args, **kwargs)
         self.seed = seed
         self.keep_on_device = keep_on_device
+        self.block_size = positive_int("block_size", block_size)
+        self.n_blocks = positive_int("n_blocks", n_blocks)
         self._resident: dict[str, Any] | None = None
 
     def setup(self, stage: str | None = None) -> None:
@@ -74,10 +88,15 @@ class CellSplitter(DataSplitter):
         self.train_idx, self.val_idx, self.test_idx = split
         self.n_train, self.n_val = len(self.train_idx), len(self.val_idx)
 
-    def train_dataloader(self) -> AnnDataLoader:
+    def train_dataloader(self) -> AnnDataLoader | BlockLoader:
         """Data loader of the training cells."""
         loader = super().train_dataloader()
-        order = EpochOrder(len(self.train_idx), self.seed, lambda: self.trainer.current_epoch)
+        known = len(self.train_idx), self.seed, lambda: self.trainer.current_epoch
+        if not (loader.dataset.is_loaded or self.keep_on_device):
+            batches = loader.sampler
+            blocks = BlockOrder(*known, self.block_size, self.n_blocks)
+            return BlockLoader(loader.dataset, blocks, batches.batch_size, batches.drop_last)
+        order = EpochOrder(*known)
         # scvi-tools' loader accepts no order, and torch's draws from the global generator.
         loader.sampler.sampler = order
         return _with_own_generator(loader)

@@ -1,14 +1,17 @@
 """Initialisation, training, and invalid arguments of `train`."""
 
 import anndata as ad
+import mudata as md
 import numpy as np
 import pytest
 import scvi
 import torch
 from tests.model.fitting import TRAIN, fitted, numbered_batches, renamed_mudata
+from tests.panels import two_panels
 from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
+from multiDGD.data import CellManager
 
 ONE_EPOCH = {**TRAIN, "max_epochs": 1}
 
@@ -68,6 +71,29 @@ def test_backed_data(tmp_path):
         torch.manual_seed(0)
         z.append(fitted(adata, batch_key="batch").get_latent_representation())
     np.testing.assert_allclose(*z, atol=1e-5)
+    backed.file.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "setup"),
+    [(toy_adata, {}), (toy_mudata, {}), (lambda: two_panels()[0], {"panel_key": "batch"})],
+)
+def test_initialisation_reads_no_whole_matrix_from_disk(data, setup, monkeypatch, tmp_path):
+    cells = data()
+    cells.write(tmp_path / "x")
+    read = md.read_h5mu if isinstance(cells, md.MuData) else ad.read_h5ad
+    backed = read(tmp_path / "x", backed="r")
+    rates = dict.fromkeys(("lr", "lr_representation", "lr_mixture"), 0.0)
+    arguments = {
+        "model": {"n_components": 2},
+        "train": {"plan_kwargs": rates, "train_size": 1.0, "max_epochs": 1},
+        **setup,
+    }
+    expected = fitted(cells, **arguments)
+    monkeypatch.setattr(CellManager, "matrix", None)
+    found = fitted(backed, **arguments)
+    for name, value in expected.module.state_dict().items():
+        torch.testing.assert_close(found.module.state_dict()[name], value, rtol=1e-3, atol=1e-4)
     backed.file.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from scipy import sparse
 from scvi import settings
 
 from multiDGD.data import CellDataset, CellManager
-from multiDGD.init import spectral_embedding
+from multiDGD.init import CountBlocks, spectral_embedding
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.module import MultiDGDModule
 from multiDGD.train import initialise_at_zero, initialise_from_embedding
@@ -49,7 +49,7 @@ def initialise(
     if isinstance(start, str) and start == "zero":
         initialise_at_zero(module)
         return
-    counts = {m: manager.matrix(m) for m in module.modalities}
+    counts = {m: _counts(manager, m) for m in module.modalities}
     initialise_from_embedding(
         module,
         _initial_embedding(module, manager, start, counts, train_cells),
@@ -63,11 +63,28 @@ def initialise(
     )
 
 
+def _counts(manager: CellManager, modality: str) -> sparse.csr_matrix | CountBlocks:
+    """Counts of one modality; those on disk are read in blocks whenever they are used."""
+    if manager.is_loaded(modality):
+        return manager.matrix(modality)
+    shape = manager.adata.n_obs, manager.summary.n_features[modality]
+    return CountBlocks(shape, partial(manager.blocks, modality))
+
+
+def _columns(
+    counts: sparse.csr_matrix | CountBlocks, features: np.ndarray
+) -> sparse.csr_matrix | CountBlocks:
+    """Counts of some features."""
+    if isinstance(counts, CountBlocks):
+        return counts.columns(features)
+    return counts[:, features]
+
+
 def _initial_embedding(
     module: MultiDGDModule,
     manager: CellManager,
     start: str | np.ndarray,
-    counts: Mapping[str, sparse.csr_matrix],
+    counts: Mapping[str, sparse.csr_matrix | CountBlocks],
     train_cells: np.ndarray,
 ) -> np.ndarray:
     """The given embedding, or the spectral embedding learned from the training cells."""
@@ -97,7 +114,7 @@ def _set_covariate_scales(
 
 def compute_spectral_embedding(
     manager: CellManager,
-    counts: Mapping[str, sparse.csr_matrix],
+    counts: Mapping[str, sparse.csr_matrix | CountBlocks],
     n_latent: int,
     fit_cells: np.ndarray | None = None,
     cells: np.ndarray | None = None,
@@ -123,7 +140,7 @@ def compute_spectral_embedding(
     names = manager.summary.features
     shared = _shared_features(manager)
     return spectral_embedding(
-        {m: x[:, shared[m]] if m in shared else x for m, x in counts.items()},
+        {m: _columns(x, shared[m]) if m in shared else x for m, x in counts.items()},
         n_latent=n_latent,
         feature_names={m: list(x[shared[m]] if m in shared else x) for m, x in names.items()},
         covariates=list(covariates.T),

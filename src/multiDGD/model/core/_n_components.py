@@ -93,12 +93,10 @@ def estimate_n_components(manager: CellManager, n_latent: int) -> int:
     manager.validate()
     seed = settings.seed or 0
     n_cells = manager.adata.n_obs
-    cells = np.arange(n_cells)
+    cells = None
     if n_cells > _MAX_CELLS:
         rng = np.random.default_rng(seed)
         cells = np.sort(rng.choice(n_cells, _MAX_CELLS, replace=False))
-    counts = {m: manager.matrix(m) for m in manager.summary.features}
-    if len(cells) < n_cells:
-        counts = {m: x[cells] for m, x in counts.items()}
+    counts = {m: manager.matrix(m, cells) for m in manager.summary.features}
     embedding = compute_spectral_embedding(manager, counts, n_latent, cells=cells)
     return choose_n_components(embedding, seed=seed)

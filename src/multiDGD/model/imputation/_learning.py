@@ -73,8 +73,8 @@ class ImputerMixin(DecodingMixin):
         predicted = library_regression.predict(z_nl, without_nm, modality)
         library_n, spread_n = map(torch.from_numpy, predicted)
         x_np = self._regressors(w, library_nm, modality)
-        counts = manager.matrix(modality)
-        mean_f = np.asarray(counts.sum(0)).ravel() / max(measured[:, m].sum(), 1)
+        total_f = sum(np.asarray(block.sum(0)).ravel() for block in manager.blocks(modality))
+        mean_f = np.asarray(total_f) / max(measured[:, m].sum(), 1)
         # A feature that some of these cells lack has no residuals there.
         mean_f[~self._panels(manager).measured(cells, modality).numpy().all(0)] = 0
         features = torch.from_numpy(np.flatnonzero(mean_f >= _MIN_COUNT))

@@ -1,0 +1,1 @@
+"""Data on disk: time and memory of training, and quality of block-shuffled reading."""

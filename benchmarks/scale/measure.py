@@ -1,0 +1,98 @@
+"""Time and memory of one training, in a process of its own.
+
+``python -m benchmarks.scale.measure CELLS.zarr disk`` prints seconds and MiB as JSON. Memory is the
+peak above that of the process before it opens the data, after a short training of other data has
+loaded and compiled all libraries.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import mudata
+import scvi
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from benchmarks.shared.memory import peak, reset_peak, resident
+from benchmarks.shared.settings import QUIET
+from benchmarks.shared.timing import Seconds
+from benchmarks.shared.training_steps import StopTraining
+from multiDGD import MultiDGD
+from multiDGD.data import open_zarr
+from multiDGD.datasets import simulate_multiome
+
+N_COMPONENTS = 30
+
+
+class Phases:
+    """Wall and processor seconds, and peak memory (MiB), of the phases of a run."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, dict[str, float]] = {}
+        self._before = resident()
+        self._is_reset = reset_peak()
+        self._start = Seconds.now()
+
+    def end(self, name: str) -> None:
+        """End a phase; the next one begins."""
+        seconds = Seconds.now().since(self._start)
+        memory = peak(self._is_reset) - self._before
+        self.found[name] = {"wall": seconds.wall, "cpu": seconds.cpu, "mib": memory}
+        reset_peak()
+        self._start = Seconds.now()
+
+
+class OneEpoch(Callback):
+    """Ends the phases "start" and "epoch", and then the training."""
+
+    def __init__(self, phases: Phases) -> None:
+        self._phases = phases
+
+    def on_train_epoch_start(self, trainer: Any, plan: Any) -> None:
+        self._phases.end("start")
+
+    def on_validation_start(self, trainer: Any, plan: Any) -> None:
+        if "start" in self._phases.found:
+            self._phases.end("epoch")
+            raise StopTraining
+
+
+def measure(path: Path, place: str) -> dict[str, Any]:
+    """Phases of a training of one epoch, with the counts on disk or in memory."""
+    _warm_up()
+    phases = Phases()
+    mdata = open_zarr(path) if place == "disk" else mudata.read_zarr(path)
+    MultiDGD.setup_mudata(mdata, batch_key="batch")
+    model = MultiDGD(mdata, n_components=N_COMPONENTS)
+    phases.end("setup")
+    with suppress(StopTraining):
+        model.train(max_epochs=2, callbacks=[OneEpoch(phases)], train_size=0.9, **QUIET)
+    return {"n_cells": mdata.n_obs, "place": place, "phases": phases.found}
+
+
+def _warm_up() -> None:
+    mdata = simulate_multiome(n_cells=300, n_genes=60, n_peaks=120)
+    MultiDGD.setup_mudata(mdata, batch_key="batch")
+    MultiDGD(mdata, n_components=2).train(max_epochs=1, **QUIET)
+
+
+def main() -> None:
+    """Parse the command line and print the result."""
+    warnings.filterwarnings("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    scvi.settings.verbosity = logging.ERROR
+    scvi.settings.seed = 0
+    torch.set_num_threads(1)
+    path, place = sys.argv[1:]
+    print(json.dumps(measure(Path(path), place)))
+
+
+if __name__ == "__main__":
+    main()
