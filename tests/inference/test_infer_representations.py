@@ -5,9 +5,15 @@ import pytest
 import torch
 
 from multiDGD import MultiDGD
-from multiDGD.inference import _candidates, _infer_representations, infer_representations
+from multiDGD.inference import (
+    _candidates,
+    _infer_representations,
+    _optimise,
+    infer_representations,
+)
 from multiDGD.inference._candidates import best_candidates, ranked_candidates
 from multiDGD.inference._curvature import Curvature
+from multiDGD.inference._hidden_model import expand
 from multiDGD.module import (
     MultiDGDModule,
     category_means,
@@ -135,11 +141,11 @@ def test_evaluations_are_no_larger_than_the_minibatch(module, monkeypatch):
     batch, _ = draw(module, 30)
     sizes = []
 
-    def counted(module, batch, w):
+    def counted(module, batch, w, wide):
         sizes.append(len(w))
-        return cell_losses(module, batch, w)
+        return expand(module, batch, w, wide)
 
-    monkeypatch.setattr(_infer_representations, "cell_losses", counted)
+    monkeypatch.setattr(_optimise, "expand", counted)
     infer_representations(module, [take_cells(batch, c) for c in torch.arange(30).split(8)])
     assert max(sizes) == 8
     # Converged cells are not evaluated again.

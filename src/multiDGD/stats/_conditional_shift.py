@@ -63,5 +63,5 @@ def conditional_shift(
     constraint = _CONSTRAINT_SD**2 * torch.eye(len(change_q)).to(start_nl)
     inverse = covariance_ll - c_j @ torch.linalg.solve(jacobian_nql @ c_j + constraint, c_j.mT)
     inverse = (inverse + inverse.mT) / 2
-    z, _ = minimize(objective, start_nl, inverse, tolerance=_TOLERANCE, max_steps=_MAX_STEPS)
+    z, _, _ = minimize(objective, start_nl, inverse, tolerance=_TOLERANCE, max_steps=_MAX_STEPS)
     return z
