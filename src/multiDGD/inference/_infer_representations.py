@@ -157,16 +157,16 @@ class _Optimum:
         self, batch: dict[str, Any], n_starts: int, at_once: int
     ) -> Iterator[tuple[Tensor, MultiDGDModule | None]]:
         """Yield starting points, each with a surrogate for the first step from them."""
+        candidates_nsd = ranked_candidates(self._module, batch, n_starts, self._curvature)
+        if self._surrogate is self._module:
+            yield from ((start, None) for start in candidates_nsd.unbind(1))
+            return
+        if wide_modalities(self._module):
+            yield from ((start, self._surrogate) for start in candidates_nsd.unbind(1))
+            return
         surrogate_nsd = ranked_candidates(
             self._surrogate, batch, n_starts, self._surrogate_curvature
         )
-        if self._surrogate is self._module:
-            yield from ((start, None) for start in surrogate_nsd.unbind(1))
-            return
-        if wide_modalities(self._module):
-            yield from ((start, self._surrogate) for start in surrogate_nsd.unbind(1))
-            return
-        candidates_nsd = ranked_candidates(self._module, batch, n_starts, self._curvature)
         for start, other in zip(candidates_nsd.unbind(1), surrogate_nsd.unbind(1), strict=True):
             yield start, None
             optimum, _ = optimise(
