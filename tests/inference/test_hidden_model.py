@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import scvi
 import torch
 
+from multiDGD import MultiDGD
 from multiDGD.inference import _infer_representations, _optimise, infer_representations
 from multiDGD.inference._candidates import best_candidates
 from multiDGD.inference._curvature import Curvature
@@ -13,6 +15,7 @@ from multiDGD.module import (
     category_means,
     cell_losses,
     frozen,
+    join,
 )
 from multiDGD.nn import Counts
 
@@ -158,3 +161,28 @@ def test_cells_without_counts_are_at_a_mode_of_the_prior(module):
     w = infer_representations(module, [{**batch, "counts": empty}])
     distance = torch.cdist(w[:, :3], module.mixture.mean).amin(1)
     assert distance.max() < 0.1
+
+
+def test_real_cells(bmmc_multiome, monkeypatch):
+    order = np.random.default_rng(0).permutation(bmmc_multiome.n_obs)
+    query, reference = (bmmc_multiome[np.sort(c)].copy() for c in np.split(order, [60]))
+    scvi.settings.seed = 0
+    MultiDGD.setup_mudata(reference)
+    model = MultiDGD(reference)
+    model.train(max_epochs=10, enable_progress_bar=False, accelerator="cpu")
+    manager, cells = model._manager_of(query), np.arange(60)
+
+    def optima(without):
+        found = []
+        for subset, at in model._panels(manager, without).groups(cells):
+            batch = subset.batch(join(list(manager.batches(cells[at], 128))))
+            found.append(losses(subset.module, batch))
+        return torch.cat(found)
+
+    cases = (None, "atac", "rna")
+    found = [optima(without) for without in cases]
+    former(monkeypatch)
+    for loss, without in zip(found, cases, strict=True):
+        reference = optima(without)
+        assert (loss - reference).mean() < 5e-4 * reference.mean()
+        assert ((loss - reference) / reference).max() < 0.02
