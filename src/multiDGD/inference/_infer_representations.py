@@ -10,22 +10,21 @@ from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from multiDGD._checks import positive, positive_int
-from multiDGD._newton import minimize
 from multiDGD.module import (
     MultiDGDModule,
-    cell_losses,
     frozen,
     join,
     pools,
     surrogate_module,
-    take_cells,
 )
 
 from ._candidates import ranked_candidates
 from ._curvature import Curvature
+from ._hidden_model import wide_modalities
+from ._optimise import optimise
 
 #: Minimum number of cells to optimise jointly. It keeps batches large as cells converge.
-POOL_CELLS = 1024
+POOL_CELLS = 2048
 # Relative tolerance of the optimisation under a surrogate, whose result is a starting point only.
 _SURROGATE_TOLERANCE = 10
 
@@ -43,11 +42,13 @@ def infer_representations(
     """Infer the representations of cells under a trained module.
 
     The starting point of a cell is the mixture component that best explains its counts, with the
-    mean of its category in every covariate. Quasi-Newton steps follow until the next step would
-    gain less than ``tolerance``. Some likelihoods have local optima of their own, such as the
-    protein mixture. A second optimisation then starts from the MAP estimate under surrogate
-    likelihoods (:meth:`Likelihood.surrogate <multiDGD.nn.Likelihood.surrogate>`). The result for
-    a cell depends neither on the other cells nor on its minibatch.
+    mean of its category in every covariate. Each step minimises a model of the posterior in which
+    the likelihood of a modality with many features is quadratic in the inputs of its output
+    layer. Steps follow until the next one would gain less than ``tolerance``. Some likelihoods
+    have local optima of their own, such as the protein mixture. A second optimisation, or a
+    second first step, then starts from an optimum under surrogate likelihoods
+    (:meth:`Likelihood.surrogate <multiDGD.nn.Likelihood.surrogate>`). The result for a cell
+    depends neither on the other cells nor on its minibatch.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def infer_representations(
     tolerance
         Expected gain of the next step, in nats, below which the optimisation of a cell stops.
     max_steps
-        Maximum number of evaluations of a cell's posterior after the first.
+        Maximum number of evaluations of a cell's likelihood after the first.
     n_starts
         Number of components to start from, best first. The best optimum is kept. Run time is
         proportional to this number.
@@ -86,41 +87,24 @@ def infer_representations(
         raise ValueError(f"`start` must have shape (n, {d}), found {tuple(start.shape)}.")
     representations: list[Tensor] = []
     n_done = 0
-    surrogate = surrogate_module(module)
-    curvature, surrogate_curvature = Curvature(module), Curvature(surrogate)
+    optimum = _Optimum(module, tolerance, max_steps)
     with frozen(module):
         for pool in pools(batches, POOL_CELLS):
             batch = move_data_to_device(join(pool), module.device)
             if not use_labels:
                 batch = {**batch, "labels": torch.full_like(batch["labels"], -1)}
-            n = len(batch["cells"])
-            at_once = max(len(b["cells"]) for b in pool)
+            n, at_once = len(batch["cells"]), max(len(b["cells"]) for b in pool)
             if start is None:
-                starts = ranked_candidates(module, batch, n_starts, curvature)
-                if surrogate is not module:
-                    candidates = ranked_candidates(surrogate, batch, n_starts, surrogate_curvature)
-                    optima, _ = _optimise(
-                        surrogate,
-                        surrogate_curvature,
-                        candidates,
-                        batch,
-                        at_once,
-                        _SURROGATE_TOLERANCE * tolerance,
-                        max_steps,
-                    )
-                    starts = torch.cat([starts, optima], dim=1)
+                w = optimum.from_candidates(batch, n_starts, at_once)
             else:
-                starts = start[n_done : n_done + n, None].to(module.mixture.mean)
-                if len(starts) != n:
+                given = start[n_done : n_done + n].to(module.mixture.mean)
+                if len(given) != n:
                     raise ValueError(
                         f"`start` must have one row for each cell, found only {len(start)} rows."
                     )
+                w, _ = optimum.from_start(batch, given, at_once)
             n_done += n
-            optima_nsd, loss_ns = _optimise(
-                module, curvature, starts, batch, at_once, tolerance, max_steps
-            )
-            best = loss_ns.argmin(1)
-            representations.append(optima_nsd[torch.arange(n, device=best.device), best].cpu())
+            representations.append(w.cpu())
     module.workspace.clear()
     if start is not None and len(start) > n_done:
         raise ValueError(
@@ -129,31 +113,69 @@ def infer_representations(
     return torch.cat(representations)
 
 
-def _optimise(
-    module: MultiDGDModule,
-    curvature: Curvature,
-    start_nsd: Tensor,
-    batch: dict[str, Any],
-    at_once: int,
-    tolerance: float,
-    max_steps: int,
-) -> tuple[Tensor, Tensor]:
-    """Local optima of each cell, shape ``(n, s, d)``, and their losses, ``(n, s)``."""
-    n, n_starts, d = start_nsd.shape
-    cell = torch.arange(n, device=start_nsd.device).repeat_interleave(n_starts)
+class _Optimum:
+    """Optimisation from components or from given points, with the tolerance of one call."""
 
-    def parts(rows: Tensor, w: Tensor) -> Iterator[tuple[dict[str, Any], Tensor]]:
-        for block, w_bd in zip(rows.split(at_once), w.split(at_once), strict=True):
-            yield take_cells(batch, cell[block]), w_bd
+    def __init__(self, module: MultiDGDModule, tolerance: float, max_steps: int) -> None:
+        self._module, self._surrogate = module, surrogate_module(module)
+        self._curvature = Curvature(module)
+        self._surrogate_curvature = Curvature(self._surrogate)
+        self._tolerance, self._max_steps = tolerance, max_steps
 
-    def objective(rows: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-        losses, gradients = zip(
-            *(cell_losses(module, *part) for part in parts(rows, w)), strict=True
+    def from_start(
+        self,
+        batch: dict[str, Any],
+        start: Tensor,
+        at_once: int,
+        surrogate: MultiDGDModule | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Local optima, shape ``(n, d)``, and their losses, shape ``(n,)``."""
+        return optimise(
+            self._module,
+            self._curvature,
+            start,
+            batch,
+            at_once,
+            self._tolerance,
+            self._max_steps,
+            surrogate,
         )
-        return torch.cat(losses), torch.cat(gradients)
 
-    w = start_nsd.reshape(-1, d)
-    rows = torch.arange(len(w), device=w.device)
-    inverse = torch.cat([torch.linalg.inv(curvature(*part)) for part in parts(rows, w)])
-    w, loss = minimize(objective, w, inverse, tolerance=tolerance, max_steps=max_steps)
-    return w.view(n, n_starts, d), loss.view(n, n_starts)
+    def from_candidates(self, batch: dict[str, Any], n_starts: int, at_once: int) -> Tensor:
+        """Lowest optimum of each cell from its best candidates, shape ``(n, d)``."""
+        found = [
+            self.from_start(batch, start, at_once, surrogate)
+            for start, surrogate in self._starts(batch, n_starts, at_once)
+        ]
+        best, lowest = found[0]
+        for w, loss in found[1:]:
+            is_lower = loss < lowest
+            best, lowest = torch.where(is_lower[:, None], w, best), torch.minimum(loss, lowest)
+        return best
+
+    def _starts(
+        self, batch: dict[str, Any], n_starts: int, at_once: int
+    ) -> Iterator[tuple[Tensor, MultiDGDModule | None]]:
+        """Yield starting points, each with a surrogate for the first step from them."""
+        candidates_nsd = ranked_candidates(self._module, batch, n_starts, self._curvature)
+        if self._surrogate is self._module:
+            yield from ((start, None) for start in candidates_nsd.unbind(1))
+            return
+        if wide_modalities(self._module):
+            yield from ((start, self._surrogate) for start in candidates_nsd.unbind(1))
+            return
+        surrogate_nsd = ranked_candidates(
+            self._surrogate, batch, n_starts, self._surrogate_curvature
+        )
+        for start, other in zip(candidates_nsd.unbind(1), surrogate_nsd.unbind(1), strict=True):
+            yield start, None
+            optimum, _ = optimise(
+                self._surrogate,
+                self._surrogate_curvature,
+                other,
+                batch,
+                at_once,
+                _SURROGATE_TOLERANCE * self._tolerance,
+                self._max_steps,
+            )
+            yield optimum, None

@@ -107,7 +107,7 @@ def conditional_shift(
             return value(points, shift, eta), gradient
 
         inverse = _inverse_curvature(slopes_nql[slow], covariance_ll)
-        shift_nl[slow], _ = minimize(
+        shift_nl[slow], _, _ = minimize(
             objective, shift_nl[slow], inverse, tolerance=_TOLERANCE, max_steps=_MAX_BFGS_STEPS
         )
     return start_nl + shift_nl
