@@ -242,6 +242,7 @@ def markers(part: str, seed: int) -> dict[str, Figures]:
         is_in = labels == name
         table = model.differential_expression(idx1=is_in, modality=modality, silent=True)
         tables = {
+            "MultiDGD, information": table["information"],
             "MultiDGD, lfc_bound": table["lfc_bound"],
             "MultiDGD, bayes_factor": table["bayes_factor"] * np.sign(table["lfc_mean"]),
             "MultiDGD, lfc_mean": table["lfc_mean"],

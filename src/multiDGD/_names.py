@@ -19,8 +19,8 @@ def nearest_columns(name: object, table: pd.DataFrame) -> list[str]:
     return nearest(name, [c for c in table.columns if not str(c).startswith("_scvi_")])
 
 
-# chr1-10-20, chr1:10-20, chr1_10_20, 1:10-20, GL000194.1:55-900, ...
-_COORDINATES = re.compile(r"^[\w.]+[:_-]\d+[-_]\d+$")
+#: Genome coordinates: chr1-10-20, chr1:10-20, chr1_10_20, 1:10-20, GL000194.1:55-900, ...
+COORDINATES = r"^(?P<chrom>\S+?)[:_-](?P<start>\d+)[_-](?P<end>\d+)$"
 _PEAK_MODALITIES = {"atac", "peak", "peaks", "accessibility", "chromatin accessibility"}
 
 
@@ -28,7 +28,7 @@ def are_coordinates(names: Iterable[object]) -> bool:
     """Whether most names are genome coordinates."""
     names = list(names)
     sample = names[:: max(len(names) // 1000, 1)]
-    return 2 * sum(bool(_COORDINATES.match(str(name))) for name in sample) > len(sample)
+    return 2 * sum(re.match(COORDINATES, str(name)) is not None for name in sample) > len(sample)
 
 
 def has_peaks(modality: str, features: Iterable[object]) -> bool:

@@ -6,6 +6,7 @@ from ._calibration import LabelCalibration, calibrate, fit_calibration
 from ._conditional_shift import conditional_shift
 from ._controls import empirical_p_values, matched_controls
 from ._count_splitting import split_counts
+from ._discrimination import discrimination
 from ._false_discovery import is_discovery
 from ._fold_changes import FoldChanges
 from ._group_rates import GroupRates, RateSums
@@ -45,6 +46,7 @@ __all__ = [
     "compare_proportions",
     "conditional_shift",
     "contact_prior",
+    "discrimination",
     "empirical_p_values",
     "fit_calibration",
     "fit_residual_regression",

@@ -109,7 +109,9 @@ class FoldChanges:
             chosen = torch.as_tensor(reference)
             totals = [float(r.rate[chosen].sum().clamp(min=1e-30)) for r in (rates1, rates2)]
             self._refer_to(math.log2(totals[0] / totals[1]))
-        self.mode = self._find_mode(sd=_MODE_SD)
+        # The reference "median" is the mode itself.
+        is_mode = isinstance(reference, str) and reference == "median"
+        self.mode = 0.0 if is_mode else self._find_mode(sd=_MODE_SD)
         self._prior_kg = self._components(self.mode)
         weights, _ = _fit_weights(self._marginals(self._prior_kg, slice(None)), _uniform())
         self.weights = weights.float()

@@ -27,7 +27,10 @@ def test_peaks_are_found_by_their_names():
 @pytest.mark.parametrize("method", ["get_accessibility_estimates", "get_normalized_accessibility"])
 def test_without_peaks_raises(method):
     model = fitted(toy_mudata(names=("rna", "prot")))
-    with pytest.raises(ValueError, match=r"No modality consists of peaks.*\['rna', 'prot'\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"`modality` must be given, because no modality consists of peaks.*\['rna', 'prot'\]",
+    ):
         getattr(model, method)()
     # A modality that is named is the user's choice.
     assert getattr(model, method)(modality="prot").shape == (40, 15)

@@ -106,13 +106,31 @@ def test_change_in_an_unknown_direction_is_no_discovery():
 
 def test_order_of_features(model):
     options = {"groupby": "group", "group1": "control", "group2": "treated", "silent": True}
-    table = model.differential_expression(**options)
-    assert table["lfc_bound"].is_monotonic_decreasing
-    # Genes that are lower in the first group are the last ones.
-    assert set(table.index[-11:]) == {f"gene_{i}" for i in range(11)}
+    changed = {f"gene_{i}" for i in range(11)}
+    for options_of, column in (({}, "information"), ({"order_by": "lfc_bound"}, "lfc_bound")):
+        table = model.differential_expression(**options, **options_of)
+        assert table[column].is_monotonic_decreasing
+        # Genes that are lower in the first group are the last ones.
+        assert set(table.index[-11:]) == changed
     by_evidence = model.differential_expression(order_by="bayes_factor", **options)
     assert by_evidence["bayes_factor"].is_monotonic_decreasing
-    assert set(by_evidence.index[:11]) == {f"gene_{i}" for i in range(11)}
+    assert set(by_evidence.index[:11]) == changed
+
+
+def test_information_is_the_divergence_between_the_counts_of_a_cell(model):
+    table = compare(model)
+    r = model.module.likelihood("counts").dispersion.detach().numpy()
+    library = np.median(np.asarray(model.adata.X.sum(1)))
+    larger = library * np.where(table["lfc_bound"] > 0, table["scale1"], table["scale2"])
+    smaller = larger * 2.0 ** -table["lfc_bound"].abs()
+    expected = larger * np.log(larger / smaller)
+    expected -= (larger + r) * np.log((larger + r) / (smaller + r))
+    np.testing.assert_allclose(
+        table["information"], np.sign(table["lfc_bound"]) * expected, rtol=1e-3, atol=1e-6
+    )
+    # Of two genes with the same change, the one with more counts distinguishes better.
+    changed = table.iloc[1:11]
+    assert changed["information"].corr(changed["scale1"], method="spearman") > 0.9
 
 
 def test_swapped_groups(model):
@@ -123,6 +141,7 @@ def test_swapped_groups(model):
     np.testing.assert_allclose(forth["lfc_mean"], -back["lfc_mean"], atol=0.05)
     np.testing.assert_allclose(forth["lfc_bound"], -back["lfc_bound"], atol=0.09)
     np.testing.assert_allclose(forth["lfc_reference"], -back["lfc_reference"], atol=0.05)
+    np.testing.assert_allclose(forth["information"], -back["information"], rtol=0.1, atol=0.01)
 
 
 def test_several_modalities(bmmc_cite):

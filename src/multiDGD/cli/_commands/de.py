@@ -15,9 +15,6 @@ from multiDGD.stats import is_discovery
 
 logger = logging.getLogger(__name__)
 
-# Minimum of MultiDGD.differential_expression.
-_MIN_CELLS = 3
-
 _EPILOG = """\
 Without --group1, every group of at least 3 cells is compared. Without --group2, each group is
 compared with all other cells.
@@ -90,8 +87,8 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     comparison.add_argument(
         "--order-by",
-        choices=("lfc_bound", "bayes_factor"),
-        help="column by which features are sorted (default lfc_bound; with --mode vanilla, "
+        choices=("information", "lfc_bound", "bayes_factor"),
+        help="column by which features are sorted (default information; with --mode vanilla, "
         "bayes_factor)",
     )
     comparison.add_argument(
@@ -130,8 +127,8 @@ def run(args: argparse.Namespace) -> None:
     )
     group1, group2 = _groups(data.obs, args)
     modalities = model.module.modalities
-    if args.modality is None and len(modalities) > 1:
-        args.modality = modalities[-1 if args.accessibility else 0]
+    if args.modality is None and len(modalities) > 1 and not args.accessibility:
+        args.modality = modalities[0]
         logger.info("Using modality %s; choose another one with --modality", args.modality)
     with calling_model():
         table = compare(
@@ -190,23 +187,12 @@ def _reference(given: list[str]) -> str | list[str]:
 
 
 def _groups(obs: pd.DataFrame, args: argparse.Namespace) -> tuple[list[Any] | None, Any]:
-    """Both groups with the values of the data; without ``--group1``, every large enough group.
+    """Both groups with the values of the data, which may be numbers.
 
     Unknown names are returned unchanged, and the model reports them.
     """
     if args.groupby not in obs:
         return args.group1, args.group2
-    sizes = obs[args.groupby].value_counts()
-    # Groups may be numbers in the data, but are text on the command line.
-    named = {str(group): group for group in sizes.index}
-    group2 = named.get(args.group2, args.group2)
-    if args.group1 is not None:
-        return [named.get(name, name) for name in args.group1], group2
-    small = [group for group in sizes.index[sizes < _MIN_CELLS] if group != group2]
-    if small:
-        logger.info(
-            "Skipped groups with fewer than %d cells: %s", _MIN_CELLS, ", ".join(map(str, small))
-        )
-    # Same order as in the model.
-    large = [g for g in pd.Categorical(obs[args.groupby]).categories if g not in {*small, group2}]
-    return large or None, group2
+    named = {str(group): group for group in obs[args.groupby].unique()}
+    group1 = args.group1 and [named.get(name, name) for name in args.group1]
+    return group1, named.get(args.group2, args.group2)

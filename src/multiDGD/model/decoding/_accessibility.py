@@ -14,7 +14,6 @@ from mudata import MuData
 from scipy.sparse import csr_matrix, vstack
 
 from multiDGD._checks import finite
-from multiDGD._names import has_peaks
 from multiDGD.model.core._representations import as_positions
 
 from ._decoding import DecodingMixin
@@ -208,17 +207,3 @@ class AccessibilityMixin(DecodingMixin):
             index=manager.adata.obs_names[cells],
             columns=self.summary.features[modality][features],
         )
-
-    def _modality_of_peaks(self, modality: str | None) -> str:
-        """Check the name of a modality; the default is the last one that consists of peaks."""
-        if modality is not None:
-            return self._modality(modality)
-        features = self.summary.features
-        found = [m for m in self.module.modalities if has_peaks(m, features[m])]
-        if not found:
-            raise ValueError(
-                f"No modality consists of peaks, by its name or those of its features; found "
-                f"{self.module.modalities}. Name one as `modality` for the probability that its "
-                "counts are above 0, or use `get_normalized_expression`."
-            )
-        return found[-1]

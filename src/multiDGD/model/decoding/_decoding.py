@@ -14,7 +14,7 @@ from mudata import MuData
 from torch import Tensor
 
 from multiDGD._checks import positive, positive_int
-from multiDGD._names import nearest
+from multiDGD._names import has_peaks, nearest
 from multiDGD.data import CellManager, find_categories
 from multiDGD.model.core._posterior import PosteriorMixin
 from multiDGD.model.core._random import resolve_seed
@@ -49,6 +49,19 @@ class DecodingMixin(PosteriorMixin):
         if modality not in known:
             raise ValueError(f"`modality` must be one of {known}, found {modality!r}.")
         return modality
+
+    def _modality_of_peaks(self, modality: str | None, argument: str = "modality") -> str:
+        """Check the name of a modality; the default is the last one that consists of peaks."""
+        if modality is not None:
+            return self._modality(modality)
+        features = self.summary.features
+        found = [m for m in self.module.modalities if has_peaks(m, features[m])]
+        if not found:
+            raise ValueError(
+                f"`{argument}` must be given, because no modality consists of peaks, by its name "
+                f"or those of its features; found {self.module.modalities}."
+            )
+        return found[-1]
 
     def _modalities(self, modality: str | Sequence[str] | None) -> list[str]:
         """Check one name of a modality or several different ones; the default is the first."""

@@ -14,7 +14,7 @@ from multiDGD.data import CellManager
 
 from ._comparisons import ComparisonMixin, joined
 from ._groups import read_groups
-from ._table import TestSettings, accessibility, raw_statistics, sort_positions
+from ._table import Order, TestSettings, accessibility, raw_statistics, sort_positions
 
 
 class DifferentialAccessibilityMixin(ComparisonMixin):
@@ -40,7 +40,7 @@ class DifferentialAccessibilityMixin(ComparisonMixin):
         weights: str | Sequence[float] | None = None,
         sample_key: str | None = None,
         reference: Literal["share", "median"] | Sequence[str] = "median",
-        order_by: Literal["lfc_bound", "bayes_factor"] | None = None,
+        order_by: Order | None = None,
     ) -> pd.DataFrame:
         """Compare the accessibility of regions between groups of cells.
 
@@ -52,7 +52,8 @@ class DifferentialAccessibilityMixin(ComparisonMixin):
         adata, groupby, group1, group2, idx1, idx2, mode
             As for :meth:`differential_expression`.
         modality
-            Name of the modality; the last one by default.
+            Name of the modality; by default the last one that consists of peaks by its name or those
+            of its features.
         delta
             Absolute log2 fold change up to which a region counts as unchanged.
         batch_size, batch_correction, batchid1, batchid2, fdr_target, silent, weights, sample_key, \
@@ -74,6 +75,7 @@ class DifferentialAccessibilityMixin(ComparisonMixin):
         - ``emp_prob1``, ``emp_prob2``: fraction of the cells with counts in the region;
         - ``lfc_mean``, ``lfc_bound``, ``lfc_reference``: posterior mean of the log2 fold change,
           first relative to second group, its bound and its reference (``"change"`` only);
+        - ``information``: as for :meth:`differential_expression` (``"change"`` only);
         - ``lfdr``: local false discovery rate, or probability of the wrong sign for ``"vanilla"``;
         - ``comparison``, ``group1``, ``group2``: names of the groups, with ``groupby``.
 
@@ -91,9 +93,9 @@ class DifferentialAccessibilityMixin(ComparisonMixin):
         >>> model = MultiDGD(mdata, n_latent=5)
         >>> model.train(max_epochs=2, enable_progress_bar=False)
         >>> model.differential_accessibility(groupby="batch", group1="batch_0", silent=True).shape
-        (60, 16)
+        (60, 17)
         """
-        modality = self._modality(modality or self.module.modalities[-1])
+        modality = self._modality_of_peaks(modality)
         settings = TestSettings(mode, delta, fdr_target, (), reference, order_by)
         manager = self._manager_of(adata)
         groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)
@@ -102,7 +104,16 @@ class DifferentialAccessibilityMixin(ComparisonMixin):
         library_size = self._learned.library_medians[modality] * observed
         tables = []
         compared, omitted = self._run_comparisons(
-            manager, groups, modality, settings, batches, weights, sample_key, batch_size, silent
+            manager,
+            groups,
+            modality,
+            settings,
+            self._reference_positions(settings, modality, manager),
+            batches,
+            weights,
+            sample_key,
+            batch_size,
+            silent,
         )
         for comparison, sums, table, likelihood in compared:
             order = sort_positions(table, settings)

@@ -21,7 +21,7 @@ from multiDGD.stats import FoldChanges, GroupRates, RateSums
 from ._group_sizes import check_sizes, large_enough
 from ._groups import Comparison, Groups
 from ._rate_sums import rate_sums
-from ._table import TestSettings, probabilities, warn_of_many
+from ._table import TestSettings, information, probabilities, warn_of_many
 
 
 class Compared(NamedTuple):
@@ -55,6 +55,7 @@ class ComparisonMixin(DecodingMixin):
         groups: Groups,
         modality: str,
         settings: TestSettings,
+        reference: Literal["share", "median"] | list[int],
         batches: tuple[Sequence[str] | None, Sequence[str] | None] | None,
         weights: str | Sequence[float] | None,
         sample_key: str | None,
@@ -84,7 +85,6 @@ class ComparisonMixin(DecodingMixin):
         subset = FeatureSubset(self.module, manager.observed)
         panels = self._panels(manager)
         features = subset.positions[modality]
-        reference = self._reference_positions(settings, modality, features)
 
         def measured(positions: Tensor) -> Tensor | None:
             mask = panels.measured(positions.cpu().numpy(), modality)[:, features]
@@ -113,11 +113,14 @@ class ComparisonMixin(DecodingMixin):
         second = first if is_same else sums(in_batches2)
         category, sample = np.divmod(used_strata, n_samples)
         likelihood = subset.module.likelihood(modality)
+        library = float(np.median(manager.libraries[cells, column]))
         found = []
         for comparison in comparisons:
             both, rates = _rates(comparison, (first, second), category, sample)
             changes = FoldChanges(rates[0], rates[1], reference)
             table = probabilities(changes, rates, settings)
+            if settings.mode == "change":
+                table["information"] = information(table, likelihood, library)
             found.append(Compared(comparison, both, table, likelihood))
         if settings.mode == "change":
             called = f"is_de_fdr_{settings.fdr_target}"
@@ -125,14 +128,15 @@ class ComparisonMixin(DecodingMixin):
         return found, omitted
 
     def _reference_positions(
-        self, settings: TestSettings, modality: str, features: Tensor
+        self, settings: TestSettings, modality: str, manager: CellManager
     ) -> Literal["share", "median"] | list[int]:
-        """Reference of the fold changes; positions among the given features of the modality."""
+        """Reference of the fold changes; positions among the observed features of the modality."""
         reference = settings.reference
         if isinstance(reference, str):  # arrays of names cannot be compared with a name
             return "share" if reference == "share" else "median"
         chosen = self._features(modality, "reference", reference)
-        positions: list[int] = np.flatnonzero(np.isin(features.cpu().numpy(), chosen)).tolist()
+        observed = manager.observed[modality]
+        positions: list[int] = np.flatnonzero(np.isin(observed, chosen)).tolist()
         if not positions:
             raise ValueError(
                 "`reference` must name at least one feature of the data, found none in modality "

@@ -11,7 +11,7 @@ from mudata import MuData
 
 from ._comparisons import ComparisonMixin, joined
 from ._groups import read_groups
-from ._table import TestSettings, raw_statistics, sort_positions
+from ._table import Order, TestSettings, raw_statistics, sort_positions
 
 
 class DifferentialExpressionMixin(ComparisonMixin):
@@ -39,7 +39,7 @@ class DifferentialExpressionMixin(ComparisonMixin):
         sample_key: str | None = None,
         cred_interval_lvls: Sequence[float] = (),
         reference: Literal["share", "median"] | Sequence[str] = "median",
-        order_by: Literal["lfc_bound", "bayes_factor"] | None = None,
+        order_by: Order | None = None,
     ) -> pd.DataFrame:
         r"""Compare the expression of each feature between groups of cells.
 
@@ -112,9 +112,10 @@ class DifferentialExpressionMixin(ComparisonMixin):
             ``"share"``, the share in all counts; or a list of features, their total.
         order_by
             Column by which features are sorted in decreasing order. By default, this is
-            ``"lfc_bound"``: features that are certainly much higher in the first group come first,
-            those that are lower come last. ``"bayes_factor"`` sorts by the evidence for a change
-            in either direction; it is the default for ``"vanilla"``.
+            ``"information"``: features that distinguish cells of the first group best come first,
+            those that are lower come last. ``"lfc_bound"`` sorts by the fold change whatever the
+            abundance, and ``"bayes_factor"`` by the evidence for a change in either direction; it
+            is the default for ``"vanilla"``.
 
         Returns
         -------
@@ -133,6 +134,9 @@ class DifferentialExpressionMixin(ComparisonMixin):
         - ``lfc_bound``: limit of its 90 % interval that is nearer to 0, or 0 if the interval
           includes 0;
         - ``lfc_reference``: log2 fold change of the reference's share;
+        - ``information``: expected log-likelihood ratio (nats) of the count of one cell under both
+          groups if the fold change is ``lfc_bound``, at the median library size of the compared
+          cells (:func:`multiDGD.stats.discrimination`); negative if the share is lower;
         - ``lfdr``: local false discovery rate;
         - ``is_de_fdr_0.05``: mask of the discoveries at ``fdr_target``.
 
@@ -177,9 +181,19 @@ class DifferentialExpressionMixin(ComparisonMixin):
         batches = (batchid1, batchid2) if batch_correction else None
         tables: list[pd.DataFrame] = []
         omitted: list[Any] = []
-        for name in modalities:
+        references = [self._reference_positions(settings, m, manager) for m in modalities]
+        for name, refs in zip(modalities, references, strict=True):
             compared, too_small = self._run_comparisons(
-                manager, groups, name, settings, batches, weights, sample_key, batch_size, silent
+                manager,
+                groups,
+                name,
+                settings,
+                refs,
+                batches,
+                weights,
+                sample_key,
+                batch_size,
+                silent,
             )
             omitted += [group for group in too_small if group not in omitted]
             for comparison, sums, table, _ in compared:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,14 @@ import torch
 from multiDGD._checks import finite
 from multiDGD.data import logger
 from multiDGD.nn import Likelihood
-from multiDGD.stats import FoldChanges, GroupRates, RateSums, is_discovery
+from multiDGD.stats import FoldChanges, GroupRates, RateSums, discrimination, is_discovery
+
+Order: TypeAlias = Literal["information", "lfc_bound", "bayes_factor"]
 
 # Share of called features above which a comparison is reported.
 _MANY = 0.8
+# The logarithm of a mean must be finite.
+_MIN_SHARE = 1e-12
 # As in scvi-tools, raw shares are scaled to this library size.
 _RAW_LIBRARY_SIZE = 1e4
 
@@ -38,7 +42,7 @@ class TestSettings:
     reference
         ``"share"``, ``"median"`` or the names of the features without a change.
     order_by
-        Column by which features are sorted in decreasing order; by default ``"lfc_bound"`` or, for
+        Column by which features are sorted in decreasing order; by default ``"information"`` or, for
         ``"vanilla"``, ``"bayes_factor"``.
 
     Raises
@@ -52,7 +56,7 @@ class TestSettings:
     fdr_target: float
     levels: Sequence[float]
     reference: Literal["share", "median"] | Sequence[str] = "median"
-    order_by: Literal["lfc_bound", "bayes_factor"] | None = None
+    order_by: Order | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in ("change", "vanilla"):
@@ -68,7 +72,7 @@ class TestSettings:
                 f'`reference` must be "share", "median" or a list of features, found '
                 f"{self.reference!r}."
             )
-        allowed = ("bayes_factor",) if self.mode == "vanilla" else ("lfc_bound", "bayes_factor")
+        allowed = ("bayes_factor",) if self.mode == "vanilla" else get_args(Order)
         if self.order_by is not None and self.order_by not in allowed:
             raise ValueError(
                 f"`order_by` must be one of {allowed} with `mode` {self.mode!r}, found "
@@ -126,6 +130,31 @@ def probabilities(
     return pd.DataFrame(columns)
 
 
+def information(table: pd.DataFrame, likelihood: Likelihood, library: float) -> np.ndarray:
+    """Information in the count of one cell about its group, from the lower bound of the change.
+
+    Parameters
+    ----------
+    table
+        Result of :func:`probabilities`.
+    likelihood
+        Likelihood of the features.
+    library
+        Library size of the cell.
+
+    Returns
+    -------
+    Nats for each feature, negative if its share is lower in the first group.
+    """
+    bound = table["lfc_bound"]
+    # From the group with the larger share, so that the exchange of groups changes the sign only.
+    larger = table["scale1"].where(bound > 0, table["scale2"]).clip(lower=_MIN_SHARE) * library
+    mean1, mean2 = (_as_means(likelihood, x) for x in (larger, larger * 2.0 ** -bound.abs()))
+    return (
+        np.sign(bound) * discrimination(mean1, mean2, likelihood.fisher)[0].detach().cpu().numpy()
+    )
+
+
 def sort_positions(table: pd.DataFrame, settings: TestSettings) -> np.ndarray:
     """Positions that sort the features by ``order_by``, then by other evidence.
 
@@ -145,7 +174,7 @@ def sort_positions(table: pd.DataFrame, settings: TestSettings) -> np.ndarray:
     z_score = table["lfc_mean"] / table["lfc_std"]
     if settings.order_by == "bayes_factor":
         return np.lexsort([-z_score.abs(), -table["bayes_factor"]])
-    return np.lexsort([-z_score, -table["lfc_bound"]])
+    return np.lexsort([-z_score, -table[settings.order_by or "information"]])
 
 
 def warn_of_many(called: Mapping[Any, float]) -> None:
@@ -214,16 +243,19 @@ def accessibility(
     found["est_prob1"], found["est_prob2"] = est
     found["emp_prob1"], found["emp_prob2"] = emp
     if is_change:
-        for name in ("lfc_mean", "lfc_bound", "lfc_reference"):
+        for name in ("lfc_mean", "lfc_bound", "lfc_reference", "information"):
             found[name] = table[name]
     found["lfdr"] = table["lfdr"]
     return found
 
 
 def _log_prob_zero(likelihood: Likelihood, mean: pd.Series) -> np.ndarray:
+    return likelihood.log_prob_zero(_as_means(likelihood, mean))[0].detach().cpu().numpy()
+
+
+def _as_means(likelihood: Likelihood, mean: pd.Series) -> torch.Tensor:
+    """Means of the features of one cell on the device of a likelihood, shape ``(1, f)``."""
     weight = next(likelihood.parameters(), None)
     # A copy, because pandas 3 returns arrays that cannot be changed.
     mean_nf = torch.from_numpy(mean.to_numpy(np.float32, copy=True)[None])
-    if weight is not None:
-        mean_nf = mean_nf.to(weight.device)
-    return likelihood.log_prob_zero(mean_nf)[0].detach().cpu().numpy()
+    return mean_nf if weight is None else mean_nf.to(weight.device)

@@ -12,6 +12,7 @@ import pandas as pd
 from mudata import MuData
 from scvi import settings
 
+from multiDGD._names import COORDINATES
 from multiDGD.data import CellManager
 
 from ._gtf import read_gtf
@@ -22,8 +23,6 @@ GivenPositions: TypeAlias = "pd.DataFrame | Mapping[str, Sequence[object]] | str
 
 _POSITION = ["chrom", "start", "end"]
 _COLUMNS = [*_POSITION, "strand"]
-# Names such as "chr1:100-200", "chr1-100-200" or "chr1_100_200".
-_NAME = r"^(?P<chrom>\S+?)[:_-](?P<start>\d+)[_-](?P<end>\d+)$"
 _EMPTY = pd.DataFrame(columns=_COLUMNS, dtype=object)
 _HOW = (
     "Pass `positions` (a GTF file, a table with the columns 'chrom', 'start' and 'end', or "
@@ -205,5 +204,5 @@ def _of_var(var: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _from_text(text: pd.Series) -> pd.DataFrame:
-    found = text.str.extract(_NAME).dropna()
+    found = text.str.extract(COORDINATES).dropna()
     return found.astype({"start": np.int64, "end": np.int64})
