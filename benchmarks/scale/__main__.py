@@ -1,7 +1,7 @@
-"""Training with counts on disk, compared to counts in memory.
+"""Training and mapping with counts on disk, compared to counts in memory.
 
 ``python -m benchmarks.scale training --cells 20000 100000`` writes simulated cells to zarr stores and
-measures the start and one epoch, each in a process of its own.
+measures the start, one epoch and the mapping of other cells, each training in a process of its own.
 ``python -m benchmarks.scale order --seeds 0`` measures the effect of the order in which cells are
 read on the quality of a model of real cells.
 """
@@ -13,6 +13,7 @@ import logging
 import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,9 @@ def main() -> None:
     torch.set_num_threads(1)
     if args.task == "training":
         for n in args.cells:
-            path = args.cache / f"{n}.zarr"
-            if not path.exists():
-                simulate.write(path, n)
+            paths = [_store(args.cache, n), _store(args.cache, n // 10, sample=1)]
             for place in args.places:
-                _add(args.out / "training.json", _measured(path, place), ("n_cells", "place"))
+                _add(args.out / "training.json", _measured(paths, place), ("n_cells", "place"))
     else:
         for seed in args.seeds:
             for variant in order.VARIANTS:
@@ -56,11 +55,19 @@ def main() -> None:
     save(render())
 
 
-def _measured(path: Path, place: str) -> dict[str, Any]:
+def _store(folder: Path, n_cells: int, sample: int = 0) -> Path:
+    """Store of simulated cells, written if it does not exist."""
+    path = folder / (f"{n_cells}.zarr" if sample == 0 else f"query_{n_cells}.zarr")
+    if not path.exists():
+        simulate.write(path, n_cells, sample=sample)
+    return path
+
+
+def _measured(paths: Sequence[Path], place: str) -> dict[str, Any]:
     """Result of one training in a new process."""
     module = [sys.executable, "-W", "ignore", "-m", "benchmarks.scale.measure"]
     done = subprocess.run(
-        [*module, str(path.resolve()), place],
+        [*module, *(str(path.resolve()) for path in paths), place],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
