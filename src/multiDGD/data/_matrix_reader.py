@@ -147,6 +147,18 @@ def _canonical(x: sparse.csr_matrix) -> sparse.csr_matrix:
     return x
 
 
+def is_on_disk(x: Any) -> bool:
+    """Return whether a matrix is in an HDF5 file or a zarr store.
+
+    Parameters
+    ----------
+    x
+        Matrix of a type that :class:`MatrixReader` accepts.
+    """
+    on_disk = (CSRDataset, CSCDataset, h5py.Dataset)
+    return isinstance(x, on_disk) or type(x).__module__.startswith("zarr.")
+
+
 def same_matrix(one: Any, other: Any) -> bool:
     """Return whether two matrices are the same object, in memory or on disk.
 

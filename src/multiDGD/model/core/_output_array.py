@@ -19,9 +19,7 @@ _CHUNK_BYTES = 2**22
 _METADATA = (".zgroup", ".zarray", "zarr.json")
 
 
-def check_out(
-    out: str | Path | None, suffixes: Sequence[str] = (".npy", ".zarr")
-) -> None:
+def check_out(out: str | Path | None, suffixes: Sequence[str] = (".npy", ".zarr")) -> None:
     """Check an ``out`` argument before any computation.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -92,8 +93,10 @@ class AnnotationMixin(LatentMixin, LabelMixin):
 
 
 def _write_zarr(adata: AnnData, path: str | Path) -> None:
-    """Write an AnnData in the present format of zarr, which `write_zarr` warns of."""
+    """Write an AnnData in zarr's present format."""
     import zarr
 
-    with new_folder(path):
+    with new_folder(path), warnings.catch_warnings():
+        # AnnData announces its later default for both formats; the user cannot choose here.
+        warnings.filterwarnings("ignore", "zarr v3 autosharding")
         write_elem(zarr.open_group(str(path), mode="w-"), "/", adata)
