@@ -53,7 +53,7 @@ class Cost:
         Seconds of the spectral start, of the training steps, of reading their counts, and of
         reducing their gradients.
     gpu, host
-        Bytes on each GPU, and in each host with up to eight.
+        Bytes on each GPU, and in the host of the first eight.
     disk
         Bytes of the counts on disk.
     network
@@ -83,13 +83,16 @@ def constants() -> dict[str, Constant]:
     small, large = min(runs, key=_n_cells), max(runs, key=_n_cells)
     nonzeros = {m: n / read["n_cells"] for m, n in read["n_nonzeros"].items()}
     passes = sum(PASSES[m] * n for m, n in nonzeros.items())
-    growth = (_peak(large) - _peak(small)) * 2**20 / (_n_cells(large) - _n_cells(small))
+    per_cell, per_cell_start = (
+        (peak(large) - peak(small)) * 2**20 / (_n_cells(large) - _n_cells(small))
+        for peak in (_peak, _peak_of_start)
+    )
     epoch = large["phases"]["epoch"]["cpu"] / large["n_train"]
     training, reading = "scale.md, training", "scale.md, reading"
     h100 = "speed_gpu.md, least squares over five rows"
     found = {
         "step": Constant(1e3 * step, "ms per step of 128 cells on an H100", True, h100),
-        "per_feature": Constant(1e6 * per_feature, "ns per step and feature", True, h100),
+        "per_feature": Constant(1e9 * per_feature, "ns per step and feature", True, h100),
         "cpu": Constant(1e6 * epoch, "µs per cell of an epoch on one CPU thread", True, training),
         "read": Constant(
             sum(read["n_nonzeros"].values()) / read["seconds"]["cpu"] / 1e6,
@@ -103,10 +106,11 @@ def constants() -> dict[str, Constant]:
             True,
             training,
         ),
-        "growth": Constant(growth, "bytes of host memory per cell and process", True, training),
-        "base": Constant(
-            _peak(small) - growth * _n_cells(small) / 2**20, "MiB in addition", True, training
+        "memory": Constant(per_cell, "bytes of host memory per cell and process", True, training),
+        "start memory": Constant(
+            per_cell_start, "bytes of host memory per cell in the start", True, training
         ),
+        "base": Constant(_peak(small), "MiB of a process in addition", True, training),
         **{
             f"{m} non-zeros": Constant(n, f"non-zeros of {m} per cell", True, reading)
             for m, n in nonzeros.items()
@@ -157,7 +161,9 @@ def cost(known: dict[str, Constant], data: str, n_cells: float, n_gpus: int) -> 
     sent = 2 * (n_gpus - 1) / n_gpus * 4 * parameters
     bandwidth = value["nvlink" if n_gpus <= GPUS_PER_HOST else "infiniband"]
     reduce = sent / (1e9 * bandwidth) + 1e-6 * value["latency"] * 2 * math.log2(n_gpus)
-    process = 2**20 * value["base"] + value["growth"] * n_cells
+    n_processes = min(n_gpus, GPUS_PER_HOST)
+    others = n_processes * (2**20 * value["base"] + value["memory"] * n_cells)
+    start = (value["start memory"] - value["memory"]) * n_cells
     table = 3 * 4 * N_REPRESENTATION * n_cells / n_gpus
     return Cost(
         start=n_cells * passes / (1e6 * value["start"]),
@@ -166,7 +172,7 @@ def cost(known: dict[str, Constant], data: str, n_cells: float, n_gpus: int) -> 
         reduce=n_steps * reduce,
         # Parameters, gradients, two moments; means, logits and their gradients of a minibatch.
         gpu=16 * parameters + table + 4 * 4 * BATCH_SIZE * n_features,
-        host=process * min(n_gpus, GPUS_PER_HOST),
+        host=others + max(start, 0),
         disk=n_cells * sum(value[f"{m} bytes"] for m in DATA[data]),
         network=steps_of_epoch * sent,
     )
@@ -177,5 +183,10 @@ def _n_cells(row: dict[str, Any]) -> int:
 
 
 def _peak(row: dict[str, Any]) -> float:
-    """Peak memory of a run (MiB)."""
-    return float(max(phase["mib"] for phase in row["phases"].values()))
+    """Peak memory of all phases of a run but the start (MiB)."""
+    return float(max(found["mib"] for name, found in row["phases"].items() if name != "start"))
+
+
+def _peak_of_start(row: dict[str, Any]) -> float:
+    """Peak memory of the start (MiB)."""
+    return float(row["phases"]["start"]["mib"])
