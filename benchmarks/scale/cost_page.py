@@ -17,7 +17,7 @@ PAGE = Path(__file__).parent / "cost.md"
 PLOT = Path(__file__).parent / "cost.svg"
 CELLS = np.logspace(5, 8, 61)
 GPUS = (1, 8, 64, 256)
-TABLE_CELLS = (10**5, 10**6, 10**7, 10**8)
+TABLE_CELLS, TABLE_GPUS = (10**5, 10**6, 10**7, 10**8), (1, 8, 256)
 #: Title of a panel, its unit, and the value of a cost in this unit.
 PANELS: dict[str, tuple[str, Callable[[Cost], float]]] = {
     "time": ("hours", lambda c: c.seconds / 3600),
@@ -48,7 +48,7 @@ def totals(known: dict[str, Constant]) -> str:
     lines = [[*head, "memory of a GPU", "memory of a host"]]
     for data in DATA:
         for n_cells in TABLE_CELLS:
-            for n_gpus in GPUS:
+            for n_gpus in TABLE_GPUS:
                 c = cost(known, data, n_cells, n_gpus)
                 times = (c.start, c.compute, c.read, c.reduce, c.seconds)
                 memory = (f"{b / 2**30:,.1f} GiB" for b in (c.gpu, c.host))
@@ -77,13 +77,24 @@ def draw() -> None:
             for n_gpus, colour in zip(GPUS, colours, strict=True):
                 found = [value(cost(known, data, n, n_gpus)) for n in CELLS]
                 if any(found):  # one GPU sends nothing
-                    axis.plot(CELLS, found, color=colour, label=f"{n_gpus} GPU")
+                    axis.plot(
+                        CELLS,
+                        found,
+                        color=colour,
+                        label="1 GPU" if n_gpus == 1 else f"{n_gpus} GPUs",
+                    )
             axis.set(title=f"{data}: {title}", ylabel=unit, xscale="log", yscale="log")
         _draw_measured(row, data)
     for axis in axes[1]:
         axis.set_xlabel("cells")
-    axes[0, 0].legend(frameon=False, fontsize=7)
-    axes[1, 0].legend(frameon=False, fontsize=7)
+    marks = {
+        label: mark
+        for axis in axes[:, 0]
+        for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        marks.values(), marks, loc="outside lower center", ncols=6, frameon=False, fontsize=7
+    )
     figure.savefig(PLOT, metadata={"Date": None})
     plt.close(figure)
 
@@ -93,20 +104,29 @@ def _draw_measured(row: Any, data: str) -> None:
     time, memory, disk, _ = row
     sizes = rows(SCALE / "reading.json")
     stored = [sum(r["bytes"][m] for m in DATA[data]) / 2**30 for r in sizes]
-    disk.plot([r["n_cells"] for r in sizes], stored, "k^", label="measured")
+    disk.plot([r["n_cells"] for r in sizes], stored, "k^")
     if data == "RNA":
         (case,) = (r for r in rows(GPU) if r["case"] == "scaling")
         for n, side in ((10_000, "other"), (100_000, "ours")):
             per_1000 = float(np.median([wall for wall, _ in case[side]]))
             hours = N_EPOCHS * per_1000 * n / 1000 / 3600
-            label = "15 epochs on an H100,\n1,500 features, in memory" if n < 1e5 else None
+            label = (
+                "measured: 15 epochs on an H100, 1,500 features, in memory" if n < 1e5 else None
+            )
             time.plot(n, hours, "k^", label=label)
         return
     runs = [r for r in rows(SCALE / "training.json") if r["place"] == "disk"]
     n_cells = [r["n_cells"] for r in runs]
+    trained = [r for r in runs if "epoch" in r["phases"]]
     hours = [
-        (r["phases"]["start"]["cpu"] + N_EPOCHS * r["phases"]["epoch"]["cpu"]) / 3600 for r in runs
+        (r["phases"]["start"]["cpu"] + N_EPOCHS * r["phases"]["epoch"]["cpu"]) / 3600
+        for r in trained
     ]
-    time.plot(n_cells, hours, "kx", label="start and 15 x one epoch,\none CPU thread")
+    time.plot(
+        [r["n_cells"] for r in trained],
+        hours,
+        "kx",
+        label="measured: start and 15 x one epoch, one CPU thread",
+    )
     peaks = [max(p["mib"] for p in r["phases"].values()) / 1024 for r in runs]
     memory.plot(n_cells, peaks, "kx")

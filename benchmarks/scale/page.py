@@ -28,13 +28,13 @@ def training() -> str:
     for row in rows(RESULTS / "training.json"):
         phases = row["phases"]
         seconds = {phase: found["cpu"] for phase, found in phases.items()}
+        rates = (("n_train", "epoch"), ("n_query", "query"))
         lines.append(
             [
                 f"{row['n_cells']:,}",
                 "on disk" if row["place"] == "disk" else "in memory",
-                *(f"{seconds[phase]:.1f}" for phase in PHASES),
-                f"{row['n_train'] / seconds['epoch']:,.0f}",
-                f"{row['n_query'] / seconds['query']:,.0f}",
+                *(f"{seconds[p]:.1f}" if p in seconds else "-" for p in PHASES),
+                *(f"{row[n] / seconds[p]:,.0f}" if p in seconds else "-" for n, p in rates),
                 f"{max(phase['mib'] for phase in phases.values()):,.0f}",
             ]
         )
