@@ -68,7 +68,9 @@ def draw() -> None:
     """Draw the panels with the measured points."""
     import matplotlib.pyplot as plt
 
-    mpl.rcParams.update({"svg.hashsalt": "cost", "font.size": 8, "axes.titlesize": 9})
+    mpl.rcParams.update(
+        {"svg.hashsalt": "cost", "svg.fonttype": "none", "font.size": 8, "axes.titlesize": 9}
+    )
     known = constants()
     figure, axes = plt.subplots(2, 4, figsize=(11, 5), sharex=True, layout="constrained")
     colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(GPUS)))
