@@ -112,15 +112,16 @@ if repository:
 
 # -- Pages from other folders -----------------------------------------------------------------
 
-COPIED = {"benchmarks": "*.md", "tutorials": "*.ipynb"}
+COPIED = {"benchmarks": (".md", ".svg"), "tutorials": (".ipynb",)}
 
 
 def copy_pages() -> None:
     """Copy pages of other folders into ``docs``, because Sphinx reads no other folder."""
-    for folder, pattern in COPIED.items():
+    for folder, suffixes in COPIED.items():
         target = DOCS / folder
         shutil.rmtree(target, ignore_errors=True)
-        for page in (ROOT / folder).rglob(pattern):
+        pages = (page for page in (ROOT / folder).rglob("*") if page.suffix in suffixes)
+        for page in pages:
             copy = target / page.relative_to(ROOT / folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(page, copy)

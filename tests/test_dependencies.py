@@ -22,10 +22,10 @@ INSTALLED_BY = {
 }
 # Extras whose packages a folder may import, lazily in the case of `src`.
 EXTRAS = {
-    "src": {"datasets", "hub"},
+    "src": {"atlas", "datasets", "hub"},
     "tests": {"autotune", "datasets", "hub", "test", "tutorials"},
     "docs": {"doc"},
-    "benchmarks": {"benchmarks", "benchmarks-milo", "benchmarks-other"},
+    "benchmarks": {"atlas", "benchmarks", "benchmarks-milo", "benchmarks-other"},
 }
 
 

@@ -1,40 +1,62 @@
-"""Tables of ``scale.md``."""
+"""Tables of ``scale.md`` and ``cost.md``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.scale import cost_page
 from benchmarks.shared.pages import fill, markdown, mean_and_deviation
 from benchmarks.shared.results import rows
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results"
-PHASES = ("setup", "start", "epoch")
+PHASES = ("setup", "start", "epoch", "end", "query")
 
 
 def render() -> dict[Path, str]:
-    """Text of the page."""
+    """Text of the pages."""
     page = FOLDER / "scale.md"
-    return {page: fill(page, {"training": training(), "order": order()})}
+    tables = {"training": training(), "reading": reading(), "order": order()}
+    return {page: fill(page, tables), **cost_page.render()}
 
 
 def training() -> str:
     """Markdown table with a line per size and place of the data."""
     names = [f"{phase}, s" for phase in PHASES]
-    lines = [["cells", "counts", *names, "cells/s", "peak memory, MiB"]]
+    head = ["cells", "counts", *names, "epoch, cells/s", "query, cells/s", "peak memory, MiB"]
+    lines = [head]
     for row in rows(RESULTS / "training.json"):
         phases = row["phases"]
-        seconds = [phases[phase]["cpu"] for phase in PHASES]
+        seconds = {phase: found["cpu"] for phase, found in phases.items()}
+        rates = (("n_train", "epoch"), ("n_query", "query"))
         lines.append(
             [
                 f"{row['n_cells']:,}",
                 "on disk" if row["place"] == "disk" else "in memory",
-                *(f"{s:.1f}" for s in seconds),
-                f"{0.9 * row['n_cells'] / seconds[-1]:,.0f}",
+                *(f"{seconds[p]:.1f}" if p in seconds else "-" for p in PHASES),
+                *(f"{row[n] / seconds[p]:,.0f}" if p in seconds else "-" for n, p in rates),
                 f"{max(phase['mib'] for phase in phases.values()):,.0f}",
             ]
         )
     return markdown(lines, n_left=2)
+
+
+def reading() -> str:
+    """Markdown table with a line per store."""
+    lines = [["cells", "non-zeros, millions", "on disk, MiB", "bytes per non-zero", "cells/s"]]
+    for row in rows(RESULTS / "reading.json"):
+        n, size = sum(row["n_nonzeros"].values()), sum(row["bytes"].values())
+        rate = f"{row['n_cells'] / row['seconds']['cpu']:,.0f}" if "seconds" in row else "-"
+        lines.append(
+            [
+                f"{row['n_cells']:,}",
+                f"{n / 1e6:,.0f}",
+                f"{size / 2**20:,.0f}",
+                f"{size / n:.2f}",
+                rate,
+            ]
+        )
+    return markdown(lines, n_left=0)
 
 
 def order() -> str:

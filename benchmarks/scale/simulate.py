@@ -12,6 +12,8 @@ import scipy.sparse as sp
 import zarr
 from anndata.io import write_elem
 
+from benchmarks.scale.draw import alias_tables, draw_counts
+
 N_FEATURES = {"rna": 2_000, "atac": 5_000}
 #: Mean number of molecules of a cell.
 LIBRARY = {"rna": 1_000, "atac": 1_000}
@@ -20,7 +22,7 @@ _BLOCK = 10_000
 _CHUNK = 65_536
 
 
-def write(path: Path, n_cells: int, seed: int = 0) -> None:
+def write(path: Path, n_cells: int, seed: int = 0, sample: int = 0) -> None:
     """Write a MuData of RNA and ATAC, with the cells in the order of their batches.
 
     The molecules of a cell are drawn from a mixture of the profiles of two cell types of its batch,
@@ -33,9 +35,11 @@ def write(path: Path, n_cells: int, seed: int = 0) -> None:
     n_cells
         Number of cells.
     seed
-        Random seed.
+        Random seed of the profiles of the cell types.
+    sample
+        Number of the sample; samples have different cells of the same types.
     """
-    rng = np.random.default_rng(seed)
+    rng, types = np.random.default_rng([seed, sample]), np.random.default_rng(seed)
     batch = np.arange(n_cells) * N_BATCHES // n_cells
     kind, other = rng.integers(0, N_TYPES, (2, n_cells))
     share = rng.beta(4, 1, n_cells)
@@ -57,13 +61,13 @@ def write(path: Path, n_cells: int, seed: int = 0) -> None:
         part.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
         write_elem(part, "obs", obs[[]])
         write_elem(part, "var", pd.DataFrame(index=_names(name, n_features)))
-        profiles = _cumulative_profiles(n_features, rng)
+        tables = alias_tables(_profiles(n_features, types))
         matrix = _Writer(part, n_cells, n_features)
         for start in range(0, n_cells, _BLOCK):
             at = slice(start, start + _BLOCK)
-            matrix.append(
-                _counts(profiles, LIBRARY[name], batch[at], kind[at], other[at], share[at], rng)
-            )
+            sizes = rng.poisson(LIBRARY[name] * rng.lognormal(-0.08, 0.4, len(batch[at]))) + 1
+            rows = batch[at] * N_TYPES + kind[at], batch[at] * N_TYPES + other[at]
+            matrix.append(draw_counts(tables, sizes, *rows, share[at], rng))
         matrix.close()
 
 
@@ -73,39 +77,13 @@ def _names(modality: str, n: int) -> pd.Index:
     return pd.Index([f"gene{i}" for i in range(n)])
 
 
-def _cumulative_profiles(n_features: int, rng: np.random.Generator) -> np.ndarray:
-    """Cumulative profile of each type in each batch, shape ``(batches, types, features)``."""
+def _profiles(n_features: int, rng: np.random.Generator) -> np.ndarray:
+    """Profile of each type in each batch, shape ``(batches * types, features)``."""
     base = rng.normal(0, 1.5, n_features)
     types = rng.normal(0, 0.7, (N_TYPES, n_features))
     batches = rng.normal(0, 0.2, (N_BATCHES, n_features))
-    profiles = np.exp(base + types + batches[:, None])
-    found = profiles.cumsum(axis=2)
-    return found / found[:, :, -1:]
-
-
-def _counts(
-    profiles: np.ndarray,
-    library: int,
-    batch: np.ndarray,
-    kind: np.ndarray,
-    other: np.ndarray,
-    share: np.ndarray,
-    rng: np.random.Generator,
-) -> sp.csr_matrix:
-    """Counts of some cells."""
-    n_cells, n_features = len(batch), profiles.shape[2]
-    sizes = rng.poisson(library * rng.lognormal(-0.08, 0.4, n_cells)) + 1
-    cell = np.repeat(np.arange(n_cells), sizes)
-    types = np.where(rng.random(len(cell)) < share[cell], kind[cell], other[cell])
-    row = batch[cell] * N_TYPES + types
-    order = np.argsort(row, kind="stable")
-    feature = np.empty(len(cell), np.int32)
-    ends = np.searchsorted(row[order], np.arange(N_BATCHES * N_TYPES + 1))
-    for number, profile in enumerate(profiles.reshape(-1, n_features)):
-        at = order[ends[number] : ends[number + 1]]
-        feature[at] = np.searchsorted(profile, rng.random(len(at)))
-    one = np.ones(len(cell), np.uint16)
-    return sp.coo_matrix((one, (cell, feature)), (n_cells, n_features)).tocsr()
+    profiles = np.exp(base + types + batches[:, None]).reshape(-1, n_features)
+    return profiles / profiles.sum(axis=1, keepdims=True)
 
 
 class _Writer:

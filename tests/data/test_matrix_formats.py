@@ -60,6 +60,18 @@ def test_types_in_memory(convert, x):
     np.testing.assert_array_equal(manager.fingerprints, manager_of(toy_adata()).fingerprints)
 
 
+def test_two_index_types(x):
+    """scipy would convert the columns of all non-zeros for each minibatch."""
+    matrix = sp.csr_matrix(x)
+    matrix.indptr = matrix.indptr.astype(np.int64)
+    reader = MatrixReader(matrix)
+    assert reader.csr.indptr.dtype == reader.csr.indices.dtype == np.int32
+    assert np.shares_memory(reader.csr.indices, matrix.indices)
+    assert np.shares_memory(reader.csr.data, matrix.data)
+    np.testing.assert_array_equal(reader.rows(np.array(CELLS)).toarray(), x[CELLS])
+    assert matrix.indptr.dtype == np.int64
+
+
 def test_booleans():
     adata = toy_adata()
     adata.X = adata.X > 0

@@ -22,8 +22,9 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plt, "show", lambda: None)
     names: dict[str, object] = {"__name__": "page"}
-    if page == README:  # its code assumes that `mdata` exists
+    if page == README:  # its code assumes that these exist
         names["mdata"] = simulate_multiome(n_cells=100, n_genes=40, n_peaks=60)
+        names["mdata"].write_zarr("atlas.zarr")
     for block in blocks(page, "python"):
         # The empty lines make tracebacks show the line number of the page.
         code = "\n" * block.line + block.text

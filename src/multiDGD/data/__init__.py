@@ -8,6 +8,7 @@ from ._feature_matching import check_features, matched_columns, observed_feature
 from ._fingerprints import CellIndex, fingerprints
 from ._log import logger
 from ._manager import CellManager
+from ._matrix_reader import is_on_disk
 from ._modality_reader import ModalityReader
 from ._obs_fields import LabelsField, MuDataLabelsField
 from ._open_zarr import open_zarr
@@ -33,6 +34,7 @@ __all__ = [
     "check_unique_column",
     "find_categories",
     "fingerprints",
+    "is_on_disk",
     "listed",
     "logger",
     "matched_columns",

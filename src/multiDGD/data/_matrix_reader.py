@@ -50,7 +50,7 @@ class MatrixReader:
         if isinstance(x, CSRDataset):
             x = CsrOnDisk(x)
         if sparse.issparse(x):
-            x = _canonical(x.tocsr())
+            x = _with_one_index_type(_canonical(x.tocsr()))
         self._x = x
         self._is_loaded = sparse.issparse(x) or isinstance(x, np.ndarray)
 
@@ -145,6 +145,32 @@ def _canonical(x: sparse.csr_matrix) -> sparse.csr_matrix:
     x = x.astype(np.float32) if x.dtype.kind in "biu" else x.copy()
     x.sum_duplicates()
     return x
+
+
+def _with_one_index_type(x: sparse.csr_matrix) -> sparse.csr_matrix:
+    """The matrix with ends of rows of the type of its columns, if they fit into it.
+
+    If the types differ, scipy converts the columns of all non-zeros whenever it reads a row. Some
+    files have such matrices.
+    """
+    if x.indptr.dtype == x.indices.dtype or x.nnz > np.iinfo(x.indices.dtype).max:
+        return x
+    ends = x.indptr.astype(x.indices.dtype)
+    found = sparse.csr_matrix((x.data, x.indices, ends), x.shape)
+    found.has_canonical_format = True
+    return found
+
+
+def is_on_disk(x: Any) -> bool:
+    """Return whether a matrix is in an HDF5 file or a zarr store.
+
+    Parameters
+    ----------
+    x
+        Matrix of a type that :class:`MatrixReader` accepts.
+    """
+    on_disk = (CSRDataset, CSCDataset, h5py.Dataset)
+    return isinstance(x, on_disk) or type(x).__module__.startswith("zarr.")
 
 
 def same_matrix(one: Any, other: Any) -> bool:

@@ -21,6 +21,8 @@ Mask = npt.NDArray[np.bool_]
 JOINT_DIMS = 50
 """Minimum number of dimensions in which covariate effects are removed."""
 _PADDING_SD = 0.01
+# Cells whose scores are copied at once.
+_PART = 2**16
 
 
 def spectral_embedding(
@@ -113,11 +115,13 @@ def spectral_embedding(
     has = np.stack(present, axis=1)
     complete = fit & has.all(axis=1)
     space = complete if complete.sum() > n_latent else fit & has.any(axis=1)
-    joint = _rotate(join_scores(scores, has, fit), space, max(JOINT_DIMS, n_latent))
-    corrected = remove_covariates(
+    joint = join_scores(scores, has, fit)
+    scores.clear()  # for millions of cells, each copy of the scores requires gigabytes
+    joint = _rotate(joint, space, max(JOINT_DIMS, n_latent))
+    joint = remove_covariates(
         joint, [*covariates, *_measured_modalities(has, covariates)], fit, seed=seed
     )
-    return _standardise(_rotate(corrected, fit, n_latent), fit, n_latent, seed)
+    return _standardise(_rotate(joint, fit, n_latent), fit, n_latent, seed)
 
 
 def _scores_of(
@@ -182,9 +186,11 @@ def _measured_modalities(
 def _rotate(joint: Array, space: Mask, n_dims: int) -> Array:
     """Scores on the leading principal axes of the cells in ``space``."""
     centre = joint[space].mean(axis=0)
-    centred = joint[space] - centre
-    axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :n_dims]
-    return (joint - centre) @ with_signs(axes)
+    parts = [slice(i, i + _PART) for i in range(0, len(joint), _PART)]
+    centred = (joint[part][space[part]] - centre for part in parts)
+    products = sum((x.T @ x for x in centred), start=np.zeros((len(centre),) * 2))
+    axes = with_signs(np.linalg.eigh(products)[1][:, ::-1][:, :n_dims])
+    return np.vstack([(joint[part] - centre) @ axes for part in parts])
 
 
 def _standardise(scores: Array, fit: Mask, n_latent: int, seed: int) -> npt.NDArray[np.float32]:

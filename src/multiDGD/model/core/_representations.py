@@ -57,8 +57,14 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
                 "`adata` is required: the model was loaded without data. Only representations, "
                 "clusters and components of the training cells are available without `adata`."
             )
-        if adata is not None and adata.is_view and adata.isbacked and isinstance(adata, AnnData):
-            adata = adata.to_memory()  # `copy` of a view of a file would require a new file
+        if adata is not None and adata.is_view and adata.isbacked:
+            # `copy` of a view of a file would require a new file.
+            if isinstance(adata, MuData):
+                raise ValueError(
+                    "`adata` is a view of a MuData on disk. Pass the whole object, and select the "
+                    "cells by `indices`."
+                )
+            adata = adata.to_memory()
         with _REGISTRATION:
             if self.adata_manager is None:
                 return self._register_first(adata)

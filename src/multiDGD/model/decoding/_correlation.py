@@ -14,13 +14,13 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from multiDGD._checks import choice, positive, positive_int
+from multiDGD.model.core._output_array import allocate
 from multiDGD.model.core._public_names import instead
 from multiDGD.model.core._random import new_generator, resolve_seed
 from multiDGD.model.core._representations import as_positions
 from multiDGD.nn import Likelihood
 
 from ._decoding import DecodingMixin
-from ._output_array import allocate
 
 
 class CorrelationMixin(DecodingMixin):

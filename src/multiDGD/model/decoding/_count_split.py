@@ -156,10 +156,12 @@ def _average_profiles(
     codes = manager.panels.codes
     is_in_panel = np.isin(codes, codes[cells[:1]]) if len(cells) else codes >= 0
     for modality, at in subset.positions.items():
-        counts = manager.matrix(modality)
-        if not is_in_panel.all():
-            counts = counts[np.flatnonzero(is_in_panel)]
-        total_f = np.asarray(counts.sum(0)).ravel()[at.numpy()]
+        total_f, first = np.zeros(len(at)), 0
+        for block in manager.blocks(modality):
+            here = np.flatnonzero(is_in_panel[first : first + block.shape[0]])
+            first += block.shape[0]
+            counts = block if len(here) == block.shape[0] else block[here]
+            total_f += np.asarray(counts.sum(0)).ravel()[at.numpy()]
         # A fraction of a count keeps the shares of features without counts above 0.
         found[modality] = (total_f + 1e-3) / (total_f + 1e-3).sum()
     return found

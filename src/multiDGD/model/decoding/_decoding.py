@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -11,18 +11,17 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from torch import Tensor
+from torch import Tensor, nn
 
 from multiDGD._checks import positive, positive_int
 from multiDGD._names import has_peaks, nearest
 from multiDGD.data import CellManager, find_categories
-from multiDGD.model.core._posterior import PosteriorMixin
+from multiDGD.model.core._output_array import check_out, new_array, write_rows
+from multiDGD.model.core._posterior import DecoderInput, PosteriorMixin
 from multiDGD.model.core._random import resolve_seed
 from multiDGD.model.core._representations import as_positions
 from multiDGD.module import category_means
 from multiDGD.nn import Likelihood
-
-from ._output_array import allocate
 
 #: Function of a likelihood, decoded means, library sizes and the slice of their cells.
 Value = Callable[[Likelihood, Tensor, Tensor, slice], Tensor]
@@ -236,6 +235,7 @@ class DecodingMixin(PosteriorMixin):
         """
         if n_samples is not None:
             positive_int("n_samples", n_samples)
+        check_out(out)
         manager = self._manager_of(adata)
         library_n = self._library_sizes(manager, indices, modality, library_size, batch_size)
         module, likelihood = self.module, self.module.likelihood(modality)
@@ -243,30 +243,33 @@ class DecodingMixin(PosteriorMixin):
         in_batches = _own_batch if transform_batch is None else self._in_batches(transform_batch)
         n_draws = n_samples or 1
         keeps_draws = n_samples is not None and not return_mean
-        found = allocate((n_draws if keeps_draws else 1, len(library_n), len(features)), out)
-        draws = self._decoder_samples(manager, indices, modality, n_samples, batch_size, silent)
-        for draw, (inputs, output) in enumerate(draws):
+
+        def values(inputs: Iterable[DecoderInput], output: nn.Linear) -> Iterator[np.ndarray]:
             first = 0
             for w, continuous, _ in inputs:
                 here = slice(first, first + len(w))
                 first = here.stop
                 library = library_n[here].to(w)
-                values = []
+                found = []
                 for w_of_batch in in_batches(w):
                     latent = module.decoder_input(w_of_batch, continuous)
                     logits = output(module.decoder.hidden(latent, [modality])[modality])
                     mean = likelihood.mean(logits, library)
-                    values.append(value(likelihood, mean, library, here)[:, at])
-                part = torch.stack(values).mean(0).cpu().numpy()
+                    found.append(value(likelihood, mean, library, here)[:, at])
+                yield torch.stack(found).mean(0).cpu().numpy()
+
+        draws = self._decoder_samples(manager, indices, modality, n_samples, batch_size, silent)
+        shape = (len(library_n), len(features))
+        with new_array((n_draws, *shape) if keeps_draws else shape, out) as array:
+            for draw, (inputs, output) in enumerate(draws):
+                rows = values(inputs, output)
                 if keeps_draws:
-                    found[draw, here] = part
+                    write_rows(array, rows, draw=draw)
                 else:
-                    found[0, here] += part / n_draws
-        if keeps_draws:
-            return found
-        if return_numpy or out is not None:
-            return found[0]
-        return self._table(found[0], manager, indices, modality, features)
+                    write_rows(array, (part / n_draws for part in rows), add=draw > 0)
+        if keeps_draws or return_numpy or out is not None:
+            return array
+        return self._table(array, manager, indices, modality, features)
 
 
 def decoded_mean(

@@ -88,8 +88,9 @@ class ExpressionMixin(DecodingMixin):
         return_numpy
             Return an array instead of a table.
         out
-            File (``.npy``) for the array, for results that exceed the memory. The returned array
-            is memory-mapped.
+            File (``.npy``) or new folder of a zarr array (``.zarr``), for results that exceed the
+            memory. The array is written in blocks of cells and returned: memory-mapped, or as an
+            open zarr array, which :class:`anndata.AnnData` and :func:`anndata.io.read_elem` accept.
         include_protein_background
             Whether the values include the background. `False` removes the background expected at
             the cell's own library size or, if the modality was not measured, at the median of the

@@ -98,13 +98,12 @@ class ForegroundMixin(DecodingMixin):
         cells = as_positions(indices, manager.adata.n_obs)
         library_nm = manager.libraries[cells]
         library_n = self._library_or_median(library_nm, modality)
-        counts = manager.matrix(modality)
         column = self.module.modalities.index(modality)
         is_measured_n1 = torch.from_numpy(library_nm[:, [column]] > 0)
         panels = self._panels(manager)
 
         def value(likelihood: Likelihood, share_nf: Tensor, one_n: Tensor, here: slice) -> Tensor:
-            x_nf = torch.from_numpy(counts[cells[here]].toarray()).to(share_nf)
+            x_nf = torch.from_numpy(manager.matrix(modality, cells[here]).toarray()).to(share_nf)
             observed_nf = panels.measured(cells[here], modality).to(x_nf.device)
             measured_n1 = is_measured_n1[here].to(x_nf.device)
             # The library size is the total of the measured features only.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, overload
 
 import numpy as np
@@ -12,6 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
+from multiDGD.model.core._output_array import check_out, new_array, write_rows
 from multiDGD.model.core._posterior import PosteriorMixin
 from multiDGD.model.core._public_names import instead
 from multiDGD.model.core._random import resolve_seed
@@ -46,6 +48,7 @@ class LatentMixin(PosteriorMixin):
         return_dist: Literal[False] = False,
         give_mean: bool = True,
         silent: bool = False,
+        out: str | Path | None = None,
     ) -> np.ndarray: ...
 
     @overload
@@ -58,6 +61,7 @@ class LatentMixin(PosteriorMixin):
         return_dist: Literal[True],
         give_mean: bool = True,
         silent: bool = False,
+        out: str | Path | None = None,
     ) -> tuple[np.ndarray, np.ndarray]: ...
 
     @instead(
@@ -73,6 +77,7 @@ class LatentMixin(PosteriorMixin):
         return_dist: bool = False,
         give_mean: bool = True,
         silent: bool = False,
+        out: str | Path | None = None,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return the basal representation z of each cell.
 
@@ -99,6 +104,9 @@ class LatentMixin(PosteriorMixin):
             from it is returned, with ``scvi.settings.seed``.
         silent
             Whether to hide the progress bars.
+        out
+            File or folder for the array, as for :meth:`get_normalized_expression`. Not with
+            ``return_dist``.
 
         Returns
         -------
@@ -108,6 +116,8 @@ class LatentMixin(PosteriorMixin):
         ------
         RuntimeError
             If the model is not trained.
+        ValueError
+            If ``out`` exists, has another suffix, or is combined with ``return_dist``.
         TypeError
             If an argument of scvi-tools has another form here.
 
@@ -116,6 +126,9 @@ class LatentMixin(PosteriorMixin):
         >>> adata.obsm["X_multidgd"] = model.get_latent_representation()  # doctest: +SKIP
         """
         n_latent = self.module.n_latent
+        if return_dist and out is not None:
+            raise ValueError("`out` is for one array: leave out `return_dist`.")
+        check_out(out)
         if return_dist:
             empty = torch.zeros(2, 0, n_latent, dtype=torch.float32)
             found = self._posteriors(self._manager_of(adata), indices, batch_size, silent)
@@ -125,9 +138,14 @@ class LatentMixin(PosteriorMixin):
         if not give_mean:
             manager = self._manager_of(adata)
             (w,) = self._posterior_samples(manager, indices, 1, batch_size, resolve_seed(), silent)
-            return w[:, :n_latent].numpy()
-        _, w = self._named_representation(adata, indices, batch_size, silent)
-        return w[:, :n_latent].numpy()
+        else:
+            _, w = self._named_representation(adata, indices, batch_size, silent)
+        z_nl = w[:, :n_latent].numpy()
+        if out is None:
+            return z_nl
+        with new_array(z_nl.shape, out) as array:
+            write_rows(array, [z_nl])
+        return array
 
     def get_covariate_representation(
         self,

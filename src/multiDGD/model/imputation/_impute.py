@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from torch import Tensor
+from torch import Tensor, nn
 
 from multiDGD._checks import positive, positive_int
 from multiDGD.data import CellManager
+from multiDGD.model.core._output_array import check_out, new_array, write_rows
 from multiDGD.model.core._posterior import DecoderInput
 from multiDGD.model.core._random import new_generator, resolve_seed
 from multiDGD.stats import ResidualRegression
@@ -37,6 +39,7 @@ class ImputationMixin(ImputerMixin):
         return_numpy: bool = False,
         key_added: str | None = None,
         silent: bool = False,
+        out: str | Path | None = None,
     ) -> pd.DataFrame | np.ndarray | None:
         """Impute the counts of one modality, measured or not.
 
@@ -84,6 +87,8 @@ class ImputationMixin(ImputerMixin):
             Write the table to ``adata.obsm[key_added]`` and return `None`.
         silent
             Whether to hide the progress bars.
+        out
+            File or folder for the array, as for :meth:`get_normalized_expression`.
 
         Returns
         -------
@@ -108,6 +113,9 @@ class ImputationMixin(ImputerMixin):
                 "`key_added` requires one table of all cells: omit `indices` and draw at most "
                 "one sample."
             )
+        if key_added is not None and out is not None:
+            raise ValueError("`key_added` and `out` exclude each other: leave out one of them.")
+        check_out(out)
         manager = self._manager_of(adata)
         modality = (
             self._missing_modality(manager) if modality is None else self._modality(modality)
@@ -124,14 +132,11 @@ class ImputationMixin(ImputerMixin):
         library_n, spread_n = self._predicted_libraries(
             library_nm, w, modality, None if regression else library_size
         )
-        tables = []
         # Another key than that of the draws of representations.
         key = (resolve_seed(), 1)
         generator = new_generator(*key, device=module.device) if is_drawn else None
-        for inputs, output in self._decoder_samples(
-            manager, indices, modality, n_samples, batch_size, silent
-        ):
-            parts = [np.zeros((0, len(features)), np.float32)]
+
+        def counts(inputs: Iterable[DecoderInput], output: nn.Linear) -> Iterator[np.ndarray]:
             first = 0
             for w, continuous, _ in inputs:
                 here = slice(first, first + len(w))
@@ -154,14 +159,17 @@ class ImputationMixin(ImputerMixin):
                     own_n = likelihood.mean_function.library(mean, given.library)
                     mean = mean * (library_size / own_n)[:, None]
                 values = likelihood.sample(mean, generator) if is_drawn else mean
-                parts.append(values[:, features].cpu().numpy())
-            tables.append(np.concatenate(parts))
-        array = np.stack(tables)
-        if len(array) > 1:
+                yield values[:, features].cpu().numpy()
+
+        n_draws = n_samples or 1
+        shape = (len(w), len(features))
+        draws = self._decoder_samples(manager, indices, modality, n_samples, batch_size, silent)
+        with new_array((n_draws, *shape) if n_draws > 1 else shape, out) as array:
+            for draw, (inputs, output) in enumerate(draws):
+                write_rows(array, counts(inputs, output), draw=draw if n_draws > 1 else None)
+        if n_draws > 1 or out is not None or (return_numpy and key_added is None):
             return array
-        if return_numpy and key_added is None:
-            return array[0]
-        table = self._table(array[0], manager, indices, modality, features)
+        table = self._table(array, manager, indices, modality, features)
         if key_added is None:
             return table
         target = self.adata if adata is None else adata

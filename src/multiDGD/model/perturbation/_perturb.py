@@ -182,7 +182,7 @@ class PerturbationMixin(DecodingMixin):
         for m in self.module.modalities:
             if m == modality:
                 at = n + features
-            counts_nf = manager.matrix(m)[cells].toarray().astype(np.float32)
+            counts_nf = manager.matrix(m, cells).toarray().astype(np.float32)
             n += counts_nf.shape[1]
             parts.append(_log_normalised(counts_nf))
         log_nf = np.concatenate(parts, axis=1)

@@ -15,7 +15,7 @@ from lightning.fabric.utilities import move_data_to_device
 from mudata import MuData
 from scvi import settings
 
-from multiDGD.data import check_features, check_names, logger, matched_columns
+from multiDGD.data import check_features, check_names, is_on_disk, logger, matched_columns
 from multiDGD.inference import learn_categories
 from multiDGD.model.core._random import subsample
 from multiDGD.model.core._training import TrainingMixin
@@ -293,6 +293,11 @@ def _with_features(
     modality_key: str | None = None,
 ) -> AnnData | None:
     """Subset an object to the given features that exist in it, in their order."""
+    if is_on_disk(adata.X):
+        raise ValueError(
+            "`adata` is on disk, and removing features would load all counts. Pass it to "
+            "`load_query_data` as it is, without `inplace_subset_query_vars`."
+        )
     check_names(adata.var_names, "Feature names (`var_names`)")
     kept = matched_columns(adata, features, modality_key)
     if not inplace:
