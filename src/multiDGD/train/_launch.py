@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.multiprocessing as mp
 from scvi import settings
+from threadpoolctl import threadpool_limits
 
 from multiDGD.data import logger
 
@@ -24,8 +26,8 @@ _SETTINGS = ("batch_size", "dl_num_workers", "dl_persistent_workers", "logging_d
 def launch(function: Callable[[Any], Any], argument: Any, n_processes: int, method: str) -> Any:
     """Call a function in several new processes, and return the result of the first.
 
-    Each process has its number in the environment variable ``LOCAL_RANK``. If one of them fails, all
-    are ended.
+    Each process has its number in the environment variable ``LOCAL_RANK``. New processes share the
+    threads of the calling one; forked ones have one thread each. If a process fails, all are ended.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def launch(function: Callable[[Any], Any], argument: Any, n_processes: int, meth
             function,
             None if method == "spawn" else argument,
             {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "NODE_RANK": "0"},
-            _settings(),
+            _settings(n_processes),
         )
         context = mp.start_processes(
             _run, args=given, nprocs=n_processes, join=False, start_method=method
@@ -62,7 +64,7 @@ def launch(function: Callable[[Any], Any], argument: Any, n_processes: int, meth
         try:
             while not context.join():
                 pass
-        except mp.ProcessException as error:
+        except (mp.ProcessRaisedException, mp.ProcessExitedException) as error:
             raise _cause(folder, context.processes, error) from error
         finally:
             for process in context.processes:
@@ -94,7 +96,11 @@ def _run(
     """Call the function in a new process."""
     os.environ.update(environment, LOCAL_RANK=str(rank))
     try:
-        if argument is None:
+        if argument is not None:
+            # The threads of the calling process do not exist in a fork, which would wait for them.
+            threadpool_limits(1)
+            torch.set_num_threads(1)
+        else:
             _restore(known)
             argument = pickle.loads((folder / "argument").read_bytes())
         result = function(argument)
@@ -115,7 +121,7 @@ def _store(path: Path, value: Any) -> None:
     path.write_bytes(stored)
 
 
-def _cause(folder: Path, processes: list[Any], error: mp.ProcessException) -> Exception:
+def _cause(folder: Path, processes: list[Any], error: Exception) -> Exception:
     """Error to raise if a process has failed, which makes the others fail too."""
     ended = {rank: -(process.exitcode or 0) for rank, process in enumerate(processes)}
     ended = {rank: n for rank, n in ended.items() if n > 0 and n != signal.SIGTERM}
@@ -129,9 +135,10 @@ def _cause(folder: Path, processes: list[Any], error: mp.ProcessException) -> Ex
     return pickle.loads(stored[0].read_bytes()) if stored else RuntimeError(str(error))
 
 
-def _settings() -> dict[str, Any]:
-    """Settings of scvi-tools and of loggers, which new processes do not inherit."""
+def _settings(n_processes: int) -> dict[str, Any]:
+    """Settings that new processes do not inherit."""
     return {
+        "threads": max(1, torch.get_num_threads() // n_processes),
         "seed": settings.seed,
         "verbosity": settings.verbosity,
         "levels": {name: logging.getLogger(name).level for name in _LOGGERS},
@@ -140,6 +147,7 @@ def _settings() -> dict[str, Any]:
 
 
 def _restore(known: dict[str, Any]) -> None:
+    torch.set_num_threads(known.pop("threads"))
     for name, level in known.pop("levels").items():
         logging.getLogger(name).setLevel(level)
     for name, value in known.items():

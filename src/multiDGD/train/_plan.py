@@ -91,6 +91,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
     cells_id: str = ""
     #: State of a former training, from its checkpoint.
     _resumed: dict[str, Any] | None = None
+    #: Number of cells in the minibatches of all processes; `None` if there is one process.
+    _n_cells_of_step: int | None = None
     #: Measured features of the training cells; `None` if all cells measured all features.
     panels: FeaturePanels | None = None
 
@@ -152,7 +154,6 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self._terms: dict[str, dict[str, list[Tensor]]] = {}
         self._logged: dict[str, Tensor] = {}
         self._visited: tuple[Tensor, Tensor] | None = None
-        self._batch_idx = 0
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Adam with parameter groups for the decoder, the likelihoods and the mixtures."""
@@ -258,7 +259,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
         leaf = self.row_optimizer.table[cells].requires_grad_()
         output = self._objective(batch, leaf, self.n_obs_training or len(cells))
         self._visited = (cells, leaf)
-        self._batch_idx = batch_idx
+        if isinstance(self.trainer.strategy, PinnedStrategy):
+            self._n_cells_of_step = self.trainer.datamodule.n_cells_of_step(batch_idx)
         self._collect(output, "train")
         return output.loss
 
@@ -272,9 +274,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         assert leaf.grad is not None
         if not self.is_holding:
             self.row_optimizer.step(cells, leaf.grad, self.lr_factor_now)
-        n_cells = len(cells)
-        if isinstance(self.trainer.strategy, PinnedStrategy):
-            n_cells = self.trainer.datamodule.n_cells_of_step(self._batch_idx)
+        n_cells = self._n_cells_of_step or len(cells)
         share = n_cells / (self.n_obs_training or n_cells)
         for group in self.optimizers().param_groups:
             if group.get("penalised"):
