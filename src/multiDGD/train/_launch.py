@@ -150,9 +150,11 @@ def _restore(known: dict[str, Any]) -> None:
     torch.set_num_threads(known.pop("threads"))
     for name, level in known.pop("levels").items():
         logging.getLogger(name).setLevel(level)
+    logging.disable(logging.INFO)  # the calling process has already logged the seed
     for name, value in known.items():
         if value is not None:
             setattr(settings, name, value)
+    logging.disable(logging.NOTSET)
 
 
 def _free_port() -> int:
