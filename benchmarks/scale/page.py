@@ -15,7 +15,7 @@ PHASES = ("setup", "start", "epoch")
 def render() -> dict[Path, str]:
     """Text of the page."""
     page = FOLDER / "scale.md"
-    return {page: fill(page, {"training": training(), "order": order()})}
+    return {page: fill(page, {"training": training(), "devices": devices(), "order": order()})}
 
 
 def training() -> str:
@@ -32,6 +32,30 @@ def training() -> str:
                 *(f"{s:.1f}" for s in seconds),
                 f"{0.9 * row['n_cells'] / seconds[-1]:,.0f}",
                 f"{max(phase['mib'] for phase in phases.values()):,.0f}",
+            ]
+        )
+    return markdown(lines, n_left=2)
+
+
+def devices() -> str:
+    """Markdown table with a line per number of processes and size of minibatches."""
+    names = (
+        "processes",
+        "cells per minibatch",
+        "processor, s",
+        "cells per processor s",
+        "wall, s",
+    )
+    lines = [list(names)]
+    for row in rows(RESULTS / "devices.json"):
+        n = row["n_processes"]
+        lines.append(
+            [
+                str(n),
+                f"{n} x {row['batch_size']}",
+                f"{row['cpu']:.1f}",
+                f"{0.9 * row['n_cells'] / row['cpu']:,.0f}",
+                f"{row['wall']:.1f}",
             ]
         )
     return markdown(lines, n_left=2)

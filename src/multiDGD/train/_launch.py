@@ -8,6 +8,7 @@ import pickle
 import signal
 import socket
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,12 @@ def launch(function: Callable[[Any], Any], argument: Any, n_processes: int, meth
             {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "NODE_RANK": "0"},
             _settings(n_processes),
         )
-        context = mp.start_processes(
-            _run, args=given, nprocs=n_processes, join=False, start_method=method
-        )
+        with warnings.catch_warnings():
+            # Python warns of the threads of a process that is forked; forks do not use them.
+            warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
+            context = mp.start_processes(
+                _run, args=given, nprocs=n_processes, join=False, start_method=method
+            )
         try:
             while not context.join():
                 pass

@@ -21,8 +21,6 @@ FORK = {"accelerator": "cpu", "strategy": "fork", "enable_progress_bar": False}
 TRAIN = {**FORK, "batch_size": 16, "plan_kwargs": {"hold": 0.0}}
 RATES = ("lr", "lr_representation", "lr_mixture", "lr_covariate_mixture", "lr_likelihood")
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-
 
 def model_of(data, **setup):
     method = MultiDGD.setup_mudata if hasattr(data, "mod") else MultiDGD.setup_anndata
