@@ -29,7 +29,6 @@ from benchmarks.shared.settings import QUIET
 from benchmarks.shared.timing import Seconds
 from benchmarks.shared.training_steps import StopTraining
 from multiDGD import MultiDGD
-from multiDGD.train import PinnedStrategy
 from multiDGD.train._launch import launch
 
 # Processes, and cells in the minibatch of each.

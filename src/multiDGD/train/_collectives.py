@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import Strategy
 from torch import Tensor
 
@@ -76,7 +75,7 @@ def compute_once(strategy: Strategy, compute: Callable[[], T]) -> T:
     return strategy.broadcast(compute() if strategy.is_global_zero else None)  # type: ignore[return-value]
 
 
-def gather_rows(trainer: Trainer, *tables: Tensor) -> None:
+def gather_rows(trainer: Any, *tables: Tensor) -> None:
     """Complete tables, in place, with the rows of the cells of other processes.
 
     Parameters

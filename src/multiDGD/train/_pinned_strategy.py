@@ -96,7 +96,7 @@ class PinnedStrategy(ParallelStrategy):
         if environment is not None:
             environment.set_global_rank(self.node_rank * self.num_processes + self.local_rank)
             environment.set_world_size(self.num_nodes * self.num_processes)
-            rank_zero_only.rank = self.global_rank
+            rank_zero_only.rank = self.global_rank  # type: ignore[attr-defined]
 
     def setup_environment(self) -> None:
         """Connect to the other processes, unless they are already connected."""

@@ -167,7 +167,7 @@ class CellSplitter(DataSplitter):
     ) -> dict[str, Any]:
         """Move a minibatch to the device, or select its cells from the data on the device."""
         if self.keep_on_device:
-            if self._resident is None:
+            if self._resident is None or self._resident_rows is None:
                 own = self.owned_cells
                 cells = join(list(self.adata_manager.batches(own)))
                 self._resident = move_data_to_device(cells, device)

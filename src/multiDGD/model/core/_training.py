@@ -176,7 +176,7 @@ class TrainingMixin(RepresentationMixin):
             if work.new_categories_ is not None:
                 work._train_query(max_epochs, batch_size)
                 return
-            arguments = {
+            arguments: dict[str, Any] = {
                 "resumed": Resumed.read(resume_from, trainer_kwargs.pop("ckpt_path", None)),
                 "start": start,
                 "max_epochs": max_epochs,
