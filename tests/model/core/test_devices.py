@@ -65,7 +65,11 @@ class Final(Callback):
         self.folder = folder
 
     def on_train_end(self, trainer, plan):
-        found = {"epochs": trainer.current_epoch, "state": plan.module.state_dict()}
+        found = {
+            "epochs": trainer.current_epoch,
+            "split": trainer.datamodule.state_dict(),
+            "state": plan.module.state_dict(),
+        }
         torch.save(found, self.folder / f"final{trainer.global_rank}.pt")
 
 
@@ -73,6 +77,8 @@ def assert_equal_in_all_processes(folder, n_processes):
     first, *others = (torch.load(folder / f"final{rank}.pt") for rank in range(n_processes))
     for other in others:
         assert other["epochs"] == first["epochs"]
+        assert other["split"]["seed"] == first["split"]["seed"]
+        assert all(map(torch.equal, other["split"]["split"], first["split"]["split"]))
         for name, value in first["state"].items():
             assert torch.equal(value, other["state"][name]), name
     return first
@@ -220,7 +226,7 @@ def _train_unseeded(folder):
     rank = int(os.environ["LOCAL_RANK"])
     np.random.seed(rank)
     model = model_of(toy_adata(60))
-    model.train(devices=2, max_epochs=2, **TRAIN)
+    model.train(devices=2, max_epochs=2, callbacks=[Final(folder)], **TRAIN)
     model.save(folder / "model")
     split = [model.train_indices, model.validation_indices]
     torch.save((model.module.state_dict(), split), folder / f"{rank}.pt")
@@ -229,6 +235,7 @@ def _train_unseeded(folder):
 
 def test_processes_started_by_others_agree_without_a_seed(tmp_path):
     learned = launch(_train_unseeded, tmp_path, 2, "fork")
+    assert_equal_in_all_processes(tmp_path, 2)
     (first, split), (other, other_split) = (
         torch.load(tmp_path / f"{i}.pt", weights_only=False) for i in range(2)
     )
