@@ -5,6 +5,7 @@ measures the start, one epoch and the mapping of other cells, each training in a
 ``python -m benchmarks.scale reading --cells 100000`` measures the size of the stores and the time of
 reading them; without ``--time``, only the size.
 ``python -m benchmarks.scale cost`` draws the plot of the estimated cost of larger data.
+``python -m benchmarks.scale devices --cells 20000`` measures an epoch in one and in two processes.
 ``python -m benchmarks.scale order --seeds 0`` measures the effect of the order in which cells are
 read on the quality of a model of real cells.
 """
@@ -16,7 +17,6 @@ import logging
 import subprocess
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from benchmarks.shared.results import ROOT, command, environment, rows, write
 def main() -> None:
     """Parse the command line, measure, write the page."""
     parser = make_parser(__package__, __doc__)
-    parser.add_argument("task", choices=("training", "reading", "cost", "order"))
+    parser.add_argument("task", choices=("training", "reading", "devices", "cost", "order"))
     parser.add_argument("--cells", nargs="+", type=int, default=[20_000])
     parser.add_argument(
         "--places", nargs="+", choices=("disk", "memory"), default=["disk", "memory"]
@@ -51,11 +51,20 @@ def main() -> None:
         for n in args.cells:
             paths = [_store(args.cache, n), _store(args.cache, n // 10, sample=1)]
             for place in args.places:
-                _add(args.out / "training.json", _measured(paths, place), ("n_cells", "place"))
+                _add(
+                    args.out / "training.json",
+                    _measured("measure", *paths, place),
+                    ("n_cells", "place"),
+                )
     elif args.task == "reading":
         for n in args.cells:
             found = reading.measure(_store(args.cache, n), is_read=args.time)
             _add(args.out / "reading.json", found, ("n_cells", "n_cells"))
+    elif args.task == "devices":
+        for n in args.cells:
+            for new in _measured("devices", _store(args.cache, n)):
+                key = ("n_cells", "n_processes", "batch_size")
+                _add(args.out / "devices.json", new, key)
     elif args.task == "order":
         for seed in args.seeds:
             for variant in order.VARIANTS:
@@ -73,11 +82,12 @@ def _store(folder: Path, n_cells: int, sample: int = 0) -> Path:
     return path
 
 
-def _measured(paths: Sequence[Path], place: str) -> dict[str, Any]:
-    """Result of one training in a new process."""
-    module = [sys.executable, "-W", "ignore", "-m", "benchmarks.scale.measure"]
+def _measured(name: str, *arguments: Path | str) -> Any:
+    """Result of a module that measures in a new process."""
+    module = [sys.executable, "-W", "ignore", "-m", f"benchmarks.scale.{name}"]
+    given = [str(a.resolve()) if isinstance(a, Path) else a for a in arguments]
     done = subprocess.run(
-        [*module, *(str(path.resolve()) for path in paths), place],
+        [*module, *given],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -86,7 +96,7 @@ def _measured(paths: Sequence[Path], place: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _add(path: Path, new: dict[str, Any], key: tuple[str, str]) -> None:
+def _add(path: Path, new: dict[str, Any], key: tuple[str, ...]) -> None:
     """Add a row to a results file, in place of one of the same run."""
     print(new, flush=True)
     kept = [row for row in rows(path) if any(row[name] != new[name] for name in key)]

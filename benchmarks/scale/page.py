@@ -16,7 +16,7 @@ PHASES = ("setup", "start", "epoch", "end", "query")
 def render() -> dict[Path, str]:
     """Text of the pages."""
     page = FOLDER / "scale.md"
-    tables = {"training": training(), "reading": reading(), "order": order()}
+    tables = {"training": training(), "reading": reading(), "devices": devices(), "order": order()}
     return {page: fill(page, tables), **cost_page.render()}
 
 
@@ -57,6 +57,30 @@ def reading() -> str:
             ]
         )
     return markdown(lines, n_left=0)
+
+
+def devices() -> str:
+    """Markdown table with a line per number of processes and size of minibatches."""
+    names = (
+        "processes",
+        "cells per minibatch",
+        "processor, s",
+        "cells per processor s",
+        "wall, s",
+    )
+    lines = [list(names)]
+    for row in rows(RESULTS / "devices.json"):
+        n = row["n_processes"]
+        lines.append(
+            [
+                str(n),
+                f"{n} x {row['batch_size']}",
+                f"{row['cpu']:.1f}",
+                f"{0.9 * row['n_cells'] / row['cpu']:,.0f}",
+                f"{row['wall']:.1f}",
+            ]
+        )
+    return markdown(lines, n_left=2)
 
 
 def order() -> str:

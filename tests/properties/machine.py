@@ -60,7 +60,7 @@ REFUSED = [
     {"resume_from": "/no/such/file.ckpt"},
     {"early_stopping_monitor": "no_such"},
     {"no_such": 1},
-    {"devices": 2},
+    {"devices": 2, "strategy": "ddp"},
     {"precision": "16-true"},
     {"datasplitter_kwargs": {"no_such": 1}},
 ]

@@ -41,7 +41,7 @@ class BlockLoader:
         self.drop_last = drop_last
 
     def __len__(self) -> int:
-        n_complete, rest = divmod(len(self.dataset), self.batch_size)
+        n_complete, rest = divmod(len(self.order), self.batch_size)
         return n_complete + bool(rest and not self.drop_last)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

@@ -21,6 +21,9 @@ class EpochOrder(Sampler[int]):
         Random seed.
     epoch
         Function that returns the number of the current epoch.
+    n_draws
+        Number of cells in an epoch, ``n_cells`` by default. The first cells of an epoch follow once
+        more if it is larger.
 
     Examples
     --------
@@ -30,17 +33,20 @@ class EpochOrder(Sampler[int]):
     (False, True)
     """
 
-    def __init__(self, n_cells: int, seed: int, epoch: Callable[[], int]) -> None:
+    def __init__(
+        self, n_cells: int, seed: int, epoch: Callable[[], int], n_draws: int | None = None
+    ) -> None:
         self.n_cells = n_cells
         self.seed = seed
         self.epoch = epoch
+        self.n_draws = n_cells if n_draws is None else n_draws
 
     def __len__(self) -> int:
-        return self.n_cells
+        return self.n_draws
 
     def __iter__(self) -> Iterator[int]:
         rng = np.random.default_rng([self.seed, self.epoch()])
-        return iter(rng.permutation(self.n_cells).tolist())
+        return iter(np.resize(rng.permutation(self.n_cells), self.n_draws).tolist())
 
 
 class BlockOrder:
@@ -62,6 +68,8 @@ class BlockOrder:
         Number of neighbouring cells in a block.
     n_blocks
         Number of blocks in a buffer.
+    n_draws
+        As for :class:`EpochOrder`.
 
     Examples
     --------
@@ -72,16 +80,34 @@ class BlockOrder:
     """
 
     def __init__(
-        self, n_cells: int, seed: int, epoch: Callable[[], int], block_size: int, n_blocks: int
+        self,
+        n_cells: int,
+        seed: int,
+        epoch: Callable[[], int],
+        block_size: int,
+        n_blocks: int,
+        n_draws: int | None = None,
     ) -> None:
         self.n_cells = n_cells
         self.seed = seed
         self.epoch = epoch
         self.block_size = positive_int("block_size", block_size)
         self.n_blocks = positive_int("n_blocks", n_blocks)
+        self.n_draws = n_cells if n_draws is None else n_draws
+
+    def __len__(self) -> int:
+        return self.n_draws
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield the cells of each buffer, in the order of their use."""
+        first: np.ndarray | None = None
+        for cells in self._buffers():
+            first = cells if first is None else first
+            yield cells
+        if first is not None and self.n_draws > self.n_cells:
+            yield first[: self.n_draws - self.n_cells]
+
+    def _buffers(self) -> Iterator[np.ndarray]:
         rng = np.random.default_rng([self.seed, self.epoch()])
         cells = np.arange(self.n_cells)
         blocks = np.split(cells, cells[self.block_size :: self.block_size])

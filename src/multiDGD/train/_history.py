@@ -18,14 +18,13 @@ def plain_history(logger: Any) -> PlainHistory:
     logger
         Logger of the trainer, such as :class:`scvi.train._logger.SimpleLogger`.
     """
-    history = getattr(logger, "history", None) or {}
     return {
         name: (
             [int(i) for i in table.index],
             table.index.name,
             [float(x) for x in table.iloc[:, 0]],
         )
-        for name, table in history.items()
+        for name, table in (_tables(logger) or {}).items()
     }
 
 
@@ -39,9 +38,15 @@ def restore_history(logger: Any, history: PlainHistory) -> None:
     history
         Result of :func:`plain_history`.
     """
-    tables = getattr(logger, "history", None)
+    tables = _tables(logger)
     if tables is None:
         return
     for name, (index, index_name, values) in history.items():
         table = pd.DataFrame({name: values}, index=pd.Index(index, name=index_name))
         tables[name] = table.astype(object)
+
+
+def _tables(logger: Any) -> dict[str, pd.DataFrame] | None:
+    """Tables of a logger; `None` if it keeps none, as in all processes but the first."""
+    tables = getattr(logger, "history", None)
+    return tables if isinstance(tables, dict) else None

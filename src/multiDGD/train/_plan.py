@@ -16,9 +16,11 @@ from torch import Tensor
 from multiDGD.init import remove_covariates
 from multiDGD.module import FeaturePanels, MultiDGDModule, frozen_gradient
 
+from ._collectives import check_together, compute_once, gather_rows, sum_by_name
 from ._count_split import CountSplitValidation
 from ._divergence import check_losses, check_parameters
 from ._history import plain_history, restore_history
+from ._pinned_strategy import PinnedStrategy
 from ._row_adam import RowAdam
 
 # Maximum number of steps of validation cells per validation, however many epochs apart.
@@ -30,7 +32,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
 
     After every minibatch, Adam updates the decoder and mixtures, and :class:`RowAdam` the
     representations of its cells. The representations of validation cells are learned in the
-    validation loop, with the decoder and mixtures frozen.
+    validation loop, with the decoder and mixtures frozen. In several processes
+    (:class:`PinnedStrategy`), each updates the representations of its own cells.
 
     Parameters
     ----------
@@ -88,6 +91,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
     cells_id: str = ""
     #: State of a former training, from its checkpoint.
     _resumed: dict[str, Any] | None = None
+    #: Number of cells in the minibatches of all processes; `None` if there is one process.
+    _n_cells_of_step: int | None = None
     #: Measured features of the training cells; `None` if all cells measured all features.
     panels: FeaturePanels | None = None
 
@@ -209,6 +214,11 @@ class MultiDGDTrainingPlan(TrainingPlan):
         self.row_optimizer = RowAdam(
             self.module.representations.z, self.lr_representation, self.betas, self.eps
         )
+        if self.trainer.strategy.broadcast(self.cells_id) != self.cells_id:
+            raise ValueError(
+                "`adata`: the cells or counts of two processes differ. Set up the same object in all "
+                "processes, with the same cells in the same order."
+            )
         if self._resumed is not None:
             self.row_optimizer.load_state_dict(self._resumed["representations"])
             restore_history(self.trainer.logger, self._resumed["history"])
@@ -231,8 +241,12 @@ class MultiDGDTrainingPlan(TrainingPlan):
         fit = np.zeros(len(z_nl), dtype=bool)
         fit[splitter.train_idx] = True
         centre = z_nl[fit].mean(0)
-        removed = remove_covariates(z_nl - centre, list(covariates.T), fit, seed=splitter.seed)
-        table[:, :n_latent] = torch.from_numpy(removed + centre).to(table)
+
+        def removed() -> np.ndarray:
+            return remove_covariates(z_nl - centre, list(covariates.T), fit, seed=splitter.seed)
+
+        z_new = compute_once(self.trainer.strategy, removed) + centre
+        table[:, :n_latent] = torch.from_numpy(z_new).to(table)
 
     @property
     def _objective(self) -> Callable[..., LossOutput]:
@@ -245,6 +259,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
         leaf = self.row_optimizer.table[cells].requires_grad_()
         output = self._objective(batch, leaf, self.n_obs_training or len(cells))
         self._visited = (cells, leaf)
+        if isinstance(self.trainer.strategy, PinnedStrategy):
+            self._n_cells_of_step = self.trainer.datamodule.n_cells_of_step(batch_idx)
         self._collect(output, "train")
         return output.loss
 
@@ -258,7 +274,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
         assert leaf.grad is not None
         if not self.is_holding:
             self.row_optimizer.step(cells, leaf.grad, self.lr_factor_now)
-        share = len(cells) / (self.n_obs_training or len(cells))
+        n_cells = self._n_cells_of_step or len(cells)
+        share = n_cells / (self.n_obs_training or n_cells)
         for group in self.optimizers().param_groups:
             if group.get("penalised"):
                 # As Adam's weight decay, the prior requires no separate pass over the weights.
@@ -306,9 +323,11 @@ class MultiDGDTrainingPlan(TrainingPlan):
         terms = self._terms.get(mode)
         if not terms:
             return {}
-        n_cells = sum(map(len, terms["mixture_loss"]))
         sums = {name: torch.cat(values).sum() for name, values in terms.items()}
         prior = sums.pop("kl_global")
+        sums["n_cells"] = torch.tensor(sum(map(len, terms["mixture_loss"])))
+        sums = sum_by_name(self.trainer.strategy, sums)
+        n_cells = sums.pop("n_cells")
         means = {name: value / n_cells for name, value in sums.items()}
         loss = means["reconstruction_loss"] + means["kl_local"]
         if mode == "train":
@@ -318,11 +337,15 @@ class MultiDGDTrainingPlan(TrainingPlan):
         return {f"{mode}_loss": loss, **named, f"elbo_{mode}": loss}
 
     def _log_epoch(self, mode: str) -> None:
-        check_losses(self._terms.get(mode, {}), self.trainer.current_epoch, self._rates)
+        known = self.trainer.current_epoch, self._rates
+        terms = self._terms.get(mode, {})
+        check_together(self.trainer.strategy, lambda: check_losses(terms, *known))
         self._logged = self._epoch_means(mode)
         for name, value in self._logged.items():
-            self.log(name, value, prog_bar=name == "train_loss")
+            # All processes have the same value; without `sync_dist`, Lightning would warn.
+            self.log(name, value, prog_bar=name == "train_loss", sync_dist=True)
         self._terms.pop(mode, None)
+        gather_rows(self.trainer, self.row_optimizer.table)
 
     def on_train_epoch_end(self) -> None:
         """Log the means over the training cells, in nats per cell.
@@ -333,7 +356,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
             If a loss or a parameter is not finite.
         """
         self._log_epoch("train")
-        check_parameters(self.module, self.trainer.current_epoch, self._rates)
+        known = self.trainer.current_epoch, self._rates
+        check_together(self.trainer.strategy, lambda: check_parameters(self.module, *known))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the optimiser of the representations, and the history up to this epoch."""
@@ -344,11 +368,13 @@ class MultiDGDTrainingPlan(TrainingPlan):
             index, index_name, values = history.get(name, ([], "epoch", []))
             if self.current_epoch not in index:
                 history[name] = ([*index, self.current_epoch], index_name, [*values, value.item()])
+        moments = self.row_optimizer.state_dict()
+        gather_rows(self.trainer, *moments.values())
         checkpoint["multiDGD"] = {
             "cells_id": self.cells_id,
             "is_epoch_end": not self._terms.get("train"),
             "history": history,
-            "representations": self.row_optimizer.state_dict(),
+            "representations": moments,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -359,5 +385,9 @@ class MultiDGDTrainingPlan(TrainingPlan):
     def on_validation_epoch_end(self) -> None:
         """Log the means over the validation cells, in nats per cell."""
         self._log_epoch("validation")
-        if self.count_split is not None:
-            self.log_dict(self.count_split(self.module))
+        if self.split_validation_counts:
+            scores = compute_once(self.trainer.strategy, self._count_split_scores)
+            self.log_dict(scores, sync_dist=True)
+
+    def _count_split_scores(self) -> dict[str, float]:
+        return {} if self.count_split is None else self.count_split(self.module)

@@ -14,6 +14,7 @@ from multiDGD.module import join, take_cells
 
 from ._block_loader import BlockLoader
 from ._epoch_order import BlockOrder, EpochOrder
+from ._shards import Shards
 
 
 class CellSplitter(DataSplitter):
@@ -22,7 +23,8 @@ class CellSplitter(DataSplitter):
     The initialisation of a model uses the training cells before the trainer sets up the splitter.
     Both must get the same cells, even if no seed is set. The order of the cells in an epoch
     depends on ``seed`` and the epoch only, so that a resumed training visits them in the same
-    order.
+    order. In a training with several processes, all get the seed and the split of the first one,
+    and each loads its own :class:`Shards` of the cells.
 
     Parameters
     ----------
@@ -62,6 +64,8 @@ class CellSplitter(DataSplitter):
         self.block_size = positive_int("block_size", block_size)
         self.n_blocks = positive_int("n_blocks", n_blocks)
         self._resident: dict[str, Any] | None = None
+        self._resident_rows: torch.Tensor | None = None
+        self._is_loaded: bool | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Split the cells, unless they are already split; each part is in ascending order."""
@@ -69,6 +73,42 @@ class CellSplitter(DataSplitter):
             super().setup(stage)
             for name in ("train_idx", "val_idx", "test_idx"):
                 setattr(self, name, np.sort(np.asarray(getattr(self, name), dtype=np.int64)))
+        if self._n_processes > 1:
+            self.load_state_dict(self.trainer.strategy.broadcast(self.state_dict()))
+
+    @property
+    def _n_processes(self) -> int:
+        return 1 if self.trainer is None else self.trainer.world_size
+
+    @property
+    def _rank(self) -> int:
+        return 0 if self.trainer is None else self.trainer.global_rank
+
+    def _shards(self, cells: np.ndarray) -> Shards:
+        if self._is_loaded is None:
+            self._is_loaded = self.adata_manager.create_torch_dataset(cells).is_loaded
+        batch_size = self.data_loader_kwargs["batch_size"]
+        return Shards(cells, self._n_processes, batch_size, self.drop_last, not self._is_loaded)
+
+    @property
+    def owned_cells(self) -> np.ndarray:
+        """Positions of the cells whose representations this process updates, ascending."""
+        if self._n_processes == 1:
+            return np.arange(self.adata_manager.adata.n_obs)
+        visited = (self.train_idx, self.val_idx)
+        parts = [self._shards(cells).of(self._rank) for cells in visited]
+        # Nothing updates the test cells, but the table of all processes contains each cell once.
+        return np.sort(np.concatenate([*parts, self.test_idx[: None if self._rank == 0 else 0]]))
+
+    def n_cells_of_step(self, step: int) -> int:
+        """Number of cells in the minibatches of all processes.
+
+        Parameters
+        ----------
+        step
+            Number of the step in its epoch, from 0.
+        """
+        return self._shards(self.train_idx).n_cells_of_step(step)
 
     def state_dict(self) -> dict[str, Any]:
         """Seed and split, which a checkpoint of a training contains."""
@@ -89,38 +129,57 @@ class CellSplitter(DataSplitter):
         self.n_train, self.n_val = len(self.train_idx), len(self.val_idx)
 
     def train_dataloader(self) -> AnnDataLoader | BlockLoader:
-        """Data loader of the training cells."""
-        loader = super().train_dataloader()
-        known = len(self.train_idx), self.seed, lambda: self.trainer.current_epoch
+        """Data loader of the training cells of this process."""
+        shards = self._shards(self.train_idx)
+        loader = self._loader(shards.of(self._rank), shuffle=True, drop_last=self.drop_last)
+        # Processes with the same order would always combine the same neighbours.
+        seed = _seed_of(self.seed, self._rank) if self._rank else self.seed
+        known = len(loader.indices), seed, lambda: self.trainer.current_epoch
+        n_draws = shards.n_draws(self._rank)
         if not (loader.dataset.is_loaded or self.keep_on_device):
             batches = loader.sampler
-            blocks = BlockOrder(*known, self.block_size, self.n_blocks)
+            blocks = BlockOrder(*known, self.block_size, self.n_blocks, n_draws)
             return BlockLoader(loader.dataset, blocks, batches.batch_size, batches.drop_last)
-        order = EpochOrder(*known)
         # scvi-tools' loader accepts no order, and torch's draws from the global generator.
-        loader.sampler.sampler = order
-        return _with_own_generator(loader)
+        loader.sampler.sampler = EpochOrder(*known, n_draws)
+        return loader
 
     def val_dataloader(self) -> AnnDataLoader | None:
-        """Data loader of the validation cells, if there are any."""
-        loader = super().val_dataloader()
-        return None if loader is None else _with_own_generator(loader)
+        """Data loader of the validation cells of this process, if there are any."""
+        cells = self._shards(self.val_idx).of(self._rank)
+        return self._loader(cells, shuffle=False, drop_last=False) if len(cells) else None
+
+    def _loader(self, cells: np.ndarray, shuffle: bool, drop_last: bool) -> AnnDataLoader:
+        loader = self.data_loader_cls(
+            self.adata_manager,
+            indices=cells,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            pin_memory=self.pin_memory,
+            **self.data_loader_kwargs,
+        )
+        # Seeds of worker processes come from a generator other than torch's global one.
+        loader.generator = torch.Generator().manual_seed(0)
+        return loader
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
     ) -> dict[str, Any]:
         """Move a minibatch to the device, or select its cells from the data on the device."""
         if self.keep_on_device:
-            if self._resident is None:
-                all_cells = join(list(self.adata_manager.batches()))
-                self._resident = move_data_to_device(all_cells, device)
-            return take_cells(self._resident, batch["cells"].to(device))
+            if self._resident is None or self._resident_rows is None:
+                own = self.owned_cells
+                cells = join(list(self.adata_manager.batches(own)))
+                self._resident = move_data_to_device(cells, device)
+                rows = np.zeros(self.adata_manager.adata.n_obs, dtype=np.int64)
+                rows[own] = np.arange(len(own))
+                self._resident_rows = torch.from_numpy(rows).to(device)
+            return take_cells(self._resident, self._resident_rows[batch["cells"].to(device)])
         if device.type == "cpu":  # nothing to transfer
             return batch
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
 
-def _with_own_generator(loader: AnnDataLoader) -> AnnDataLoader:
-    """Draw the seeds of worker processes from a generator other than torch's global one."""
-    loader.generator = torch.Generator().manual_seed(0)
-    return loader
+def _seed_of(*key: int) -> int:
+    """Seed whose draws are independent of those of other keys."""
+    return int(np.random.SeedSequence(key).generate_state(1)[0])

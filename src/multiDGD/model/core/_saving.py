@@ -14,11 +14,15 @@ from anndata.io import write_h5ad
 from mudata import MuData, write_h5mu
 from scvi.model.base import BaseModelClass
 
+from multiDGD.data import logger
 from multiDGD.saving import Contents, Place, write_save
 
 
 class SaveMixin(BaseModelClass):
     """Saving to files that contain no code, and copying."""
+
+    #: Whether another process of the training saves the model.
+    _is_replica = False
 
     def save(
         self,
@@ -44,7 +48,8 @@ class SaveMixin(BaseModelClass):
         covariates.
 
         An older save is replaced all at once: if writing fails or is interrupted, it is unchanged.
-        Other files in the folder stay. If the older save has data and the new one does not, the
+        Other files in the folder stay. After a training that torchrun or SLURM started in several
+        processes, only the first one writes. If the older save has data and the new one does not, the
         file of the data is renamed.
 
         Parameters
@@ -82,6 +87,9 @@ class SaveMixin(BaseModelClass):
         --------
         >>> model.save("results/")  # doctest: +SKIP
         """
+        if self._is_replica:
+            logger.info("The first process of the training saves the model.")
+            return
         place = Place.of(dir_path, prefix)
         if datamodule is not None:
             raise ValueError("`datamodule` must be None: a MultiDGD is trained on its `adata`.")

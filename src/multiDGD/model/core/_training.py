@@ -22,6 +22,14 @@ from multiDGD.train import (
     MultiDGDTrainingPlan,
 )
 
+from ._devices import (
+    check_sizes,
+    choose_strategy,
+    count_processes,
+    fit_in_processes,
+    is_started_here,
+    share_result,
+)
 from ._initialisation import initialise
 from ._interrupts import interruptible
 from ._learned import Learned
@@ -84,7 +92,8 @@ class TrainingMixin(RepresentationMixin):
             Passes over the training cells. By default, the number that makes 1,500 steps of 128
             cells, but between 15 and 60.
         accelerator, devices
-            Device, as for :class:`lightning.pytorch.Trainer`. Only one is supported.
+            Devices, as for :class:`lightning.pytorch.Trainer`. There is one process for each device, and
+            ``batch_size`` is the size of its minibatches.
         train_size
             Share of the cells in the training set, 0.9 by default.
         validation_size
@@ -118,7 +127,8 @@ class TrainingMixin(RepresentationMixin):
         plan_kwargs
             Arguments of :class:`multiDGD.train.MultiDGDTrainingPlan`, such as learning rates.
         **trainer_kwargs
-            Further arguments of :class:`scvi.train.Trainer`.
+            Further arguments of :class:`scvi.train.Trainer`. With several devices, ``strategy`` is
+            ``"spawn"`` (default), ``"fork"`` or a :class:`multiDGD.train.PinnedStrategy`.
 
         Raises
         ------
@@ -141,6 +151,10 @@ class TrainingMixin(RepresentationMixin):
 
         >>> model.train(checkpoint_dir="run")  # doctest: +SKIP
         >>> model.train(checkpoint_dir="run", resume_from="run")  # doctest: +SKIP
+
+        Train on two GPUs, in a script below ``if __name__ == "__main__":`` or in a notebook:
+
+        >>> model.train(accelerator="gpu", devices=2)  # doctest: +SKIP
         """
         if self.adata is None:
             raise ValueError(
@@ -149,7 +163,7 @@ class TrainingMixin(RepresentationMixin):
         positive_int("batch_size", batch_size)
         if max_epochs is not None:
             positive_int("max_epochs", max_epochs)
-        _check_devices(devices)
+        strategy = choose_strategy(devices, trainer_kwargs)
         _check_precision(str(trainer_kwargs.get("precision", "32-true")))
         if train_size is not None and not 0 < train_size <= 1:
             raise ValueError(f"`train_size` must be above 0 and at most 1, found {train_size}.")
@@ -162,13 +176,13 @@ class TrainingMixin(RepresentationMixin):
             if work.new_categories_ is not None:
                 work._train_query(max_epochs, batch_size)
                 return
-            work._fit(
-                Resumed.read(resume_from, trainer_kwargs.pop("ckpt_path", None)),
-                start,
-                max_epochs=max_epochs,
-                early_stopping=early_stopping,
-                plan_kwargs=plan_kwargs or {},
-                splitter_kwargs={
+            arguments: dict[str, Any] = {
+                "resumed": Resumed.read(resume_from, trainer_kwargs.pop("ckpt_path", None)),
+                "start": start,
+                "max_epochs": max_epochs,
+                "early_stopping": early_stopping,
+                "plan_kwargs": plan_kwargs or {},
+                "splitter_kwargs": {
                     "train_size": train_size,
                     "validation_size": validation_size,
                     "shuffle_set_split": shuffle_set_split,
@@ -176,13 +190,18 @@ class TrainingMixin(RepresentationMixin):
                     "keep_on_device": keep_on_device,
                     **(datasplitter_kwargs or {}),
                 },
-                trainer_kwargs={
+                "trainer_kwargs": {
                     "accelerator": accelerator,
                     "devices": devices,
                     **trainer_kwargs,
+                    **strategy,
                 },
-                callbacks=callbacks,
-            )
+                "callbacks": callbacks,
+            }
+            if is_started_here(strategy):
+                fit_in_processes(work, arguments)
+            else:
+                work._fit(**arguments)
         self.adata_manager.accept()
 
     def _fit(
@@ -212,6 +231,8 @@ class TrainingMixin(RepresentationMixin):
                 f"`adata` has {self.adata.n_obs} cells, and the training set is empty after the "
                 "split; at least 3 are required."
             )
+        n_processes = count_processes(trainer_kwargs)
+        check_sizes(n_processes, n_train, len(splitter.val_idx))
         self.module.requires_grad_(True)
         plan = MultiDGDTrainingPlan(self.module, **plan_kwargs)
         plan.cells_id = cells.digest
@@ -224,7 +245,9 @@ class TrainingMixin(RepresentationMixin):
             **_monitored(plan, trainer_kwargs.get("early_stopping_monitor")),
             "early_stopping_patience": 20,
             # In small data, an epoch has fewer minibatches than scvi-tools' interval of 10.
-            "log_every_n_steps": min(10, -(-n_train // splitter_kwargs["batch_size"])),
+            "log_every_n_steps": min(
+                10, -(-n_train // (splitter_kwargs["batch_size"] * n_processes))
+            ),
             **({} if len(splitter.val_idx) else {"limit_val_batches": 0}),
             # Validation updates the representations of validation cells, so it needs gradients.
             "inference_mode": False,
@@ -241,7 +264,9 @@ class TrainingMixin(RepresentationMixin):
         # Given to scvi-tools' trainer, they would require its own callback for checkpoints too.
         runner.trainer.callbacks += [c for c in callbacks if isinstance(c, EpochCheckpoint)]
         history = self.history_ if self.is_trained_ else None
-        self._initialise("zero" if resumed else start, splitter.train_idx)
+        # Other processes get the parameters of the first one.
+        is_first = runner.trainer.is_global_zero
+        self._initialise("zero" if resumed or not is_first else start, splitter.train_idx)
         # A model that is saved during training contains no records of an earlier one.
         self._learned = Learned(cells=cells)
         self.is_trained_, self.is_checkpoint_ = False, True
@@ -251,7 +276,7 @@ class TrainingMixin(RepresentationMixin):
             splitter.val_idx,
             splitter.test_idx,
         )
-        if plan.split_validation_counts and len(splitter.val_idx):
+        if plan.split_validation_counts and len(splitter.val_idx) and is_first:
             plan.count_split = CountSplitValidation(
                 self.adata_manager,
                 splitter.train_idx,
@@ -261,13 +286,18 @@ class TrainingMixin(RepresentationMixin):
             )
         self._inferred_cache.clear()
         self.module.train()
+        self._is_replica = not is_first  # it does not save the model
+        # scvi-tools would choose the first device in all processes.
+        runner.device = runner.trainer.strategy.root_device
         with interruptible():
             runner()
         # The trainer keeps the plan, which need not keep the counts.
         plan.count_split = None
         self.module.workspace.clear()
         self.history_ = join_histories(history, self.history_)
-        self._complete()
+        if is_first:
+            self._complete()
+        share_result(self, runner.trainer.strategy)
 
     def _complete(self) -> None:
         """Infer the remaining representations and learn all records, after the last epoch."""
@@ -345,30 +375,12 @@ def _monitored(plan: MultiDGDTrainingPlan, chosen: str | None) -> dict[str, str]
     }
 
 
-def _check_devices(devices: int | Sequence[int] | str) -> None:
-    if _n_devices(devices) > 1:
-        raise ValueError(
-            f"`devices` must be one, found {devices!r}: each process would train its own "
-            "representations. Pass `devices=1`."
-        )
-
-
 def _check_precision(precision: str) -> None:
     if precision.startswith("16") or precision == "bf16-true":
         raise ValueError(
             f"`precision` must be '32-true' or 'bf16-mixed', found {precision!r}: 16 bits cannot "
             "represent the derivatives of large counts."
         )
-
-
-def _n_devices(devices: int | Sequence[int] | str) -> int:
-    """Number of devices in an argument of Lightning; 1 if Lightning chooses the number."""
-    if isinstance(devices, str) and "," in devices:
-        return sum(bool(name.strip()) for name in devices.split(","))
-    if isinstance(devices, str):
-        devices = int(devices) if devices.lstrip("-").isdigit() else 1
-    n = devices if isinstance(devices, int) else len(devices)
-    return torch.cuda.device_count() if n == -1 else n
 
 
 def default_max_epochs(n_cells: int) -> int:
