@@ -17,7 +17,7 @@ def take_cells(batch: dict[str, Any], cells: Tensor) -> dict[str, Any]:
     Parameters
     ----------
     batch
-        Minibatch of a :class:`multiDGD.data.CellDataset`.
+        Minibatch of a :class:`multiDGD.data.CellDataset`. Values other than tensors are kept.
     cells
         Indices within the minibatch, shape ``(b,)``.
     """
@@ -25,6 +25,8 @@ def take_cells(batch: dict[str, Any], cells: Tensor) -> dict[str, Any]:
         key: {m: counts.take(cells) for m, counts in value.items()}
         if key == "counts"
         else value[cells]
+        if isinstance(value, Tensor)
+        else value
         for key, value in batch.items()
     }
 

@@ -7,6 +7,7 @@ from ._epoch_checkpoint import EpochCheckpoint
 from ._epoch_order import BlockOrder, EpochOrder
 from ._initialisation import initialise_at_zero, initialise_from_embedding
 from ._plan import MultiDGDTrainingPlan
+from ._resident_cells import ResidentCells
 from ._row_adam import RowAdam
 from ._splitter import CellSplitter
 
@@ -18,6 +19,7 @@ __all__ = [
     "EpochCheckpoint",
     "EpochOrder",
     "MultiDGDTrainingPlan",
+    "ResidentCells",
     "RowAdam",
     "SafeCheckpointIO",
     "find_checkpoint",

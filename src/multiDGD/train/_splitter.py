@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.fabric.utilities import move_data_to_device
 from scvi.dataloaders import AnnDataLoader, DataSplitter
 
 from multiDGD._checks import positive_int
-from multiDGD.module import join, take_cells
 
 from ._block_loader import BlockLoader
 from ._epoch_order import BlockOrder, EpochOrder
+from ._resident_cells import ResidentCells
 
 
 class CellSplitter(DataSplitter):
@@ -31,8 +30,8 @@ class CellSplitter(DataSplitter):
     seed
         Seed of the order of the training cells.
     keep_on_device
-        Move all counts to the device once and assemble minibatches there. Data loaders then yield
-        only the indices of cells.
+        Move all counts to the device once. Data loaders then yield only the indices of cells, and
+        :meth:`assemble` adds their counts.
     block_size, n_blocks
         Counts on disk are read in blocks of ``block_size`` neighbouring cells, and the cells of
         ``n_blocks`` blocks are mixed (:class:`multiDGD.train.BlockOrder`). Ignored for counts in
@@ -61,7 +60,7 @@ class CellSplitter(DataSplitter):
         self.keep_on_device = keep_on_device
         self.block_size = positive_int("block_size", block_size)
         self.n_blocks = positive_int("n_blocks", n_blocks)
-        self._resident: dict[str, Any] | None = None
+        self._resident: ResidentCells | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Split the cells, unless they are already split; each part is in ascending order."""
@@ -109,15 +108,28 @@ class CellSplitter(DataSplitter):
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
     ) -> dict[str, Any]:
-        """Move a minibatch to the device, or select its cells from the data on the device."""
-        if self.keep_on_device:
-            if self._resident is None:
-                all_cells = join(list(self.adata_manager.batches()))
-                self._resident = move_data_to_device(all_cells, device)
-            return take_cells(self._resident, batch["cells"].to(device))
+        """Move a minibatch to the device."""
         if device.type == "cpu":  # nothing to transfer
             return batch
+        if self.keep_on_device:
+            return {"cells": batch["cells"].to(device, non_blocking=True)}
+        codes = batch["labels"], batch["covariates"]
+        batch = {**batch, "has_unknown": tuple(bool((code < 0).any()) for code in codes)}
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def assemble(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Complete a minibatch of indices from the data on the device.
+
+        Parameters
+        ----------
+        batch
+            Minibatch of a data loader, on the device; returned as it is if it is complete.
+        """
+        if not self.keep_on_device:
+            return batch
+        if self._resident is None:
+            self._resident = ResidentCells(self.adata_manager.batches(), batch["cells"].device)
+        return self._resident.take(batch["cells"])
 
 
 def _with_own_generator(loader: AnnDataLoader) -> AnnDataLoader:
