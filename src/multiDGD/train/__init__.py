@@ -1,6 +1,7 @@
 """Training: the plan, the row-wise optimiser, the data splitter and the initialisation."""
 
 from ._block_loader import BlockLoader
+from ._captured_plan import CapturedTrainingPlan
 from ._checkpoint_io import SafeCheckpointIO, find_checkpoint, read_checkpoint
 from ._count_split import CountSplitValidation
 from ._epoch_checkpoint import EpochCheckpoint
@@ -14,6 +15,7 @@ from ._splitter import CellSplitter
 __all__ = [
     "BlockLoader",
     "BlockOrder",
+    "CapturedTrainingPlan",
     "CellSplitter",
     "CountSplitValidation",
     "EpochCheckpoint",

@@ -242,7 +242,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Compute the loss of a minibatch."""
         output = self._forward(batch)
-        self._collect(_terms_of(output), "train")
+        self._collect(terms_of(output), "train")
         return output.loss
 
     def _forward(self, batch: dict[str, Any]) -> LossOutput:
@@ -286,7 +286,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
                 self.module, batch, self.row_optimizer.table[cells], self._objective
             )
             if step == 0:
-                self._collect(_terms_of(output), "validation")
+                self._collect(terms_of(output), "validation")
             if not self.is_holding:
                 self.row_optimizer.step(cells, gradient, self.lr_factor_now)
 
@@ -368,8 +368,14 @@ class MultiDGDTrainingPlan(TrainingPlan):
             self.log_dict(self.count_split(self.module))
 
 
-def _terms_of(output: LossOutput) -> dict[str, Tensor]:
-    """Terms of a loss by name, shape ``(n,)`` for those of each cell, otherwise ``(1,)``."""
+def terms_of(output: LossOutput) -> dict[str, Tensor]:
+    """Terms of a loss by name, shape ``(n,)`` for those of each cell, otherwise ``(1,)``.
+
+    Parameters
+    ----------
+    output
+        Loss of a minibatch of n cells.
+    """
     of_cells = {**output.reconstruction_loss, **output.kl_local}
     sums = {
         "reconstruction_loss": output.reconstruction_loss_sum,
