@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from multiDGD.nn import Counts
+
+
+def find_unknown(batch: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether any label, and any covariate, is unknown.
+
+    Parameters
+    ----------
+    batch
+        Minibatch of a :class:`multiDGD.data.CellDataset`, not yet on a GPU.
+    """
+    return bool((batch["labels"] < 0).any()), bool((batch["covariates"] < 0).any())
 
 
 def take_cells(batch: dict[str, Any], cells: Tensor) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multiDGD.module import find_unknown
 from multiDGD.nn import Counts
 
 
@@ -47,7 +48,7 @@ class ResidentCells:
             for modality, counts in batch["counts"].items():
                 parts.setdefault(modality, []).append(_Rows(counts))
         whole = {name: torch.cat(values) for name, values in columns.items()}
-        self._has_unknown = tuple(bool((whole[c] < 0).any()) for c in ("labels", "covariates"))
+        self._has_unknown = find_unknown(whole)
         self._columns = {name: value.to(device) for name, value in whole.items()}
         self._counts = {m: _CountRows(rows, device) for m, rows in parts.items()}
 

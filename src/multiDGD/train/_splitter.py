@@ -9,6 +9,7 @@ import torch
 from scvi.dataloaders import AnnDataLoader, DataSplitter
 
 from multiDGD._checks import positive_int
+from multiDGD.module import find_unknown
 
 from ._block_loader import BlockLoader
 from ._epoch_order import BlockOrder, EpochOrder
@@ -108,13 +109,14 @@ class CellSplitter(DataSplitter):
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
     ) -> dict[str, Any]:
-        """Move a minibatch to the device."""
+        """Move a minibatch to the device, and note whether it has unknown labels or covariates."""
+        if self.keep_on_device:
+            if self._resident is None:
+                self._resident = ResidentCells(self.adata_manager.batches(), device)
+            return {"cells": batch["cells"].to(device, non_blocking=True)}
+        batch = {**batch, "has_unknown": find_unknown(batch)}
         if device.type == "cpu":  # nothing to transfer
             return batch
-        if self.keep_on_device:
-            return {"cells": batch["cells"].to(device, non_blocking=True)}
-        codes = batch["labels"], batch["covariates"]
-        batch = {**batch, "has_unknown": tuple(bool((code < 0).any()) for code in codes)}
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def assemble(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -125,11 +127,7 @@ class CellSplitter(DataSplitter):
         batch
             Minibatch of a data loader, on the device; returned as it is if it is complete.
         """
-        if not self.keep_on_device:
-            return batch
-        if self._resident is None:
-            self._resident = ResidentCells(self.adata_manager.batches(), batch["cells"].device)
-        return self._resident.take(batch["cells"])
+        return batch if self._resident is None else self._resident.take(batch["cells"])
 
 
 def _with_own_generator(loader: AnnDataLoader) -> AnnDataLoader:

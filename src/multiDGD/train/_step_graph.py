@@ -64,7 +64,9 @@ class StepGraph:
             recorded.copy_(x, non_blocking=True)
         self._graph.replay()
         # The next replay overwrites the results.
-        return dict(zip(self._sizes, self._flat.clone().split([*self._sizes.values()]), strict=True))
+        return dict(
+            zip(self._sizes, self._flat.clone().split([*self._sizes.values()]), strict=True)
+        )
 
     def _warm_up(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Run the function on another stream, as a recording does."""
