@@ -1,4 +1,4 @@
-"""Epochs and inference on a GPU, with and without recorded steps, in less than ten minutes.
+"""Epochs and inference on a GPU, with and without recorded steps, meant to take under ten minutes.
 
 ``python -m benchmarks.speed.gpu --out benchmarks/speed/results/gpu.json``
 
@@ -81,7 +81,8 @@ def epoch_rows(name: str, data: Dataset, repeats: int, n_epochs: int) -> Iterato
     """Variants of a training epoch against MultiVI."""
     model = multidgd(data)
     functions = {
-        variant: epochs(model, n_epochs, n_epochs, **kwargs) for variant, kwargs in VARIANTS.items()
+        variant: epochs(model, n_epochs, n_epochs, **kwargs)
+        for variant, kwargs in VARIANTS.items()
     }
     found = alternate({**functions, "other": epochs(multivi(data), 1, 1)}, repeats)
     for variant in VARIANTS:
