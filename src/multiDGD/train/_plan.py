@@ -279,7 +279,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
         batch = self.trainer.datamodule.assemble(batch)
         cells = batch["cells"]
         # Without labels, so that labels predicted for validation cells do not depend on them.
-        batch = {**batch, "labels": torch.full_like(batch["labels"], -1), "has_unknown": None}
+        labels, has_unknown = torch.full_like(batch["labels"], -1), (True, batch["has_unknown"][1])
+        batch = {**batch, "labels": labels, "has_unknown": has_unknown}
         n_epochs = self.trainer.check_val_every_n_epoch or 1
         for step in range(min(n_epochs, _MAX_VALIDATION_STEPS)):
             output, gradient = frozen_gradient(
