@@ -39,6 +39,13 @@ def toy_mudata(n_cells=40, n_features=(12, 15), names=("rna", "atac"), **kwargs)
     return mdata
 
 
+def remove_counts(adata, cells):
+    """Set all counts of some cells to 0."""
+    x = adata.X.toarray()
+    x[cells] = 0
+    adata.X = sparse.csr_matrix(x)
+
+
 def write_10x(path: Path, adata: ad.AnnData, counts: sparse.csr_matrix, symbols=None) -> Path:
     """Write a file in the format of Cell Ranger 3 and later (features x cells, by column)."""
     with h5py.File(path, "w") as file:

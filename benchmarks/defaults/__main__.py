@@ -39,6 +39,13 @@ NO_LEARNING = dict.fromkeys(
 )
 PUBLISHED = {"n_hidden": 2, "n_hidden_modality": 3}
 
+
+def scaled_rates(factor: float) -> dict[str, float]:
+    """Learning rates of everything but the representations, which have one step in each epoch."""
+    rates = {"lr": 1e-2, "lr_mixture": 1e-3, "lr_covariate_mixture": 1e-3, "lr_likelihood": 1e-1}
+    return {name: factor * rate for name, rate in rates.items()}
+
+
 # name: (arguments of the model, arguments of `train`, `plan_kwargs` of `train`)
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "initialisation only": ({}, {"max_epochs": 1}, NO_LEARNING),
@@ -63,6 +70,9 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "constant learning rates": ({}, {}, {"schedule": "constant"}),
     "hold 0": ({}, {}, {"hold": 0.0}),
     "batch_size 64": ({}, {"batch_size": 64}, {}),
+    "batch_size 512": ({}, {"batch_size": 512}, {}),
+    "batch_size 512, rates x 2": ({}, {"batch_size": 512}, scaled_rates(2.0)),
+    "batch_size 1024, rates x 2.8": ({}, {"batch_size": 1024}, scaled_rates(8**0.5)),
     "softball radius 6": ({"softball": (6.0, 5.0)}, {}, {}),
     "half the number of epochs": ({}, {"max_epochs": 0.5}, {}),
     "twice the number of epochs": ({}, {"max_epochs": 2.0}, {}),

@@ -4,10 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scvi
+import torch
 from tests.model.fitting import fitted, renamed_mudata
 
 from multiDGD import MultiDGD
 from multiDGD.datasets import simulate_multiome
+from multiDGD.train import MultiDGDTrainingPlan
+from multiDGD.train._step_graph import StepGraph
 
 pytestmark = pytest.mark.gpu
 
@@ -115,6 +118,58 @@ def test_counts_on_the_device_train_the_same_model(simulation):
         model = fitted(simulation, train={"keep_on_device": keep_on_device, **GPU})
         tables.append(model.get_latent_representation())
     np.testing.assert_allclose(*tables, atol=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_captured_steps_train_the_same_model(simulation, precision):
+    losses, tables = [], []
+    for capture in (False, True):
+        scvi.settings.seed = 0
+        train = {"max_epochs": 20, "batch_size": 64, "keep_on_device": True, **GPU}
+        train |= {"plan_kwargs": {"capture": capture}, "precision": precision}
+        model = fitted(simulation, train=train, batch_key="batch")
+        losses.append(model.history["train_loss"].to_numpy(float))
+        tables.append(model.get_latent_representation())
+    tolerance = 1e-3 if precision == "32-true" else 2e-2
+    np.testing.assert_allclose(*losses, rtol=tolerance)
+    assert np.corrcoef(*map(np.ravel, tables))[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("keep_on_device", [False, True])
+@pytest.mark.parametrize("likelihood", ["nb", "poisson", "bernoulli"])
+def test_a_step_does_not_wait_for_the_device(simulation, monkeypatch, keep_on_device, likelihood):
+    step = MultiDGDTrainingPlan.optimizer_step
+
+    def strict(*args, **kwargs):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            return step(*args, **kwargs)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    fitted(simulation, train=GPU)  # compiles the kernels
+    monkeypatch.setattr(MultiDGDTrainingPlan, "optimizer_step", strict)
+    fitted(
+        simulation,
+        {"likelihoods": dict.fromkeys(("rna", "atac"), likelihood)},
+        {"max_epochs": 2, "keep_on_device": keep_on_device, **GPU},
+        labels_key="cell_type",
+        batch_key="batch",
+    )
+
+
+def test_recorded_function_reads_its_inputs():
+    total = torch.zeros(2, device="cuda")
+
+    def add(x):
+        total.add_(x)
+        return {"sum": total.sum()[None], "total": total * 1}
+
+    step = StepGraph(add, torch.device("cuda"))
+    results = [step(torch.full((2,), float(i))) for i in range(8)]
+    sums = np.cumsum(range(8)).astype(float)
+    assert [r["sum"].item() for r in results] == (2 * sums).tolist()
+    assert torch.stack([r["total"] for r in results])[:, 0].tolist() == sums.tolist()
 
 
 def test_losses_of_gpu_and_cpu_agree(bmmc_multiome):

@@ -105,7 +105,28 @@ class GaussianMixtureSupervised(GaussianMixture):
         if label is None:
             return super().log_density(x)
         x_nl = _checks.points("x", x, self.dim)
-        label_n = self._labels(label, n_expected=len(x_nl))
+        return self.log_density_of_codes(x_nl, self._labels(label, n_expected=len(x_nl)))
+
+    def log_density_of_codes(
+        self, x_nl: Tensor, label_n: Tensor, has_unknown: bool | None = None
+    ) -> Tensor:
+        """:meth:`log_density` for codes that are known to be valid.
+
+        Parameters
+        ----------
+        x_nl
+            Points, shape (n_sample, dim).
+        label_n
+            Class of each point, -1 if unknown, shape (n_sample,).
+        has_unknown
+            Whether any code may be -1. By default they are inspected, so that the processor waits
+            for a GPU.
+
+        Returns
+        -------
+        As :meth:`log_density`.
+        """
+        label_n = label_n.to(x_nl.device, torch.int64)
         unlabelled_n = label_n < 0
         # Compute only the components of each point's own class: with thousands of classes (donors)
         # most of the full table of points and components would be discarded.
@@ -119,9 +140,9 @@ class GaussianMixtureSupervised(GaussianMixture):
             log_density_n = log_density_nm.logsumexp(dim=1)
         else:
             log_density_n = log_density_nm.squeeze(1)
-        if not bool(unlabelled_n.any()):
+        if not (bool(unlabelled_n.any()) if has_unknown is None else has_unknown):
             return log_density_n
-        return log_density_n.masked_scatter(unlabelled_n, super().log_density(x_nl[unlabelled_n]))
+        return torch.where(unlabelled_n, super().log_density(x_nl), log_density_n)
 
     def log_prob(self, x: Tensor, label: Any | None = None) -> Tensor:
         """Log density of each point plus the log prior of the parameters.

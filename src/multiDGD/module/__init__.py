@@ -6,7 +6,7 @@ from ._feature_panels import FeaturePanels
 from ._feature_subset import FeatureSubset
 from ._frozen import cell_losses, frozen, frozen_gradient
 from ._full_mixture import full_mixture_module
-from ._minibatches import join, pools, take_cells
+from ._minibatches import find_unknown, join, pools, take_cells
 from ._module import MultiDGDModule
 from ._surrogate import surrogate_module
 
@@ -18,6 +18,7 @@ __all__ = [
     "add_categories",
     "category_means",
     "cell_losses",
+    "find_unknown",
     "frozen",
     "frozen_gradient",
     "full_mixture_module",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,13 +11,24 @@ from torch import Tensor
 from multiDGD.nn import Counts
 
 
+def find_unknown(batch: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether any label, and any covariate, is unknown.
+
+    Parameters
+    ----------
+    batch
+        Minibatch of a :class:`multiDGD.data.CellDataset`, not yet on a GPU.
+    """
+    return bool((batch["labels"] < 0).any()), bool((batch["covariates"] < 0).any())
+
+
 def take_cells(batch: dict[str, Any], cells: Tensor) -> dict[str, Any]:
     """Select cells of a minibatch, in any order and with repetition.
 
     Parameters
     ----------
     batch
-        Minibatch of a :class:`multiDGD.data.CellDataset`.
+        Minibatch of a :class:`multiDGD.data.CellDataset`. Values other than tensors are kept.
     cells
         Indices within the minibatch, shape ``(b,)``.
     """
@@ -25,6 +36,8 @@ def take_cells(batch: dict[str, Any], cells: Tensor) -> dict[str, Any]:
         key: {m: counts.take(cells) for m, counts in value.items()}
         if key == "counts"
         else value[cells]
+        if isinstance(value, Tensor)
+        else value
         for key, value in batch.items()
     }
 

@@ -159,7 +159,11 @@ class MultiDGDModule(BaseModuleClass):
         return z_nl, u
 
     def latent_log_prob(
-        self, representation: Tensor, labels: Tensor, covariates: Tensor
+        self,
+        representation: Tensor,
+        labels: Tensor,
+        covariates: Tensor,
+        has_unknown: tuple[bool, bool] | None = None,
     ) -> dict[str, Tensor]:
         """Log density of representations under the mixtures (nats), by term, shape ``(n,)`` each.
 
@@ -171,16 +175,22 @@ class MultiDGDModule(BaseModuleClass):
             Codes, -1 if unknown, shape ``(n,)``. An unsupervised mixture ignores them.
         covariates
             Codes of all registered covariates, -1 if unknown, shape ``(n, covariates)``.
+        has_unknown
+            Whether any label, and any covariate, may be unknown. By default they are inspected, so
+            that the processor waits for a GPU.
         """
         z_nl, u = self.split(representation)
+        labels_unknown, covariates_unknown = has_unknown or (None, None)
         if isinstance(self.mixture, GaussianMixtureSupervised):
-            terms = {"mixture": self.mixture.log_density(z_nl, labels)}
+            terms = {"mixture": self.mixture.log_density_of_codes(z_nl, labels, labels_unknown)}
         else:
             terms = {"mixture": self.mixture.log_density(z_nl)}
-        codes = covariates[:, self.covariate_columns]
         for i, name in enumerate(self.covariates):
+            code_n = covariates[:, self.covariate_columns[i]]
             mixture = self.mixtures_of_covariates[i]
-            terms[f"covariate_{name}"] = mixture.log_density(u[i], codes[:, i])
+            terms[f"covariate_{name}"] = mixture.log_density_of_codes(
+                u[i], code_n, covariates_unknown
+            )
         return terms
 
     def mixture_weights(self, counts: Mapping[str, Counts]) -> Tensor:
@@ -332,7 +342,8 @@ class MultiDGDModule(BaseModuleClass):
         representation: Tensor,
         n_obs: float | None,
     ) -> LossOutput:
-        latent = self.latent_log_prob(representation, tensors["labels"], tensors["covariates"])
+        codes = tensors["labels"], tensors["covariates"], tensors.get("has_unknown")
+        latent = self.latent_log_prob(representation, *codes)
         latent["mixture"] = self.mixture_weights(tensors["counts"]) * latent["mixture"]
         n_cells = len(tensors["cells"])
         # Stack before negating and summing, because the number of operations determines the run

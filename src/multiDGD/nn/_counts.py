@@ -31,6 +31,9 @@ class Counts(NamedTuple):
         Total count of each cell in this modality, shape ``(n,)``, in counts.
     n_features
         Number of features f.
+    is_padded
+        Whether entries after the last non-zero are padding, which contributes nothing: a value of
+        1 in row n and column 0. The number of entries then need not depend on the cells.
 
     Examples
     --------
@@ -46,6 +49,7 @@ class Counts(NamedTuple):
     columns: Tensor
     library: Tensor
     n_features: int
+    is_padded: bool = False
 
     @property
     def n_cells(self) -> int:
@@ -56,6 +60,11 @@ class Counts(NamedTuple):
     def flat_index(self) -> Tensor:
         """Index of each non-zero in the flattened ``(n, f)`` matrix, shape ``(nnz,)``."""
         return self.rows * self.n_features + self.columns
+
+    @property
+    def padding(self) -> Tensor | None:
+        """Mask of the entries that are padding, shape ``(nnz,)``, or `None` if none can be."""
+        return self.rows >= self.n_cells if self.is_padded else None
 
     @classmethod
     def from_dense(cls, x_nf: Tensor, library: Tensor | None = None) -> Counts:
@@ -156,6 +165,7 @@ class Counts(NamedTuple):
 
     def to_dense(self) -> Tensor:
         """Return the dense count matrix, shape ``(n, f)``."""
-        x = self.values.new_zeros(self.n_cells * self.n_features)
+        n = self.n_cells * self.n_features
+        x = self.values.new_zeros(n + self.is_padded)  # the last entry takes the padding
         x[self.flat_index] = self.values
-        return x.view(self.n_cells, self.n_features)
+        return x[:n].view(self.n_cells, self.n_features)

@@ -255,25 +255,32 @@ class MultiDGDTrainingPlan(TrainingPlan):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Compute the loss of a minibatch."""
-        cells = batch["cells"]
-        leaf = self.row_optimizer.table[cells].requires_grad_()
-        output = self._objective(batch, leaf, self.n_obs_training or len(cells))
-        self._visited = (cells, leaf)
+        output = self._forward(batch)
         if isinstance(self.trainer.strategy, PinnedStrategy):
             self._n_cells_of_step = self.trainer.datamodule.n_cells_of_step(batch_idx)
-        self._collect(output, "train")
+        self._collect(terms_of(output), "train")
         return output.loss
 
-    @torch.no_grad()
+    def _forward(self, batch: dict[str, Any]) -> LossOutput:
+        batch = self.trainer.datamodule.assemble(batch)
+        cells = batch["cells"]
+        leaf = self.row_optimizer.table[cells].requires_grad_()
+        self._visited = (cells, leaf)
+        return self._objective(batch, leaf, self.n_obs_training or len(cells))
+
     def on_after_backward(self) -> None:
         """Update the minibatch's representations and apply penalties to the decoder's weights."""
-        if self._visited is None:
-            return
+        if self._visited is not None:
+            self._update_visited(self.lr_factor_now)
+
+    @torch.no_grad()
+    def _update_visited(self, lr_factor: float | Tensor) -> None:
+        assert self._visited is not None
         cells, leaf = self._visited
         self._visited = None
         assert leaf.grad is not None
         if not self.is_holding:
-            self.row_optimizer.step(cells, leaf.grad, self.lr_factor_now)
+            self.row_optimizer.step(cells, leaf.grad, lr_factor)
         n_cells = self._n_cells_of_step or len(cells)
         share = n_cells / (self.n_obs_training or n_cells)
         for group in self.optimizers().param_groups:
@@ -286,28 +293,27 @@ class MultiDGDTrainingPlan(TrainingPlan):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Update validation cells by one step for each epoch since the last validation."""
+        batch = self.trainer.datamodule.assemble(batch)
         cells = batch["cells"]
         # Without labels, so that labels predicted for validation cells do not depend on them.
-        batch = {**batch, "labels": torch.full_like(batch["labels"], -1)}
+        labels, has_unknown = torch.full_like(batch["labels"], -1), (True, batch["has_unknown"][1])
+        batch = {**batch, "labels": labels, "has_unknown": has_unknown}
         n_epochs = self.trainer.check_val_every_n_epoch or 1
         for step in range(min(n_epochs, _MAX_VALIDATION_STEPS)):
             output, gradient = frozen_gradient(
                 self.module, batch, self.row_optimizer.table[cells], self._objective
             )
             if step == 0:
-                self._collect(output, "validation")
+                self._collect(terms_of(output), "validation")
             if not self.is_holding:
                 self.row_optimizer.step(cells, gradient, self.lr_factor_now)
 
-    def _collect(self, output: LossOutput, mode: str) -> None:
+    def _collect(self, found: dict[str, Tensor], mode: str) -> None:
         # Summed at the end of the epoch, because each addition launches a kernel on a GPU.
         terms = self._terms.setdefault(mode, defaultdict(list))
-        for losses in (output.reconstruction_loss, output.kl_local):
-            for name, value_n in losses.items():
-                terms[name].append(value_n.detach())
-        terms["reconstruction_loss"].append(output.reconstruction_loss_sum.detach()[None])
-        terms["kl_local"].append(output.kl_local_sum.detach()[None])
-        terms["kl_global"] = [output.kl_global_sum.detach()[None]]
+        for name, values in found.items():
+            terms[name].append(values)
+        terms["kl_global"] = [found["kl_global"]]  # that of the last step
 
     @property
     def _rates(self) -> dict[str, float]:
@@ -391,3 +397,23 @@ class MultiDGDTrainingPlan(TrainingPlan):
 
     def _count_split_scores(self) -> dict[str, float]:
         return {} if self.count_split is None else self.count_split(self.module)
+
+
+def terms_of(output: LossOutput) -> dict[str, Tensor]:
+    """Terms of a loss by name, shape ``(n,)`` for those of each cell, otherwise ``(1,)``.
+
+    Parameters
+    ----------
+    output
+        Loss of a minibatch of n cells.
+    """
+    of_cells = {**output.reconstruction_loss, **output.kl_local}
+    sums = {
+        "reconstruction_loss": output.reconstruction_loss_sum,
+        "kl_local": output.kl_local_sum,
+        "kl_global": output.kl_global_sum,
+    }
+    return {
+        **{name: value_n.detach() for name, value_n in of_cells.items()},
+        **{name: value.detach()[None] for name, value in sums.items()},
+    }

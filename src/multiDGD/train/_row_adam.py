@@ -66,7 +66,7 @@ class RowAdam:
             getattr(self, name).copy_(values)
 
     @torch.no_grad()
-    def step(self, rows: Tensor, gradient: Tensor, lr_factor: float = 1.0) -> None:
+    def step(self, rows: Tensor, gradient: Tensor, lr_factor: float | Tensor = 1.0) -> None:
         """Update the visited rows.
 
         Parameters
@@ -76,7 +76,7 @@ class RowAdam:
         gradient
             Gradient of the loss with respect to the rows, shape ``(b, d)``.
         lr_factor
-            Factor on the learning rate in this step, for a schedule.
+            Factor on the learning rate in this step, for a schedule; a number or a scalar tensor.
         """
         beta1, beta2 = self.betas
         gradient = gradient.to(self.table)

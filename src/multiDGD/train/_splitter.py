@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.fabric.utilities import move_data_to_device
 from scvi.dataloaders import AnnDataLoader, DataSplitter
 
 from multiDGD._checks import positive_int
-from multiDGD.module import join, take_cells
+from multiDGD.module import find_unknown
 
 from ._block_loader import BlockLoader
 from ._epoch_order import BlockOrder, EpochOrder
+from ._resident_cells import ResidentCells
 from ._shards import Shards
 
 
@@ -33,8 +33,8 @@ class CellSplitter(DataSplitter):
     seed
         Seed of the order of the training cells.
     keep_on_device
-        Move all counts to the device once and assemble minibatches there. Data loaders then yield
-        only the indices of cells.
+        Move all counts to the device once. Data loaders then yield only the indices of cells, and
+        :meth:`assemble` adds their counts.
     block_size, n_blocks
         Counts on disk are read in blocks of ``block_size`` neighbouring cells, and the cells of
         ``n_blocks`` blocks are mixed (:class:`multiDGD.train.BlockOrder`). Ignored for counts in
@@ -63,8 +63,7 @@ class CellSplitter(DataSplitter):
         self.keep_on_device = keep_on_device
         self.block_size = positive_int("block_size", block_size)
         self.n_blocks = positive_int("n_blocks", n_blocks)
-        self._resident: dict[str, Any] | None = None
-        self._resident_rows: torch.Tensor | None = None
+        self._resident: ResidentCells | None = None
         self._is_loaded: bool | None = None
 
     def setup(self, stage: str | None = None) -> None:
@@ -165,19 +164,26 @@ class CellSplitter(DataSplitter):
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
     ) -> dict[str, Any]:
-        """Move a minibatch to the device, or select its cells from the data on the device."""
+        """Move a minibatch to the device, and note whether it has unknown labels or covariates."""
         if self.keep_on_device:
-            if self._resident is None or self._resident_rows is None:
+            if self._resident is None:
                 own = self.owned_cells
-                cells = join(list(self.adata_manager.batches(own)))
-                self._resident = move_data_to_device(cells, device)
-                rows = np.zeros(self.adata_manager.adata.n_obs, dtype=np.int64)
-                rows[own] = np.arange(len(own))
-                self._resident_rows = torch.from_numpy(rows).to(device)
-            return take_cells(self._resident, self._resident_rows[batch["cells"].to(device)])
+                self._resident = ResidentCells(self.adata_manager.batches(own), device, own)
+            return {"cells": batch["cells"].to(device, non_blocking=True)}
+        batch = {**batch, "has_unknown": find_unknown(batch)}
         if device.type == "cpu":  # nothing to transfer
             return batch
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def assemble(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Complete a minibatch of indices from the data on the device.
+
+        Parameters
+        ----------
+        batch
+            Minibatch of a data loader, on the device; returned as it is if it is complete.
+        """
+        return batch if self._resident is None else self._resident.take(batch["cells"])
 
 
 def _seed_of(*key: int) -> int:

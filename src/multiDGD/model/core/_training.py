@@ -22,6 +22,7 @@ from multiDGD.train import (
     MultiDGDTrainingPlan,
 )
 
+from ._choose_plan import choose_plan
 from ._devices import (
     check_sizes,
     choose_strategy,
@@ -114,7 +115,7 @@ class TrainingMixin(RepresentationMixin):
             its current state by default.
         keep_on_device
             Whether to copy all counts to the device before training, and not minibatch by
-            minibatch. This requires 20 bytes for each non-zero count.
+            minibatch. This requires 8 bytes for each non-zero count.
         checkpoint_dir
             Folder for a checkpoint, which is written after each epoch by
             :class:`multiDGD.train.EpochCheckpoint`.
@@ -125,7 +126,9 @@ class TrainingMixin(RepresentationMixin):
         datasplitter_kwargs
             Further arguments of :class:`scvi.dataloaders.DataSplitter`.
         plan_kwargs
-            Arguments of :class:`multiDGD.train.MultiDGDTrainingPlan`, such as learning rates.
+            Arguments of :class:`multiDGD.train.MultiDGDTrainingPlan`, such as learning rates. With
+            ``"capture": True`` and ``keep_on_device``, training steps are recorded as a CUDA graph
+            (:class:`multiDGD.train.CapturedTrainingPlan`).
         **trainer_kwargs
             Further arguments of :class:`scvi.train.Trainer`. With several devices, ``strategy`` is
             ``"spawn"`` (default), ``"fork"`` or a :class:`multiDGD.train.PinnedStrategy`.
@@ -234,10 +237,13 @@ class TrainingMixin(RepresentationMixin):
         n_processes = count_processes(trainer_kwargs)
         check_sizes(n_processes, n_train, len(splitter.val_idx))
         self.module.requires_grad_(True)
-        plan = MultiDGDTrainingPlan(self.module, **plan_kwargs)
-        plan.cells_id = cells.digest
         observed, codes = self.adata_manager.panels
         panels = FeaturePanels(self.module, observed, codes, differentiable=True)
+        plan_class, plan_kwargs = choose_plan(
+            plan_kwargs, panels, splitter.keep_on_device, trainer_kwargs
+        )
+        plan = plan_class(self.module, **plan_kwargs)
+        plan.cells_id = cells.digest
         if not panels.are_complete:
             plan.panels = panels
         defaults = {

@@ -320,12 +320,16 @@ class Likelihood(nn.Module, ABC):
         """Log-likelihood of each cell by automatic differentiation, for few features."""
         logits_nf = logits_nf.to(torch.promote_types(logits_nf.dtype, torch.float32))
         library_n = counts.library.to(logits_nf)
-        at = counts.rows, counts.columns
-        log_mean = self.mean_function.log_shares(logits_nf)[at] + library_n[counts.rows].log()
+        of_zeros_n = self.log_prob_zero(self.mean(logits_nf, library_n)).sum(1)
+        log_shares_nf = self.mean_function.log_shares(logits_nf)
+        if counts.is_padded:  # its row is that of one more cell
+            log_shares_nf = nn.functional.pad(log_shares_nf, (0, 0, 0, 1))
+            library_n = nn.functional.pad(library_n, (0, 1), value=1)
+            of_zeros_n = nn.functional.pad(of_zeros_n, (0, 1))
+        log_mean = log_shares_nf[counts.rows, counts.columns] + library_n[counts.rows].log()
         values = counts.values.to(logits_nf)
         of_nonzeros = self.log_ratio_to_zero(values, log_mean, counts.columns)
-        of_zeros_n = self.log_prob_zero(self.mean(logits_nf, library_n)).sum(1)
-        return of_zeros_n.index_add(0, counts.rows, of_nonzeros)
+        return of_zeros_n.index_add(0, counts.rows, of_nonzeros)[: counts.n_cells]
 
     def _checked(self, counts: Counts | Tensor, shape: tuple[int, ...], argument: str) -> Counts:
         if isinstance(counts, Tensor):

@@ -20,7 +20,8 @@ DEVICE_BLOCK_ELEMENTS = 2**26
 class Block(NamedTuple):
     """Some cells of a minibatch: views of its tensors and buffers, and scratch memory.
 
-    ``flat_index`` is the index of each non-zero in the flattened block.
+    ``flat_index`` is the index of each non-zero in the flattened block. Padding has that of the
+    first entry.
     """
 
     logits: Tensor
@@ -35,10 +36,13 @@ class Block(NamedTuple):
     log_ratio: Tensor
     ratio: Tensor
     scratch: Tensor
+    padding: Tensor | None
 
 
 def split_into_blocks(batch: Minibatch, log_ratio: Tensor) -> Iterator[Block]:
     """Split a minibatch into blocks of cells that share their scratch memory.
+
+    Padded counts are a single block, since the sizes of several would depend on the cells.
 
     Parameters
     ----------
@@ -50,7 +54,7 @@ def split_into_blocks(batch: Minibatch, log_ratio: Tensor) -> Iterator[Block]:
     n, f = batch.logits_nf.shape
     device = batch.library_n.device
     elements = BLOCK_ELEMENTS if device.type == "cpu" else DEVICE_BLOCK_ELEMENTS
-    size = max(1, min(n, elements // f))
+    size = max(1, n if batch.counts.is_padded else min(n, elements // f))
     row = batch.counts.rows % size
     flat_index = row * f + batch.counts.columns
     cell_tensors = (
@@ -74,4 +78,4 @@ def split_into_blocks(batch: Minibatch, log_ratio: Tensor) -> Iterator[Block]:
     memory = torch.empty(3, size, f, dtype=batch.values.dtype, device=device)
     for a, b in zip(cells, nonzeros, strict=True):
         k = len(a[0])
-        yield Block._make((*a, *b, memory[0, :k], memory[1:, :k]))
+        yield Block._make((*a, *b, memory[0, :k], memory[1:, :k], batch.counts.padding))

@@ -82,9 +82,11 @@ class Terms:
         log_ratio = torch.empty_like(batch.values)
         for block in split_into_blocks(batch, log_ratio):
             self._evaluate_block(block, batch.shift_f)
-        weight = batch.weight_n[batch.counts.rows]
+        padding = batch.counts.padding
+        rows = _filled(batch.counts.rows, padding)
+        weight = _filled(batch.weight_n[rows], padding)
         correction = self.nonzeros(batch.values, log_ratio, batch.counts.columns, weight)
-        batch.value_n.index_add_(0, batch.counts.rows, correction)
+        batch.value_n.index_add_(0, rows, _filled(correction, padding))
 
     def _evaluate_block(self, block: Block, shift_f: Tensor | None) -> None:
         scale_f = self.scale_f
@@ -100,12 +102,15 @@ class Terms:
         factor = block.library / total
         ratio.mul_(factor[:, None])
         torch.add(logit_z, factor.log_().sub_(largest.squeeze(1))[block.row], out=block.log_ratio)
+        if block.padding is not None:  # a cell without counts has a mean of 0
+            block.log_ratio.masked_fill_(block.padding, 0)
         value, share = self.zeros(ratio, block.weight, block.scratch)
         block.value.copy_(value)
         if block.gradient is None:
             return
 
         slope_z = self.slope(block.values, block.log_ratio, block.columns)
+        slope_z = _filled(slope_z, block.padding)
         sum_k = share.sum(1) if scale_f is None else torch.mv(share, scale_f)
         sum_k.index_add_(0, block.row, slope_z, alpha=-1)
         # A cell without counts has means of 0, and therefore sums of 0.
@@ -196,3 +201,8 @@ class Terms:
     def parameter_gradients(self) -> list[Tensor]:
         """Weighted derivatives with respect to each parameter, summed over all calls so far."""
         return self._sums
+
+
+def _filled(x: Tensor, padding: Tensor | None) -> Tensor:
+    """Replace the entries of padding by 0."""
+    return x if padding is None else x.masked_fill(padding, 0)

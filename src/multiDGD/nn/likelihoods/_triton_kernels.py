@@ -192,12 +192,12 @@ def _derivatives(
 
 
 @triton.jit
-def _add(gradient, rows, columns, slope, n_nonzeros, n_features, BLOCK: tl.constexpr):
-    """Add the non-zeros' part of the gradient; every index occurs once."""
+def _add(gradient, rows, columns, slope, n_nonzeros, n_cells, n_features, BLOCK: tl.constexpr):
+    """Add the non-zeros' part of the gradient; every index occurs once, except for padding."""
     z = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    inside = z < n_nonzeros
-    offset = tl.load(rows + z, mask=inside, other=0) * n_features
-    offset += tl.load(columns + z, mask=inside, other=0)
+    row = tl.load(rows + z, mask=z < n_nonzeros, other=n_cells)
+    inside = row < n_cells
+    offset = row * n_features + tl.load(columns + z, mask=inside, other=0)
     x = tl.load(gradient + offset, mask=inside, other=0.0).to(tl.float32)
     tl.store(gradient + offset, x + tl.load(slope + z, mask=inside, other=0.0), mask=inside)
 
@@ -242,5 +242,5 @@ def evaluate_minibatch(
     )
     if gradient is not None and n_nonzeros:
         _add[(triton.cdiv(n_nonzeros, _ADD["BLOCK"]),)](
-            *(gradient, counts.rows, counts.columns, slope, n_nonzeros, f), **_ADD
+            *(gradient, counts.rows, counts.columns, slope, n_nonzeros, n, f), **_ADD
         )

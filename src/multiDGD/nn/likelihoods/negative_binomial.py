@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ._base import Likelihood
 from ._gamma import sample_gamma
 from ._minibatch import Minibatch
-from ._nb_coefficient import NBCoefficientTable, log_nb_coefficient
+from ._nb_coefficient import NBCoefficientTable, log_nb_coefficient, nb_coefficient_slope
 from ._negative_binomial_cpu import can_evaluate_on_cpu, evaluate_on_cpu
 from ._negative_binomial_cuda import can_evaluate_on_cuda, evaluate_on_cuda
 from ._terms import Terms
@@ -161,7 +161,11 @@ class NegativeBinomialTerms(Terms):
         self, values: Tensor, log_ratio: Tensor, columns: Tensor, weight: Tensor
     ) -> Tensor:
         r"""``log Gamma(x + r) - log Gamma(r) - log x! + x log(m / (1 + m))``."""
-        log_coefficient, by_r = NBCoefficientTable(self.scale_f)(values, columns)
+        if values.is_cpu:
+            log_coefficient, by_r = NBCoefficientTable(self.scale_f)(values, columns)
+        else:  # the number of counts that are not in the table would have to be waited for
+            r = self.scale_f[columns]
+            log_coefficient, by_r = log_nb_coefficient(values, r), nb_coefficient_slope(values, r)
         if self.learned:
             self._by_r.index_add_(0, columns, by_r * weight)
             slope = self.slope(values, log_ratio, columns).mul_(weight)
