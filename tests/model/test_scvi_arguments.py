@@ -20,7 +20,7 @@ def model():
         ("get_latent_representation", "mc_samples", "give_mean=False"),
         ("get_latent_representation", "dataloader", "`indices`"),
         ("get_latent_representation", "modality", "`adata`"),
-        ("get_normalized_expression", "protein_list", "`gene_list`"),
+        ("get_normalized_expression", "protein_list", "gene_list=1"),
         ("get_normalized_expression", "sample_protein_mixing", "get_protein_foreground"),
         ("get_normalized_expression", "use_z_mean", "`n_samples`"),
         ("get_reconstruction_error", "data_loader_kwargs", "`batch_size`"),

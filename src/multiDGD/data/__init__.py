@@ -8,6 +8,7 @@ from ._feature_matching import check_features, matched_columns, observed_feature
 from ._fingerprints import CellIndex, fingerprints
 from ._log import logger
 from ._manager import CellManager
+from ._modality_layers import modalities_and_layers
 from ._obs_fields import LabelsField, MuDataLabelsField
 from ._registry import DataSummary, summarize_registry
 from ._setup import anndata_fields, mudata_fields
@@ -31,6 +32,7 @@ __all__ = [
     "listed",
     "logger",
     "matched_columns",
+    "modalities_and_layers",
     "mudata_fields",
     "observed_features",
     "summarize_registry",

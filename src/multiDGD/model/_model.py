@@ -18,6 +18,7 @@ from multiDGD.model.core._public_names import name_methods
 from multiDGD.model.core._random import resolve_seed, seeded_initialisation
 from multiDGD.model.core._representation_cache import RepresentationCache
 from multiDGD.model.core._saving import SaveMixin
+from multiDGD.model.core._scvi_api import refuse_other_forms
 from multiDGD.model.core._setup import SetupMixin
 from multiDGD.model.core._training import TrainingMixin
 from multiDGD.model.decoding._accessibility import AccessibilityMixin
@@ -48,6 +49,7 @@ from ._load_legacy import LegacyMixin
 
 
 @name_methods
+@refuse_other_forms
 class MultiDGD(
     SetupMixin,
     QueryMixin,

@@ -63,6 +63,7 @@ class TrainingMixin(RepresentationMixin):
         resume_from: str | Path | None = None,
         datasplitter_kwargs: dict[str, Any] | None = None,
         plan_kwargs: dict[str, Any] | None = None,
+        lr: float | None = None,
         **trainer_kwargs: Any,
     ) -> None:
         """Train the decoder, the mixtures and the representations of all cells together.
@@ -117,6 +118,8 @@ class TrainingMixin(RepresentationMixin):
             Further arguments of :class:`scvi.dataloaders.DataSplitter`.
         plan_kwargs
             Arguments of :class:`multiDGD.train.MultiDGDTrainingPlan`, such as learning rates.
+        lr
+            Learning rate of the decoder, instead of that in ``plan_kwargs``.
         **trainer_kwargs
             Further arguments of :class:`scvi.train.Trainer`.
 
@@ -135,7 +138,7 @@ class TrainingMixin(RepresentationMixin):
         Examples
         --------
         >>> model.train()  # doctest: +SKIP
-        >>> model.train(max_epochs=100, plan_kwargs={"lr": 1e-3})  # doctest: +SKIP
+        >>> model.train(max_epochs=100, lr=1e-3)  # doctest: +SKIP
 
         Write a checkpoint after each epoch, and resume an interrupted training:
 
@@ -167,7 +170,7 @@ class TrainingMixin(RepresentationMixin):
                 start,
                 max_epochs=max_epochs,
                 early_stopping=early_stopping,
-                plan_kwargs=plan_kwargs or {},
+                plan_kwargs={**(plan_kwargs or {}), **({} if lr is None else {"lr": lr})},
                 splitter_kwargs={
                     "train_size": train_size,
                     "validation_size": validation_size,

@@ -15,7 +15,6 @@ from lightning.fabric.utilities import move_data_to_device
 from mudata import MuData
 from torch import Tensor
 
-from multiDGD.model.core._public_names import instead
 from multiDGD.model.core._representations import as_positions
 from multiDGD.nn import Counts, Likelihood
 
@@ -25,13 +24,6 @@ from ._decoding import DecodingMixin, Value, decoded_mean
 class ExpressionMixin(DecodingMixin):
     """Decoded values of cells."""
 
-    @instead(
-        protein_list="name proteins in `gene_list`, with their `modality`",
-        sample_protein_mixing="`get_protein_foreground_probability` has the probabilities",
-        use_z_mean="`n_samples` draws from the posterior",
-        dataloader="pass cells as `adata` and select them by `indices`",
-        data_loader_kwargs="`batch_size` sets the size of minibatches",
-    )
     @torch.inference_mode()
     def get_normalized_expression(
         self,

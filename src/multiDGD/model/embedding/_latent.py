@@ -13,7 +13,6 @@ from mudata import MuData
 from torch import Tensor
 
 from multiDGD.model.core._posterior import PosteriorMixin
-from multiDGD.model.core._public_names import instead
 from multiDGD.model.core._random import resolve_seed
 from multiDGD.model.core._representations import as_positions
 
@@ -60,11 +59,6 @@ class LatentMixin(PosteriorMixin):
         silent: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]: ...
 
-    @instead(
-        mc_samples="the mean of the posterior is known, and `give_mean=False` draws from it",
-        modality="representations are joint; pass cells with some modalities only as `adata`",
-        dataloader="pass cells as `adata` and select them by `indices`",
-    )
     def get_latent_representation(
         self,
         adata: AnnData | MuData | None = None,
