@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from scvi.train import TrainRunner
 
 from multiDGD._checks import positive_int
+from multiDGD._quiet import hide_version, quiet_training
 from multiDGD.data import logger
 from multiDGD.inference import infer_representations
 from multiDGD.module import FeaturePanels
@@ -188,6 +189,7 @@ class TrainingMixin(RepresentationMixin):
             )
         self.adata_manager.accept()
 
+    @quiet_training()
     def _fit(
         self,
         resumed: Resumed | None,
@@ -241,6 +243,7 @@ class TrainingMixin(RepresentationMixin):
             callbacks=[c for c in callbacks if not isinstance(c, EpochCheckpoint)],
             **with_safe_checkpoints({**defaults, **trainer_kwargs}),
         )
+        hide_version(runner.trainer)
         # Given to scvi-tools' trainer, they would require its own callback for checkpoints too.
         runner.trainer.callbacks += [c for c in callbacks if isinstance(c, EpochCheckpoint)]
         history = self.history_ if self.is_trained_ else None
