@@ -60,8 +60,9 @@ def test_filters_of_the_user_stay():
 
 
 def test_saving_shows_no_announcement_of_mudata(model, tmp_path):
+    query, reference = toy_mudata(), fitted(toy_mudata())
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         model.save(tmp_path / "saved", save_anndata=True)
-        MultiDGD.prepare_query_mudata(toy_mudata(), fitted(toy_mudata()))
+        MultiDGD.prepare_query_mudata(query, reference)
     assert not [w for w in warned if "From 0.4" in str(w.message)]
