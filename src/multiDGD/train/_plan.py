@@ -310,12 +310,13 @@ class MultiDGDTrainingPlan(TrainingPlan):
         sums = {name: torch.cat(values).sum() for name, values in terms.items()}
         prior = sums.pop("kl_global")
         means = {name: value / n_cells for name, value in sums.items()}
-        loss = means["reconstruction_loss"] + means["kl_local"]
+        means["representation_loss"] = means.pop("kl_local")
+        loss = means["reconstruction_loss"] + means["representation_loss"]
         if mode == "train":
             loss = loss + prior / n_cells
-            means["kl_global"] = prior
+            means["prior_loss"] = prior
         named = {f"{name}_{mode}": value for name, value in means.items()}
-        return {f"{mode}_loss": loss, **named, f"elbo_{mode}": loss}
+        return {f"{mode}_loss": loss, **named}
 
     def _log_epoch(self, mode: str) -> None:
         check_losses(self._terms.get(mode, {}), self.trainer.current_epoch, self._rates)

@@ -72,3 +72,9 @@ def test_the_learning_rate_of_the_decoder():
     model.train(**TRAIN, lr=0.003, plan_kwargs={"lr": 1.0, "lr_mixture": 0.5})
     assert model.trainer.lightning_module.lr == 0.003
     assert model.trainer.lightning_module.lr_mixture == 0.5
+
+
+def test_early_stopping_by_the_elbo_raises():
+    MultiDGD.setup_anndata(adata := toy_adata())
+    with pytest.raises(ValueError, match="no ELBO, found 'elbo_validation'. Pass 'validation_lo"):
+        MultiDGD(adata, n_latent=3).train(early_stopping_monitor="elbo_validation")

@@ -23,6 +23,7 @@ from multiDGD.train import (
     MultiDGDTrainingPlan,
 )
 
+from ._history import LoggedTerms
 from ._initialisation import initialise
 from ._interrupts import interruptible
 from ._learned import Learned
@@ -44,6 +45,11 @@ class TrainingMixin(RepresentationMixin):
     is_checkpoint_ = False
     #: Precision of the prior on the decoder's weights in the last training.
     weight_precision_ = 30.0
+
+    @property
+    def history(self) -> History | None:
+        """Losses and other quantities by epoch, in nats per cell; a table for each name."""
+        return None if self.history_ is None else LoggedTerms(self.history_)
 
     # The caller may have disabled gradients.
     @torch.inference_mode(False)
@@ -339,6 +345,11 @@ def _monitored(plan: MultiDGDTrainingPlan, chosen: str | None) -> dict[str, str]
     """Quantity that determines early stopping, and the direction of its improvement."""
     is_split = plan.split_validation_counts
     monitor = chosen or ("count_split_validation" if is_split else "validation_loss")
+    if monitor.startswith("elbo"):
+        raise ValueError(
+            f"`early_stopping_monitor`: a MAP fit has no ELBO, found {monitor!r}. Pass "
+            "'validation_loss', the default."
+        )
     is_score = monitor.startswith("count_split")
     if is_score and not is_split:
         raise ValueError(
