@@ -11,6 +11,7 @@ from mudata import MuData
 from multiDGD.model.abundance._abundance import AbundanceMixin
 from multiDGD.model.core._build import build_module, describe_model
 from multiDGD.model.core._copying import CopyMixin
+from multiDGD.model.core._description import DescriptionMixin
 from multiDGD.model.core._loading import LoadMixin
 from multiDGD.model.core._n_components import resolve_n_components
 from multiDGD.model.core._presets import published_defaults
@@ -54,6 +55,7 @@ class MultiDGD(
     SetupMixin,
     QueryMixin,
     LoadMixin,
+    DescriptionMixin,
     TrainingMixin,
     SaveMixin,
     CopyMixin,

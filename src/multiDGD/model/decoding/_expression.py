@@ -56,11 +56,11 @@ class ExpressionMixin(DecodingMixin):
         indices
             Positions or a mask of the selected cells; all by default.
         modality
-            Name of the modality; the first one by default. The result for a list of names is a
-            dictionary by modality.
+            Name of the modality. The result for a list of names is a dictionary by modality. By
+            default, the one with the names in ``gene_list``, and without names all modalities.
         gene_list
-            Names of the features to return; all by default. For a list of modalities, a
-            dictionary of names by modality.
+            Names of the features to return; all by default. For several modalities, a dictionary
+            of names by modality.
         library_size
             Sum of a cell's values over all features. ``"median"`` is the median of the training
             cells, at which values of all cells can be compared as counts. ``"latent"`` uses the
@@ -109,7 +109,8 @@ class ExpressionMixin(DecodingMixin):
         -------
         Expected counts at a total count of ``library_size``, shape ``(n_cells, n_features)``. For
         a modality with one feature, ``library_size`` is a factor on the expected count. All draws
-        have shape ``(n_samples, n_cells, n_features)``.
+        have shape ``(n_samples, n_cells, n_features)``. A dictionary of these by modality if
+        ``modality`` is a list, or if there are several modalities and it is not given.
 
         Raises
         ------
@@ -141,8 +142,10 @@ class ExpressionMixin(DecodingMixin):
                 "`condition_on_counts` needs the cells' own batches and background: leave out "
                 "`transform_batch` and `include_protein_background`."
             )
+        if modality is None:
+            modality = self._modalities_with(gene_list)
         modalities = self._modalities(modality)
-        is_list = modality is not None and not isinstance(modality, str)
+        is_list = not isinstance(modality, str)
         lists = _lists_by_modality(gene_list, modalities, is_list)
         if is_list and out is not None:
             raise ValueError("`out` is a file for one modality: name a single `modality`.")

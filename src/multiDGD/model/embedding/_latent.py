@@ -168,7 +168,7 @@ class LatentMixin(PosteriorMixin):
         adata: AnnData | MuData | None = None,
         indices: Sequence[int] | None = None,
         soft: bool = False,
-    ) -> np.ndarray:
+    ) -> np.ndarray | pd.DataFrame:
         """Return the mixture component of each cell.
 
         Parameters
@@ -181,15 +181,17 @@ class LatentMixin(PosteriorMixin):
 
         Returns
         -------
-        Integers of shape ``(n_cells,)``; with ``soft``, probabilities of shape
-        ``(n_cells, n_components)``.
+        Integers of shape ``(n_cells,)``; with ``soft``, a table of probabilities with a row for
+        each cell and a column for each component.
 
         Examples
         --------
         >>> component = model.get_cluster_assignments()  # doctest: +SKIP
         """
-        _, w = self._named_representation(adata, indices)
+        names, w = self._named_representation(adata, indices)
         z_nl = w[:, : self.module.n_latent].to(self.module.device)
         if not soft:
             return self.module.mixture.clustering(z_nl).cpu().numpy()
-        return self.module.mixture.component_log_prob(z_nl).softmax(1).cpu().numpy()
+        probability_nk = self.module.mixture.component_log_prob(z_nl).softmax(1)
+        components = pd.RangeIndex(probability_nk.shape[1], name="component")
+        return pd.DataFrame(probability_nk.cpu().numpy(), index=names, columns=components)

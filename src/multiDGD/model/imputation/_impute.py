@@ -29,7 +29,7 @@ class ImputationMixin(ImputerMixin):
         adata: AnnData | MuData | None = None,
         modality: str | None = None,
         indices: Sequence[int] | None = None,
-        feature_list: Sequence[str] | None = None,
+        gene_list: Sequence[str] | None = None,
         n_samples: int | None = None,
         library_size: float | None = None,
         transform_batch: str | int | None = None,
@@ -37,6 +37,7 @@ class ImputationMixin(ImputerMixin):
         return_numpy: bool = False,
         key_added: str | None = None,
         silent: bool = False,
+        feature_list: Sequence[str] | None = None,
     ) -> pd.DataFrame | np.ndarray | None:
         """Impute the counts of one modality, measured or not.
 
@@ -62,7 +63,7 @@ class ImputationMixin(ImputerMixin):
             Name of the modality to impute. It may be omitted if exactly one modality is missing.
         indices
             Positions or a mask of the selected cells; all by default.
-        feature_list
+        gene_list
             Names of the features to return; all by default.
         n_samples
             Number of draws of counts, with ``scvi.settings.seed``. By default, the expected
@@ -84,6 +85,8 @@ class ImputationMixin(ImputerMixin):
             Write the table to ``adata.obsm[key_added]`` and return `None`.
         silent
             Whether to hide the progress bars.
+        feature_list
+            Former name of ``gene_list``.
 
         Returns
         -------
@@ -112,7 +115,10 @@ class ImputationMixin(ImputerMixin):
         modality = (
             self._missing_modality(manager) if modality is None else self._modality(modality)
         )
-        features = self._features(modality, "feature_list", feature_list)
+        if gene_list is not None and feature_list is not None:
+            raise ValueError("`feature_list` is the former name of `gene_list`: pass one of them.")
+        wanted = feature_list if gene_list is None else gene_list
+        features = self._features(modality, "gene_list", wanted)
         likelihood = self.module.likelihood(modality)
         module = self.module
         is_drawn = n_samples is not None
