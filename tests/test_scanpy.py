@@ -4,6 +4,7 @@ import anndata as ad
 import numpy as np
 import pytest
 import scanpy as sc
+
 from tests.toy import toy_adata, toy_mudata
 
 

@@ -72,13 +72,15 @@ class DecodingMixin(PosteriorMixin):
             return known
         if isinstance(gene_list, Mapping):
             return list(gene_list)
-        names = [gene_list] if isinstance(gene_list, str) else list(gene_list)
+        if not _is_list_of_names(gene_list):
+            return known[0]
+        names = list(gene_list)
         n_found = {m: pd.Index(self.summary.features[m]).isin(names).sum() for m in known}
         most = [m for m in known if n_found[m] == max(n_found.values())]
         if len(most) > 1 and n_found[most[0]]:
             raise ValueError(
                 f"`gene_list`: {n_found[most[0]]} of {len(names)} names exist in each of the "
-                f"modalities {most}. Name one of them as `modality`."
+                f"modalities {most}. Name one of them as `modality`, or map modalities to names."
             )
         return most[0]
 
