@@ -15,7 +15,6 @@ GENES = ["CCD3", "CD3EAP", "CD33", "CD3G", "CD4", "CD3D", "CD8A", "CD3E"]
         ("cd3e", GENES, ["CD3E", "CD3EAP"]),
         ("plat", ["batch", "plate", "flat"], ["plate", "flat"]),
         ("labls", ["batch", "labels"], ["labels"]),
-        ("", ["a", "b"], ["a", "b"]),
         (1, ["10", "2"], ["10"]),
         ("x", [], []),
     ],
