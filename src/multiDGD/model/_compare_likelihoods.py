@@ -196,10 +196,10 @@ def _by_modality(
     """Likelihoods to compare, by modality."""
     if isinstance(likelihoods, Mapping) and likelihoods:
         return likelihoods
-    is_list = isinstance(likelihoods, (list, tuple)) and len(likelihoods) > 0
-    if is_list and len(modalities) == 1:
-        return {modalities[0]: likelihoods}
-    example = {modalities[0]: list(likelihoods) if is_list else ["nb", "poisson"]}
+    names = list(likelihoods) if isinstance(likelihoods, (list, tuple)) else []
+    if names and len(modalities) == 1:
+        return {modalities[0]: names}
+    example = {modalities[0]: names or ["nb", "poisson"]}
     raise ValueError(
         f"`likelihoods` must map modalities to lists of names, such as {example}, found "
         f"{likelihoods!r}. Modalities: {modalities}."
