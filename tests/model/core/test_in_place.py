@@ -139,4 +139,4 @@ def test_removed_features_are_not_zeros_in_further_training(rna_model):
     adata._inplace_subset_var(np.arange(9))
     model.train(**{**TRAIN, "max_epochs": 30})
     # Twelve features with equal rates; shares near 0 would be those of features without counts.
-    assert (model.get_normalized_expression(modality="rna").mean().iloc[9:] > 0.05).all()
+    assert (model.get_normalized_expression().mean().iloc[9:] > 0.05).all()
