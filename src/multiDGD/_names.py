@@ -10,8 +10,15 @@ import pandas as pd
 
 
 def nearest(name: object, known: Iterable[object]) -> list[str]:
-    """Three known names closest to ``name``."""
-    return get_close_matches(str(name), [str(k) for k in known], n=3, cutoff=0.0)
+    """Three known names closest to ``name``; first the shortest that start with it."""
+    given, names = str(name), list(dict.fromkeys(str(k) for k in known))
+    longer = [n for n in names if given and n.lower().startswith(given.lower())]
+    # CD3E belongs to CD3, whereas CD38 has another number.
+    end = len(given)
+    longer.sort(key=lambda n: (given[-1:].isdigit() and n[end : end + 1].isdigit(), len(n), n))
+    # The number of matches must be positive.
+    others = get_close_matches(given, [n for n in names if n not in longer], n=3, cutoff=0.0)
+    return [*longer, *others][:3]
 
 
 def nearest_columns(name: object, table: pd.DataFrame) -> list[str]:

@@ -147,7 +147,7 @@ class TestData:
         assert model.module.covariates == []
         z = state["representation.z"][:5].numpy()
         wanted = decoded({**state, "decoder.main.0.weight": narrow}, 0, z, z[:, :0])
-        y = model.get_normalized_expression(indices=range(5), return_numpy=True)
+        y = model.get_normalized_expression(modality="rna", indices=range(5), return_numpy=True)
         np.testing.assert_allclose(y, wanted, rtol=1e-4)
 
     def test_model_with_one_modality(self, changed, cells, expected, state):

@@ -86,6 +86,7 @@ def test_invalid_arguments_raise():
         ("nb", "must map modalities.*found 'nb'"),
         ({"prot": ["nb"]}, "'prot' is not one of"),
         ({"rna": "nb"}, "must list names"),
+        (["nb", "poisson"], r"such as \{'rna': \['nb', 'poisson'\]\}.*Modalities: .*'atac'"),
         ({"rna": ["gauss"]}, "gauss"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -93,6 +94,14 @@ def test_invalid_arguments_raise():
     for argument, value in (("held_out", 1.0), ("held_out", "0.2"), ("seed", 0.5)):
         with pytest.raises(ValueError, match=f"`{argument}` must"):
             MultiDGD.compare_likelihoods(mdata, {"rna": ["nb"]}, **{argument: value})
+
+
+def test_a_list_is_for_the_only_modality():
+    MultiDGD.setup_anndata(adata := toy_adata(30))
+    small = {"model_kwargs": {"n_latent": 2}, "max_epochs": 1, "batch_size": 16}
+    table = MultiDGD.compare_likelihoods(adata, ["nb", "poisson"], **small, **QUIET)
+    assert list(table["likelihood"]) == ["nb", "poisson"]
+    assert table["modality"].nunique() == 1
 
 
 @pytest.mark.parametrize(

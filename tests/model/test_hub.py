@@ -54,8 +54,8 @@ def test_model_with_its_data(tmp_path, make, setup):
         loaded.get_latent_representation(), model.get_latent_representation()
     )
     np.testing.assert_allclose(
-        loaded.get_normalized_expression(return_numpy=True),
-        model.get_normalized_expression(return_numpy=True),
+        loaded.get_normalized_expression(modality=model.module.modalities[0], return_numpy=True),
+        model.get_normalized_expression(modality=model.module.modalities[0], return_numpy=True),
         rtol=1e-6,
     )
 

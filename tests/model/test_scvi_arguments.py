@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scvi
 from tests.model.fitting import fitted
-from tests.toy import toy_mudata
+from tests.toy import toy_adata, toy_mudata
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def model():
         ("get_latent_representation", "mc_samples", "give_mean=False"),
         ("get_latent_representation", "dataloader", "`indices`"),
         ("get_latent_representation", "modality", "`adata`"),
-        ("get_normalized_expression", "protein_list", "`gene_list`"),
+        ("get_normalized_expression", "protein_list", "gene_list=1"),
         ("get_normalized_expression", "sample_protein_mixing", "get_protein_foreground"),
         ("get_normalized_expression", "use_z_mean", "`n_samples`"),
         ("get_reconstruction_error", "data_loader_kwargs", "`batch_size`"),
@@ -70,6 +70,27 @@ class TestNormalizedExpression:
         )
         assert [x.shape[1] for x in lists.values()] == [12, 1]
 
+    def test_of_all_modalities(self, model):
+        found = model.get_normalized_expression()
+        assert list(found) == ["rna", "prot"]
+        for m, table in found.items():
+            pd.testing.assert_frame_equal(table, model.get_normalized_expression(modality=m))
+        some = model.get_normalized_expression(gene_list={"prot": ["prot3"], "rna": ["rna1"]})
+        assert {m: list(t.columns) for m, t in some.items()} == {
+            "prot": ["prot3"],
+            "rna": ["rna1"],
+        }
+
+    def test_names_select_their_modality(self, model):
+        found = model.get_normalized_expression(gene_list=["prot3", "prot1"])
+        pd.testing.assert_frame_equal(
+            found, model.get_normalized_expression(modality="prot", gene_list=["prot3", "prot1"])
+        )
+
+    def test_one_modality_is_a_table(self):
+        one = fitted(toy_adata())
+        assert one.get_normalized_expression().shape == (40, 12)
+
     def test_denoised_proteins_at_a_common_library(self, model):
         given = {"modality": "prot", "return_numpy": True}
         median = np.median(np.asarray(model.adata["prot"].X.sum(1))[model.train_indices])
@@ -92,12 +113,15 @@ class TestNormalizedExpression:
         found = model.get_normalized_expression(
             modality=["rna", "prot"], include_protein_background=False, scale_protein=True
         )
-        pd.testing.assert_frame_equal(found["rna"], model.get_normalized_expression())
+        pd.testing.assert_frame_equal(
+            found["rna"], model.get_normalized_expression(modality="rna")
+        )
 
     def test_cells_are_drawn(self, model):
-        drawn = model.get_normalized_expression(n_samples_overall=50, indices=range(10))
+        rna = {"modality": "rna"}
+        drawn = model.get_normalized_expression(n_samples_overall=50, indices=range(10), **rna)
         assert len(drawn) == 50 and set(drawn.index) <= set(model.adata.obs_names[:10])
-        whole = model.get_normalized_expression()
+        whole = model.get_normalized_expression(**rna)
         np.testing.assert_allclose(drawn, whole.loc[drawn.index], rtol=1e-5)
         model.get_normalized_expression(n_samples_overall=3, weights="uniform", silent=True)
 
@@ -109,7 +133,15 @@ class TestNormalizedExpression:
             ({"modality": []}, "`modality` must name at least one"),
             ({"modality": ["rna", "atac"]}, "`modality` must be one of"),
             ({"modality": ["rna", "prot"], "gene_list": ["rna1"]}, "`gene_list` must map each"),
-            ({"gene_list": {"prot": ["prot1"]}}, "`gene_list` must map names of `modality`"),
+            (
+                {"modality": "rna", "gene_list": {"prot": ["prot1"]}},
+                "`gene_list` must map names of `modality`",
+            ),
+            ({"gene_list": {"atac": ["atac1"]}}, "`modality` must be one of"),
+            ({"gene_list": ["rna1", "prot99", "prot3"]}, "1 of 3 names exist in each of"),
+            ({"gene_list": ["gene"]}, "`gene_list`: 1 of 1 features do not exist"),
+            ({"gene_list": 5}, "`gene_list` must be a list of names, found int"),
+            ({"out": "x.npy"}, "`out` is a file for one modality"),
             ({"modality": ["rna"], "out": "x.npy"}, "`out` is a file for one modality"),
             ({"modality": ["rna"], "scale_protein": True}, "no background component"),
         ],

@@ -97,7 +97,7 @@ def test_legends_do_not_repeat_entries(log):
 def test_real_training(multiome):
     axes = pl.history(multiome)
     titles = [ax.get_title() for ax in axes]
-    assert titles[:2] == ["elbo", "reconstruction loss"]
+    assert titles[:2] == ["loss", "reconstruction loss"]
     assert {"reconstruction loss rna", "reconstruction loss atac", "mixture loss"} < set(titles)
     # Early stopping uses the same epoch.
     best = int(multiome.history["validation_loss"].iloc[:, 0].astype(float).idxmin())

@@ -85,9 +85,31 @@ def test_every_term_is_logged_separately():
             assert len(history[f"{term}_{mode}"]) == 3
         total = sum(history[f"{t}_{mode}"] for t in terms)
         if mode == "train":
-            total = total + history["kl_global_train"] / 36
+            total = total + history["prior_loss_train"] / 36
         np.testing.assert_allclose(history[f"{mode}_loss"], total, rtol=1e-5)
-        np.testing.assert_allclose(history[f"elbo_{mode}"], total, rtol=1e-5)
+        covariates = (
+            history[f"covariate_batch_loss_{mode}"] + history[f"covariate_site_loss_{mode}"]
+        )
+        representations = history[f"mixture_loss_{mode}"] + covariates
+        np.testing.assert_allclose(
+            history[f"representation_loss_{mode}"], representations, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "alternative"),
+    [
+        ("elbo_train", "a MAP fit has no ELBO; see 'train_loss'"),
+        ("kl_local_validation", "'representation_loss_validation'"),
+        ("kl_global_train", "'prior_loss_train'"),
+        ("validation_los", "Nearest: .'validation_loss'"),
+    ],
+)
+def test_names_of_other_models_are_explained(name, alternative):
+    model = fitted()
+    assert name not in model.history
+    with pytest.raises(KeyError, match=alternative):
+        model.history[name]
 
 
 def test_training_decreases_the_loss_of_every_modality():

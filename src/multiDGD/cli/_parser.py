@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib.metadata import PackageNotFoundError, version
 
-from ._commands import de, demo, embed, fit, impute, info
+from ._arguments import de, demo, embed, fit, impute, info
 
 _COMMANDS = (demo, fit, embed, impute, de, info)
 

@@ -67,8 +67,6 @@ def load_model(folder: Path) -> MultiDGD:
     --------
     >>> load_model(Path("multidgd_fit"))  # doctest: +SKIP
     """
-    if not folder.exists():
-        raise UserError(f"no such folder: {folder}")
     found = [f for f in (folder, folder / MODEL_FOLDER) if Place.of(f).exists()]
     if not found:
         raise UserError(

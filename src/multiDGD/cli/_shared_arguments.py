@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
+from ._errors import UserError
+
 Commands = argparse._SubParsersAction
+
+# Arguments that name an input, and what they name.
+_INPUTS = {"file": "file", "model": "folder", "path": "file or folder"}
 
 MODEL_HELP = "model folder: the --out folder of fit or demo, or a folder written by MultiDGD.save"
 
@@ -14,7 +19,6 @@ MODEL_HELP = "model folder: the --out folder of fit or demo, or a folder written
 def add_command(
     commands: Commands[argparse.ArgumentParser],
     name: str,
-    run: Callable[[argparse.Namespace], None],
     *,
     help: str,
     description: str,
@@ -28,8 +32,6 @@ def add_command(
         Return value of ``add_subparsers``.
     name
         Name of the command.
-    run
-        Function that executes the command with the parsed arguments.
     help
         Summary in the list of commands.
     description, epilog
@@ -49,6 +51,27 @@ def add_command(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command of the parsed arguments, and import what it needs.
+
+    Parameters
+    ----------
+    args
+        Arguments with the name of the command as ``command``.
+
+    Raises
+    ------
+    UserError
+        If an input does not exist.
+    """
+    # Imports take seconds; a misspelt path is found before.
+    for argument, kind in _INPUTS.items():
+        path = getattr(args, argument, None)
+        if path is not None and not path.exists():
+            raise UserError(f"no such {kind}: {path}")
+    import_module(f"multiDGD.cli._commands.{args.command}").run(args)
 
 
 def add_model_and_file(parser: argparse.ArgumentParser) -> None:

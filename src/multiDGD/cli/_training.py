@@ -50,21 +50,4 @@ def train(
     seconds = time.perf_counter() - start
     remove_results(folder, source)
     model.save(str(folder / MODEL_FOLDER), overwrite=True)
-    return f"trained {count_epochs(model)} epochs in {seconds:.0f} s"
-
-
-def count_epochs(model: MultiDGD) -> int:
-    """Count the epochs of the last training.
-
-    Parameters
-    ----------
-    model
-        A trained model.
-
-    Returns
-    -------
-    int
-        Number of epochs in the model's history; 0 without a history.
-    """
-    logged = (len(table) for name, table in model.history.items() if "step" not in name)
-    return max(logged, default=0)
+    return f"trained {model._count_epochs()} epochs in {seconds:.0f} s"

@@ -9,6 +9,7 @@ from ._fingerprints import CellIndex, fingerprints
 from ._log import logger
 from ._manager import CellManager
 from ._matrix_reader import is_on_disk
+from ._modality_layers import modalities_and_layers
 from ._modality_reader import ModalityReader
 from ._obs_fields import LabelsField, MuDataLabelsField
 from ._open_zarr import open_zarr
@@ -38,6 +39,7 @@ __all__ = [
     "listed",
     "logger",
     "matched_columns",
+    "modalities_and_layers",
     "mudata_fields",
     "observed_features",
     "open_zarr",

@@ -33,7 +33,7 @@ class ComparisonMixin(RepresentationMixin):
     def compare_likelihoods(
         cls,
         adata: AnnData | MuData,
-        likelihoods: Mapping[str, Sequence[str]],
+        likelihoods: Mapping[str, Sequence[str]] | Sequence[str],
         held_out: float = 0.2,
         thin: bool = True,
         max_epochs: int | None = None,
@@ -57,7 +57,7 @@ class ComparisonMixin(RepresentationMixin):
         adata
             Data registered by :meth:`setup_anndata` or :meth:`setup_mudata`.
         likelihoods
-            Names of the likelihoods to compare, by modality. In the comparison for one modality,
+            Names of the likelihoods to compare, by modality, or a list if there is only one. In the comparison for one modality,
             every other modality has the first of its likelihoods here, or else the one in
             ``model_kwargs`` or the default.
         held_out
@@ -111,6 +111,7 @@ class ComparisonMixin(RepresentationMixin):
         registry = manager.registry
         modalities = list(manager.summary.features)
         given = dict(model_kwargs or {})
+        likelihoods = _by_modality(likelihoods, modalities)
         baseline = _baseline(given.pop("likelihoods", None), likelihoods, modalities)
         n_held_out = round(finite("held_out", held_out) * adata.n_obs)
         if not 0 < n_held_out < adata.n_obs:
@@ -189,6 +190,22 @@ def _log_probs(likelihood: Likelihood, logits_nf: torch.Tensor, counts: Counts) 
     return both.where(counts.library[:, None] > 0, torch.nan)
 
 
+def _by_modality(
+    likelihoods: Mapping[str, Sequence[str]] | Sequence[str], modalities: list[str]
+) -> Mapping[str, Sequence[str]]:
+    """Likelihoods to compare, by modality."""
+    if isinstance(likelihoods, Mapping) and likelihoods:
+        return likelihoods
+    names = list(likelihoods) if isinstance(likelihoods, (list, tuple)) else []
+    if names and len(modalities) == 1:
+        return {modalities[0]: names}
+    example = {modalities[0]: names or ["nb", "poisson"]}
+    raise ValueError(
+        f"`likelihoods` must map modalities to lists of names, such as {example}, found "
+        f"{likelihoods!r}. Modalities: {modalities}."
+    )
+
+
 def _baseline(
     given: str | Mapping[str, str] | None,
     likelihoods: Mapping[str, Sequence[str]],
@@ -196,11 +213,6 @@ def _baseline(
 ) -> dict[str, str]:
     """Likelihood of each modality in the comparisons for the other modalities."""
     baseline = likelihood_names(modalities, given or {})
-    if not isinstance(likelihoods, Mapping) or not likelihoods:
-        raise ValueError(
-            "`likelihoods` must map modalities to lists of names, such as "
-            f"{{{modalities[0]!r}: ['nb', 'poisson']}}, found {likelihoods!r}."
-        )
     for modality, names in likelihoods.items():
         if modality not in modalities:
             raise ValueError(

@@ -11,6 +11,7 @@ from mudata import MuData
 from multiDGD.model.abundance._abundance import AbundanceMixin
 from multiDGD.model.core._build import build_module, describe_model
 from multiDGD.model.core._copying import CopyMixin
+from multiDGD.model.core._description import DescriptionMixin
 from multiDGD.model.core._loading import LoadMixin
 from multiDGD.model.core._n_components import resolve_n_components
 from multiDGD.model.core._presets import published_defaults
@@ -18,6 +19,7 @@ from multiDGD.model.core._public_names import name_methods
 from multiDGD.model.core._random import resolve_seed, seeded_initialisation
 from multiDGD.model.core._representation_cache import RepresentationCache
 from multiDGD.model.core._saving import SaveMixin
+from multiDGD.model.core._scvi_api import refuse_other_forms
 from multiDGD.model.core._setup import SetupMixin
 from multiDGD.model.core._training import TrainingMixin
 from multiDGD.model.decoding._accessibility import AccessibilityMixin
@@ -48,10 +50,12 @@ from ._load_legacy import LegacyMixin
 
 
 @name_methods
+@refuse_other_forms
 class MultiDGD(
     SetupMixin,
     QueryMixin,
     LoadMixin,
+    DescriptionMixin,
     TrainingMixin,
     SaveMixin,
     CopyMixin,

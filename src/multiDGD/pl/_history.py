@@ -13,8 +13,8 @@ from ._figure import finish, not_found, panels
 
 _COLORS = {"train": "C0", "validation": "C1"}
 _BEST_BY = ("elbo", "loss", "reconstruction_loss")
-# Sums that scvi-tools logs in addition to the individual loss terms.
-_SUMS = ("kl_local", "kl_global", "kl")
+# Sums of other terms, and the prior on the mixtures; as named here and by scvi-tools.
+_SUMS = ("representation_loss", "prior_loss", "kl_local", "kl_global", "kl")
 # In longer histories, the first tenth of the epochs may exceed the limits of the panel.
 _MIN_EPOCHS_TO_CLIP = 20
 
@@ -37,19 +37,20 @@ def history(
 ) -> Axes | list[Axes]:
     """Plot each loss term by epoch, for training and validation cells.
 
-    Every panel marks the epoch with the lowest validation ELBO loss. If that was not logged, the
-    total or the reconstruction loss is used. From 20 epochs on, the limits ignore the first tenth
+    Every panel marks the epoch with the lowest validation loss, or the lowest ELBO loss in models
+    of scvi-tools. From 20 epochs on, the limits ignore the first tenth
     of the epochs.
 
     Parameters
     ----------
     model
-        A trained model, or its ``history``: a mapping from names such as ``elbo_train`` and
-        ``elbo_validation`` to tables indexed by epoch with one column each.
+        A trained model, or its ``history``: a mapping from names such as ``train_loss`` and
+        ``validation_loss`` to tables indexed by epoch with one column each.
     keys
-        Terms to plot, named without the split: ``"elbo"``, ``"reconstruction_loss"``. By default,
-        all terms that were logged by epoch and are not always zero. The default omits the
-        Kullback-Leibler sums ``kl_local`` and ``kl_global``, and ``loss`` if ``elbo`` was logged.
+        Terms to plot, named without the split: ``"loss"``, ``"reconstruction_loss"``. By default,
+        all terms that were logged by epoch and are not always zero, without
+        ``representation_loss``, which is a sum of others, and ``prior_loss``. In models of
+        scvi-tools the default omits Kullback-Leibler sums, and ``loss`` if ``elbo`` was logged.
     ax
         Axes to draw on, one for each term. A new figure by default.
     show
@@ -73,9 +74,9 @@ def history(
     Examples
     --------
     >>> import pandas as pd
-    >>> log = {"elbo_train": pd.DataFrame({"elbo_train": [3.0, 2.0, 1.5]})}
-    >>> history(log, "elbo").get_title()
-    'elbo'
+    >>> log = {"train_loss": pd.DataFrame({"train_loss": [3.0, 2.0, 1.5]})}
+    >>> history(log, "loss").get_title()
+    'loss'
     """
     logged = model if isinstance(model, Mapping) else model.history
     if not logged:

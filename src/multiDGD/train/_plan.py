@@ -335,12 +335,13 @@ class MultiDGDTrainingPlan(TrainingPlan):
         sums = sum_by_name(self.trainer.strategy, sums)
         n_cells = sums.pop("n_cells")
         means = {name: value / n_cells for name, value in sums.items()}
-        loss = means["reconstruction_loss"] + means["kl_local"]
+        means["representation_loss"] = means.pop("kl_local")
+        loss = means["reconstruction_loss"] + means["representation_loss"]
         if mode == "train":
             loss = loss + prior / n_cells
-            means["kl_global"] = prior
+            means["prior_loss"] = prior
         named = {f"{name}_{mode}": value for name, value in means.items()}
-        return {f"{mode}_loss": loss, **named, f"elbo_{mode}": loss}
+        return {f"{mode}_loss": loss, **named}
 
     def _log_epoch(self, mode: str) -> None:
         known = self.trainer.current_epoch, self._rates

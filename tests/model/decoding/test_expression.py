@@ -58,17 +58,19 @@ def test_values_written_to_a_file(tmp_path, monkeypatch):
     model = fitted(toy_mudata(), train={"max_epochs": 2})
     given = {"n_samples": 3, "return_numpy": True}
     for more in ({}, {"return_mean": False}):
-        expected = model.get_normalized_expression(**given, **more)
-        found = model.get_normalized_expression(**given, **more, out=tmp_path / "values.npy")
+        expected = model.get_normalized_expression(modality="rna", **given, **more)
+        found = model.get_normalized_expression(
+            modality="rna", **given, **more, out=tmp_path / "values.npy"
+        )
         np.testing.assert_array_equal(found, expected)
         in_file = np.load(tmp_path / "values.npy", mmap_mode="r")
         np.testing.assert_array_equal(in_file, expected)
     # 3 draws of 40 cells and 12 features fit into 100 kB; 100 draws do not.
     monkeypatch.setattr("multiDGD.model.core._output_array._physical_memory", lambda: 100_000)
-    model.get_normalized_expression(n_samples=3, return_mean=False)
-    model.get_normalized_expression(n_samples=100)
+    model.get_normalized_expression(modality="rna", n_samples=3, return_mean=False)
+    model.get_normalized_expression(modality="rna", n_samples=100)
     with pytest.raises(ValueError, match=r"shape \(100, 40, 12\).*`out`"):
-        model.get_normalized_expression(n_samples=100, return_mean=False)
+        model.get_normalized_expression(modality="rna", n_samples=100, return_mean=False)
     with pytest.raises(ValueError, match=r"`out` must end in .npy or .zarr, found 'values.h5'"):
         model.get_accessibility_estimates(out="values.h5")
 
@@ -76,10 +78,13 @@ def test_values_written_to_a_file(tmp_path, monkeypatch):
 def test_transform_batch_changes_and_averages_values():
     model = fitted(toy_mudata(), batch_key="batch", train={"max_epochs": 10})
     one, two = (
-        model.get_normalized_expression(transform_batch=b, return_numpy=True) for b in ("b0", "b1")
+        model.get_normalized_expression(modality="rna", transform_batch=b, return_numpy=True)
+        for b in ("b0", "b1")
     )
     assert np.abs(one - two).max() > 1e-5
-    both = model.get_normalized_expression(transform_batch=["b0", "b1"], return_numpy=True)
+    both = model.get_normalized_expression(
+        modality="rna", transform_batch=["b0", "b1"], return_numpy=True
+    )
     np.testing.assert_allclose(both, (one + two) / 2, rtol=1e-5)
     is_open = [
         model.get_accessibility_estimates(transform_batch=b, return_numpy=True)
@@ -88,9 +93,9 @@ def test_transform_batch_changes_and_averages_values():
     np.testing.assert_allclose(is_open[2], (is_open[0] + is_open[1]) / 2, rtol=1e-5)
     assert not np.allclose(is_open[0], is_open[1])
     with pytest.raises(ValueError, match="`transform_batch`"):
-        model.get_normalized_expression(transform_batch=[])
+        model.get_normalized_expression(modality="rna", transform_batch=[])
     with pytest.raises(ValueError, match="`transform_batch`: 'b7'"):
-        model.get_normalized_expression(transform_batch="b7")
+        model.get_normalized_expression(modality="rna", transform_batch="b7")
 
 
 @pytest.fixture(scope="module")

@@ -186,14 +186,16 @@ class TestDistribution:
     def test_no_cells(self, small):
         mean, variance = small.get_latent_representation(indices=[], return_dist=True)
         assert mean.shape == variance.shape == (0, 3)
-        lower, upper = small.get_expression_interval(indices=[])
+        lower, upper = small.get_expression_interval(modality="rna", indices=[])
         assert lower.shape == upper.shape == (0, 12)
 
 
 class TestDraws:
     def test_seed(self, small):
         def draw(**kwargs):
-            return small.get_normalized_expression(n_samples=3, return_mean=False, **kwargs)
+            return small.get_normalized_expression(
+                modality="rna", n_samples=3, return_mean=False, **kwargs
+            )
 
         first = draw()
         np.testing.assert_array_equal(draw(), first)
@@ -211,7 +213,7 @@ class TestDraws:
         assert draws.shape == (4, 60, 1)
         assert list(mean.columns) == ["rna3"]
         np.testing.assert_allclose(draws.mean(0), mean, rtol=1e-5)
-        one = small.get_normalized_expression(n_samples=1, return_mean=False)
+        one = small.get_normalized_expression(modality="rna", n_samples=1, return_mean=False)
         assert one.shape == (1, 60, 12)
 
     def test_accessibility(self, small):
@@ -221,7 +223,7 @@ class TestDraws:
 
     def test_parameters_are_unchanged(self, small):
         before = {k: v.clone() for k, v in small.module.state_dict().items()}
-        small.get_normalized_expression(n_samples=2)
+        small.get_normalized_expression(modality="rna", n_samples=2)
         for key, value in small.module.state_dict().items():
             torch.testing.assert_close(value, before[key], rtol=0, atol=0)
 
@@ -229,10 +231,10 @@ class TestDraws:
 class TestInterval:
     def test_around_the_estimate(self, small):
         for options in (
-            {},
-            {"library_size": "latent"},
-            {"transform_batch": "b1", "library_size": 1e4},
-            {"modality": "atac", "gene_list": ["atac4", "atac2"]},
+            {"modality": "rna"},
+            {"modality": "rna", "library_size": "latent"},
+            {"modality": "rna", "transform_batch": "b1", "library_size": 1e4},
+            {"gene_list": ["atac4", "atac2"]},
         ):
             lower, upper = small.get_expression_interval(**options)
             value = small.get_normalized_expression(**options)
@@ -257,45 +259,47 @@ class TestInterval:
             monkeypatch.setattr(small, "_posteriors", posteriors)
             for batch in (None, "b0"):
                 bounds[precision, batch] = small.get_expression_interval(
-                    transform_batch=batch, return_numpy=True
+                    modality="rna", transform_batch=batch, return_numpy=True
                 )
         np.testing.assert_array_equal(bounds[1.0, "b0"], bounds[10.0, "b0"])
         width = [np.log(upper / lower) for lower, upper in (bounds[1.0, None], bounds[10.0, None])]
         assert (width[0] > width[1]).mean() > 0.99
 
     def test_within_inference_mode(self, small):
-        expected = small.get_expression_interval(return_numpy=True)
+        expected = small.get_expression_interval(modality="rna", return_numpy=True)
         with torch.inference_mode():
-            found = small.get_expression_interval(return_numpy=True)
+            found = small.get_expression_interval(modality="rna", return_numpy=True)
             small.get_latent_representation(return_dist=True)
-            small.get_normalized_expression(n_samples=2)
+            small.get_normalized_expression(modality="rna", n_samples=2)
             small.predict()
         np.testing.assert_array_equal(found, expected)
 
     def test_saved_model_and_query_model(self, small, tmp_path):
         small.save(tmp_path / "model")
         loaded = MultiDGD.load(tmp_path / "model", adata=small.adata)
-        expected = small.get_expression_interval(return_numpy=True)
+        expected = small.get_expression_interval(modality="rna", return_numpy=True)
         np.testing.assert_allclose(
-            loaded.get_expression_interval(return_numpy=True), expected, rtol=1e-4
+            loaded.get_expression_interval(modality="rna", return_numpy=True), expected, rtol=1e-4
         )
         query = MultiDGD.load_query_data(small.adata[:9].copy(), small)
         query.train(max_epochs=1)
-        lower, upper = query.get_expression_interval()
+        lower, upper = query.get_expression_interval(modality="rna")
         assert (lower < upper).to_numpy().all()
 
     def test_errors(self, small, monkeypatch):
         with pytest.raises(ValueError, match="`level` must lie between 0 and 1, found 90"):
-            small.get_expression_interval(level=90)
+            small.get_expression_interval(modality="rna", level=90)
         with pytest.raises(
             ValueError, match="`n_samples` must be an integer of at least 1, found 0"
         ):
-            small.get_normalized_expression(n_samples=0)
+            small.get_normalized_expression(modality="rna", n_samples=0)
+        with pytest.raises(ValueError, match=r"`modality` must name one of \['rna', 'atac'\]"):
+            small.get_expression_interval(level=0.8)
         with pytest.raises(ValueError, match="Nearest names"):
             small.get_expression_interval(gene_list=["rna99"])
         monkeypatch.setattr(small, "output_posteriors_", None)
         with pytest.raises(ValueError, match="train it again"):
-            small.get_expression_interval()
+            small.get_expression_interval(modality="rna")
 
 
 def test_labels_integrated_over_the_posterior(bmmc_multiome):

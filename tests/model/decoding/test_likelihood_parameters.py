@@ -19,7 +19,9 @@ def model():
 class TestParameters:
     def test_of_a_negative_binomial(self, model):
         found = model.get_likelihood_parameters()
-        expected = model.get_normalized_expression(library_size="latent", return_numpy=True)
+        expected = model.get_normalized_expression(
+            modality="rna", library_size="latent", return_numpy=True
+        )
         np.testing.assert_allclose(found["mean"], expected, rtol=1e-5)
         r = model.module.likelihood("rna").dispersion.detach()
         np.testing.assert_allclose(found["dispersions"], np.broadcast_to(r, (40, 12)))

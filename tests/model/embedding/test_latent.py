@@ -25,8 +25,10 @@ def test_soft_assignments_and_labels():
     model = fitted(toy_mudata(), model={"n_components_per_class": 2}, labels_key="label")
     soft = model.get_cluster_assignments(soft=True)
     assert soft.shape == (40, 6)
-    np.testing.assert_allclose(soft.sum(1), 1, rtol=1e-5)
-    np.testing.assert_array_equal(soft.argmax(1), model.get_cluster_assignments())
+    assert list(soft.index) == list(model.adata.obs_names)
+    assert list(soft.columns) == list(range(6))
+    np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(soft.idxmax(axis=1), model.get_cluster_assignments())
     table = model.predict(soft=True)
     assert list(table.columns) == ["A", "B", "C"]
     np.testing.assert_allclose(table.sum(axis=1), 1, rtol=1e-5)

@@ -155,7 +155,7 @@ class TestImpute:
     def test_subsets_and_outputs(self, model):
         query = only(model.adata, "rna")
         whole = model.impute(query)
-        part = model.impute(query, indices=[5, 2], feature_list=["atac3", "atac1"])
+        part = model.impute(query, indices=[5, 2], gene_list=["atac3", "atac1"])
         pd.testing.assert_frame_equal(part, whole.iloc[[5, 2]][["atac3", "atac1"]], rtol=1e-4)
         assert model.impute(query, key_added="atac_imputed", return_numpy=True) is None
         pd.testing.assert_frame_equal(query.obsm["atac_imputed"], whole)
@@ -184,12 +184,30 @@ class TestImpute:
             ({"modality": "rna", "n_samples": 0}, "`n_samples`"),
             ({"modality": "rna", "library_size": 0}, "`library_size`"),
             ({"modality": "rna", "key_added": "x", "indices": [1]}, "`key_added`"),
-            ({"modality": "rna", "feature_list": ["rna99"]}, "'rna99'"),
+            ({"modality": "rna", "gene_list": ["rna99"]}, "`gene_list`.*'rna99'"),
+            ({"modality": "rna", "gene_list": ["rna1"], "feature_list": ["rna1"]}, "former name"),
+            (
+                {"modality": "rna", "gene_list": ["atac3"]},
+                "'atac3'.*Nearest names: .'rna.*'atac3' exists in modality 'atac'",
+            ),
         ],
     )
     def test_invalid_arguments(self, model, arguments, message):
         with pytest.raises(ValueError, match=message):
             model.impute(**arguments)
+
+    def test_a_modality_in_place_of_cells_raises(self, model):
+        with pytest.raises(ValueError, match="`adata` must.*found 'atac'.*`modality='atac'`"):
+            model.impute("atac")
+        with pytest.raises(ValueError, match="`adata` must.*found ndarray"):
+            model.get_latent_representation(np.arange(3))
+
+    def test_the_former_name_of_gene_list(self, model):
+        found = [
+            model.impute(modality="atac", indices=range(3), **{name: ["atac1"]})
+            for name in ("gene_list", "feature_list")
+        ]
+        pd.testing.assert_frame_equal(*found)
 
     def test_single_modality(self):
         adata = toy_adata()

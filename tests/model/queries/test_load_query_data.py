@@ -45,7 +45,7 @@ class TestLoadQueryData:
         assert torch.isfinite(batch.mean).all()
         assert len(model.history["train_loss"]) == 5
         assert model.history["train_loss"].iloc[-1, 0] < model.history["train_loss"].iloc[0, 0]
-        decoded = model.get_normalized_expression(transform_batch="q")
+        decoded = model.get_normalized_expression(modality="rna", transform_batch="q")
         assert decoded.shape == (30, 12)
 
         model.save(tmp_path / "query")

@@ -1,1 +1,1 @@
-"""One module per command: its arguments (``add_parser``) and its action (``run``)."""
+"""One module per command with its action (``run``)."""

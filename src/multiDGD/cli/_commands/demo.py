@@ -18,45 +18,11 @@ from multiDGD.cli._output import (
     write_training_results,
 )
 from multiDGD.cli._scores import format_scores, score
-from multiDGD.cli._shared_arguments import Commands, IntegerFrom, add_command, add_training
 from multiDGD.cli._training import train
 from multiDGD.cli._umap import add_umap
 from multiDGD.datasets import simulate_multiome
 
 logger = logging.getLogger(__name__)
-
-_EPILOG = """\
-examples:
-  multidgd demo
-  multidgd demo --n-cells 500 --seed 1 --out demo
-
-files written to the --out folder:
-  embedding.h5mu           the data with obsm `X_multidgd`, `X_multidgd_batch` and `X_umap`, and
-                           obs `multidgd_component`
-  history.png, umap.png    training history; UMAP by cell type, batch and component
-  model/                   the model, for MultiDGD.load and the other commands
-"""
-
-
-def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Add ``multidgd demo``."""
-    parser = add_command(
-        commands,
-        "demo",
-        run,
-        help="train on simulated data and compare the results with the truth",
-        description="Simulate a paired multiome, train a model, and compare the results with the "
-        "simulated truth.",
-        epilog=_EPILOG,
-    )
-    parser.add_argument(
-        "--n-cells",
-        type=IntegerFrom(20),
-        default=1000,
-        metavar="N",
-        help="number of cells to simulate (default 1000)",
-    )
-    add_training(parser, "multidgd_demo")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -57,6 +57,8 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
                 "`adata` is required: the model was loaded without data. Only representations, "
                 "clusters and components of the training cells are available without `adata`."
             )
+        if adata is not None:
+            self._check_type(adata)
         if adata is not None and adata.is_view and adata.isbacked:
             # `copy` of a view of a file would require a new file.
             if isinstance(adata, MuData):
@@ -75,6 +77,19 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
                 return self.adata_manager
             adata = self._validate_anndata(adata)
             return self.get_anndata_manager(adata, required=True)
+
+    def _check_type(self, adata: object) -> None:
+        """Raise if an argument for cells is something else, such as a name."""
+        if isinstance(adata, (AnnData, MuData)):
+            return
+        is_text = isinstance(adata, str)
+        is_modality = is_text and adata in self.summary.features
+        example = f"modality={adata!r}" if is_modality else "indices=range(10)"
+        raise ValueError(
+            f"`adata` must be an AnnData or MuData, found "
+            f"{repr(adata) if is_text else type(adata).__name__}. Pass other arguments by name, "
+            f"for example `{example}`."
+        )
 
     def _check_training_cells(self) -> None:
         """Raise if the counts of training cells were changed in the model's data."""

@@ -14,6 +14,7 @@ from anndata.io import write_h5ad
 from mudata import MuData, write_h5mu
 from scvi.model.base import BaseModelClass
 
+from multiDGD._quiet import quiet_mudata
 from multiDGD.data import logger
 from multiDGD.saving import Contents, Place, write_save
 
@@ -143,7 +144,7 @@ class SaveMixin(BaseModelClass):
 
 def _write_data(data: AnnData | MuData, options: dict[str, Any], path: Path) -> None:
     # The methods of the objects would make the path their backing file, and it is moved.
-    with _columns_restored(data):
+    with _columns_restored(data), quiet_mudata():
         if isinstance(data, MuData):
             write_h5mu(path, data, **options)
         else:

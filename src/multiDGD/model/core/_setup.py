@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from scvi.data import AnnDataManagerValidationCheck
 from scvi.utils import setup_anndata_dsp
 
 from multiDGD._names import nearest
-from multiDGD.data import CellManager, anndata_fields, mudata_fields
+from multiDGD.data import CellManager, anndata_fields, modalities_and_layers, mudata_fields
 
 from ._representations import RepresentationMixin
 
@@ -95,7 +95,7 @@ class SetupMixin(RepresentationMixin):
     def setup_mudata(
         cls,
         mdata: MuData,
-        modalities: list[str] | None = None,
+        modalities: Sequence[str] | Mapping[str, str] | None = None,
         layers: Mapping[str, str | None] | None = None,
         labels_key: str | None = None,
         unlabeled_category: str = "unknown",
@@ -103,6 +103,9 @@ class SetupMixin(RepresentationMixin):
         categorical_covariate_keys: list[str] | None = None,
         continuous_covariate_keys: list[str] | None = None,
         panel_key: str | None = None,
+        rna_layer: str | None = None,
+        atac_layer: str | None = None,
+        protein_layer: str | None = None,
         **kwargs: Any,
     ) -> None:
         """%(summary_mdata)s.
@@ -112,7 +115,8 @@ class SetupMixin(RepresentationMixin):
         %(param_mdata)s
         modalities
             Names of the modalities to model, in any number and order; all by default. A cell may
-            be missing in some of them.
+            be missing in some of them. Or a dictionary as in scvi-tools, with
+            ``"rna_layer"``, ``"atac_layer"`` or ``"protein_layer"`` as keys.
         layers
             Layer with raw counts of each modality, by its name; ``X`` by default.
         labels_key
@@ -131,6 +135,9 @@ class SetupMixin(RepresentationMixin):
             different features (antibodies). A feature without any count in a panel, although the
             other panels predict at least 10, was not measured there. Such a zero is not modelled,
             and the count is predicted.
+        rna_layer, atac_layer, protein_layer
+            Layers in the form of scvi-tools, if ``modalities`` maps the name of the argument to a
+            modality; ``X`` by default.
         **kwargs
             Arguments that scvi-tools passes to transfer the registry of a trained model.
 
@@ -145,7 +152,21 @@ class SetupMixin(RepresentationMixin):
         >>> MultiDGD.setup_mudata(
         ...     mdata, layers={"rna": "counts"}, batch_key="donor"
         ... )  # doctest: +SKIP
+
+        As in scvi-tools:
+
+        >>> MultiDGD.setup_mudata(  # doctest: +SKIP
+        ...     mdata,
+        ...     modalities={"rna_layer": "rna", "protein_layer": "prot"},
+        ...     rna_layer="counts",
+        ... )
         """
+        scvi_layers = {
+            "rna_layer": rna_layer,
+            "atac_layer": atac_layer,
+            "protein_layer": protein_layer,
+        }
+        modalities, layers = modalities_and_layers(modalities, layers, scvi_layers)
         fields = mudata_fields(
             mdata,
             modalities=modalities,
@@ -158,7 +179,9 @@ class SetupMixin(RepresentationMixin):
             panel_key=panel_key,
             source_registry=kwargs.get("source_registry"),
         )
-        given = {k: v for k, v in locals().items() if k != "fields"}
+        # The registry contains one form of the arguments.
+        other = {"other", "fields", "scvi_layers", *scvi_layers}
+        given = {k: v for k, v in locals().items() if k not in other}
         cls._register(mdata, fields, given, kwargs)
 
     @classmethod

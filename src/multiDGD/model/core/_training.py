@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from scvi.train import TrainRunner
 
 from multiDGD._checks import positive_int
+from multiDGD._quiet import hide_version, quiet_training
 from multiDGD.data import logger
 from multiDGD.inference import infer_representations
 from multiDGD.module import FeaturePanels
@@ -31,6 +32,7 @@ from ._devices import (
     is_started_here,
     share_result,
 )
+from ._history import LoggedTerms
 from ._initialisation import initialise
 from ._interrupts import interruptible
 from ._learned import Learned
@@ -53,6 +55,11 @@ class TrainingMixin(RepresentationMixin):
     #: Precision of the prior on the decoder's weights in the last training.
     weight_precision_ = 30.0
 
+    @property
+    def history(self) -> History | None:
+        """Losses and other quantities by epoch, in nats per cell; a table for each name."""
+        return None if self.history_ is None else LoggedTerms(self.history_)
+
     # The caller may have disabled gradients.
     @torch.inference_mode(False)
     @torch.enable_grad()
@@ -72,6 +79,7 @@ class TrainingMixin(RepresentationMixin):
         resume_from: str | Path | None = None,
         datasplitter_kwargs: dict[str, Any] | None = None,
         plan_kwargs: dict[str, Any] | None = None,
+        lr: float | None = None,
         **trainer_kwargs: Any,
     ) -> None:
         """Train the decoder, the mixtures and the representations of all cells together.
@@ -129,6 +137,8 @@ class TrainingMixin(RepresentationMixin):
             Arguments of :class:`multiDGD.train.MultiDGDTrainingPlan`, such as learning rates. With
             ``"capture": True`` and ``keep_on_device``, training steps are recorded as a CUDA graph
             (:class:`multiDGD.train.CapturedTrainingPlan`).
+        lr
+            Learning rate of the decoder, instead of that in ``plan_kwargs``.
         **trainer_kwargs
             Further arguments of :class:`scvi.train.Trainer`. With several devices, ``strategy`` is
             ``"spawn"`` (default), ``"fork"`` or a :class:`multiDGD.train.PinnedStrategy`.
@@ -148,7 +158,7 @@ class TrainingMixin(RepresentationMixin):
         Examples
         --------
         >>> model.train()  # doctest: +SKIP
-        >>> model.train(max_epochs=100, plan_kwargs={"lr": 1e-3})  # doctest: +SKIP
+        >>> model.train(max_epochs=100, lr=1e-3)  # doctest: +SKIP
 
         Write a checkpoint after each epoch, and resume an interrupted training:
 
@@ -184,7 +194,7 @@ class TrainingMixin(RepresentationMixin):
                 "start": start,
                 "max_epochs": max_epochs,
                 "early_stopping": early_stopping,
-                "plan_kwargs": plan_kwargs or {},
+                "plan_kwargs": {**(plan_kwargs or {}), **({} if lr is None else {"lr": lr})},
                 "splitter_kwargs": {
                     "train_size": train_size,
                     "validation_size": validation_size,
@@ -207,6 +217,7 @@ class TrainingMixin(RepresentationMixin):
                 work._fit(**arguments)
         self.adata_manager.accept()
 
+    @quiet_training()
     def _fit(
         self,
         resumed: Resumed | None,
@@ -267,6 +278,7 @@ class TrainingMixin(RepresentationMixin):
             callbacks=[c for c in callbacks if not isinstance(c, EpochCheckpoint)],
             **with_safe_checkpoints({**defaults, **trainer_kwargs}),
         )
+        hide_version(runner.trainer)
         # Given to scvi-tools' trainer, they would require its own callback for checkpoints too.
         runner.trainer.callbacks += [c for c in callbacks if isinstance(c, EpochCheckpoint)]
         history = self.history_ if self.is_trained_ else None
@@ -369,6 +381,11 @@ def _monitored(plan: MultiDGDTrainingPlan, chosen: str | None) -> dict[str, str]
     """Quantity that determines early stopping, and the direction of its improvement."""
     is_split = plan.split_validation_counts
     monitor = chosen or ("count_split_validation" if is_split else "validation_loss")
+    if monitor.startswith("elbo"):
+        raise ValueError(
+            f"`early_stopping_monitor`: a MAP fit has no ELBO, found {monitor!r}. Pass "
+            "'validation_loss', the default."
+        )
     is_score = monitor.startswith("count_split")
     if is_score and not is_split:
         raise ValueError(

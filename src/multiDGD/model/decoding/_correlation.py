@@ -15,7 +15,6 @@ from torch import Tensor
 
 from multiDGD._checks import choice, positive, positive_int
 from multiDGD.model.core._output_array import allocate
-from multiDGD.model.core._public_names import instead
 from multiDGD.model.core._random import new_generator, resolve_seed
 from multiDGD.model.core._representations import as_positions
 from multiDGD.nn import Likelihood
@@ -26,7 +25,6 @@ from ._decoding import DecodingMixin
 class CorrelationMixin(DecodingMixin):
     """Correlations of features over cells, including their uncertainty."""
 
-    @instead(dataloader="pass cells as `adata` and select them by `indices`")
     def get_feature_correlation_matrix(
         self,
         adata: AnnData | MuData | None = None,

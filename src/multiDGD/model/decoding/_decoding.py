@@ -73,6 +73,29 @@ class DecodingMixin(PosteriorMixin):
             )
         return names
 
+    def _modalities_with(
+        self, gene_list: Sequence[str] | Mapping[str, Sequence[str]] | None
+    ) -> str | list[str]:
+        """Modalities with the given features: one for a list of names, several otherwise."""
+        known = self.module.modalities
+        if len(known) == 1 and not isinstance(gene_list, Mapping):
+            return known[0]
+        if gene_list is None:
+            return known
+        if isinstance(gene_list, Mapping):
+            return list(gene_list)
+        if not _is_list_of_names(gene_list):
+            return known[0]
+        names = list(gene_list)
+        n_found = {m: pd.Index(self.summary.features[m]).isin(names).sum() for m in known}
+        most = [m for m in known if n_found[m] == max(n_found.values())]
+        if len(most) > 1 and n_found[most[0]]:
+            raise ValueError(
+                f"`gene_list`: {n_found[most[0]]} of {len(names)} names exist in each of the "
+                f"modalities {most}. Name one of them as `modality`, or map modalities to names."
+            )
+        return most[0]
+
     def _features(self, modality: str, argument: str, wanted: Sequence[str] | None) -> np.ndarray:
         """Positions of the features named in an argument; all by default."""
         names = pd.Index(self.summary.features[modality])
@@ -84,10 +107,13 @@ class DecodingMixin(PosteriorMixin):
         at = names.get_indexer(pd.Index(wanted))
         if (at < 0).any():
             unknown = [str(w) for w, i in zip(wanted, at, strict=True) if i < 0]
-            near = nearest(unknown[0], names)
+            features = self.summary.features
+            others = [m for m in features if m != modality and unknown[0] in features[m]]
+            elsewhere = f" {unknown[0]!r} exists in modality {others[0]!r}." if others else ""
             raise ValueError(
                 f"`{argument}`: {len(unknown)} of {len(at)} features do not exist in modality "
-                f"{modality!r}, for example {unknown[0]!r}. Nearest names: {near}."
+                f"{modality!r}, for example {unknown[0]!r}. Nearest names: "
+                f"{nearest(unknown[0], names)}.{elsewhere}"
             )
         return at
 

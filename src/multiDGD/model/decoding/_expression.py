@@ -15,7 +15,6 @@ from lightning.fabric.utilities import move_data_to_device
 from mudata import MuData
 from torch import Tensor
 
-from multiDGD.model.core._public_names import instead
 from multiDGD.model.core._representations import as_positions
 from multiDGD.nn import Counts, Likelihood
 
@@ -25,13 +24,6 @@ from ._decoding import DecodingMixin, Value, decoded_mean
 class ExpressionMixin(DecodingMixin):
     """Decoded values of cells."""
 
-    @instead(
-        protein_list="name proteins in `gene_list`, with their `modality`",
-        sample_protein_mixing="`get_protein_foreground_probability` has the probabilities",
-        use_z_mean="`n_samples` draws from the posterior",
-        dataloader="pass cells as `adata` and select them by `indices`",
-        data_loader_kwargs="`batch_size` sets the size of minibatches",
-    )
     @torch.inference_mode()
     def get_normalized_expression(
         self,
@@ -64,11 +56,11 @@ class ExpressionMixin(DecodingMixin):
         indices
             Positions or a mask of the selected cells; all by default.
         modality
-            Name of the modality; the first one by default. The result for a list of names is a
-            dictionary by modality.
+            Name of the modality. The result for a list of names is a dictionary by modality. By
+            default, the one with the names in ``gene_list``, and without names all modalities.
         gene_list
-            Names of the features to return; all by default. For a list of modalities, a
-            dictionary of names by modality.
+            Names of the features to return; all by default. For several modalities, a dictionary
+            of names by modality.
         library_size
             Sum of a cell's values over all features. ``"median"`` is the median of the training
             cells, at which values of all cells can be compared as counts. ``"latent"`` uses the
@@ -118,7 +110,8 @@ class ExpressionMixin(DecodingMixin):
         -------
         Expected counts at a total count of ``library_size``, shape ``(n_cells, n_features)``. For
         a modality with one feature, ``library_size`` is a factor on the expected count. All draws
-        have shape ``(n_samples, n_cells, n_features)``.
+        have shape ``(n_samples, n_cells, n_features)``. A dictionary of these by modality if
+        ``modality`` is a list, or if there are several modalities and it is not given.
 
         Raises
         ------
@@ -150,8 +143,10 @@ class ExpressionMixin(DecodingMixin):
                 "`condition_on_counts` needs the cells' own batches and background: leave out "
                 "`transform_batch` and `include_protein_background`."
             )
+        if modality is None:
+            modality = self._modalities_with(gene_list)
         modalities = self._modalities(modality)
-        is_list = modality is not None and not isinstance(modality, str)
+        is_list = not isinstance(modality, str)
         lists = _lists_by_modality(gene_list, modalities, is_list)
         if is_list and out is not None:
             raise ValueError("`out` is a file for one modality: name a single `modality`.")

@@ -34,6 +34,7 @@ class ForegroundMixin(DecodingMixin):
         return_numpy: bool = False,
         modality: str | None = None,
         out: str | Path | None = None,
+        silent: bool = True,
     ) -> pd.DataFrame | np.ndarray:
         """Compute the probability that each protein count is foreground and not background.
 
@@ -67,6 +68,8 @@ class ForegroundMixin(DecodingMixin):
             component.
         out
             As for :meth:`get_normalized_expression`.
+        silent
+            Whether to hide the progress bars.
 
         Returns
         -------
@@ -129,6 +132,7 @@ class ForegroundMixin(DecodingMixin):
             batch_size=batch_size,
             return_numpy=return_numpy,
             out=out,
+            silent=silent,
         )
 
     def _modality_with_background(self, modality: str | None) -> str:

@@ -57,7 +57,9 @@ class IntervalMixin(DecodingMixin):
             Cells; those of the model by default.
         indices
             Positions or a mask of the selected cells; all by default.
-        modality, gene_list, library_size, batch_size
+        modality
+            Name of the modality. Optional if there is only one, or if ``gene_list`` is given.
+        gene_list, library_size, batch_size
             As for :meth:`get_normalized_expression`.
         level
             Probability that an interval contains the true value, between 0 and 1.
@@ -85,7 +87,12 @@ class IntervalMixin(DecodingMixin):
         """
         if not 0 < finite("level", level) < 1:
             raise ValueError(f"`level` must lie between 0 and 1, found {level}.")
-        modality = self._modality(modality)
+        chosen = self._modalities_with(gene_list) if modality is None else modality
+        if not isinstance(chosen, str):
+            raise ValueError(
+                f"`modality` must name one of {self.module.modalities}, found {modality!r}."
+            )
+        modality = self._modality(chosen)
         features = self._features(modality, "gene_list", gene_list)
         layer = self._output_posterior(modality)
         quantile = NormalDist().inv_cdf(0.5 + level / 2)

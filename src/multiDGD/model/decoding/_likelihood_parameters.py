@@ -9,11 +9,8 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 
-from multiDGD.model.core._public_names import instead
-
 from ._decoding import DecodingMixin, decoded_mean
 
-_NO_DATALOADER = "pass cells as `adata` and select them by `indices`"
 # Cells whose parameters are computed at a time.
 _BLOCK_CELLS = 1024
 
@@ -21,7 +18,6 @@ _BLOCK_CELLS = 1024
 class LikelihoodParameterMixin(DecodingMixin):
     """Parameters of the likelihoods of cells, and their library sizes."""
 
-    @instead(dataloader=_NO_DATALOADER)
     @torch.inference_mode()
     def get_likelihood_parameters(
         self,
@@ -104,7 +100,6 @@ class LikelihoodParameterMixin(DecodingMixin):
             return {name: array[0] for name, array in arrays.items()}
         return {name: x.mean(0) for name, x in arrays.items()} if give_mean else arrays
 
-    @instead(dataloader=_NO_DATALOADER)
     def get_latent_library_size(
         self,
         adata: AnnData | MuData | None = None,

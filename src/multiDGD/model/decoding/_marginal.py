@@ -131,8 +131,7 @@ class MarginalLikelihoodMixin(RepresentationMixin):
 
         The distribution q is the Laplace approximation of the cell's posterior. Likelihood and
         prior are those of :meth:`get_marginal_ll`, which is closer to :math:`\log p(x)` but takes
-        more draws. This is not the history's ``elbo_validation``, which is a negative log
-        posterior.
+        more draws. The history's ``validation_loss`` is a negative log posterior instead.
 
         Parameters
         ----------

@@ -10,7 +10,6 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 
-from multiDGD.model.core._public_names import instead
 from multiDGD.model.core._representations import RepresentationMixin, as_positions
 
 
@@ -38,10 +37,6 @@ class ReconstructionMixin(RepresentationMixin):
         silent: bool = True,
     ) -> dict[str, np.ndarray]: ...
 
-    @instead(
-        dataloader="pass cells as `adata` and select them by `indices`",
-        data_loader_kwargs="`batch_size` sets the size of minibatches",
-    )
     @torch.inference_mode()
     def get_reconstruction_error(
         self,

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from multiDGD.model.core._output_array import check_out, new_array, write_rows
 from multiDGD.model.core._posterior import PosteriorMixin
-from multiDGD.model.core._public_names import instead
 from multiDGD.model.core._random import resolve_seed
 from multiDGD.model.core._representations import as_positions
 
@@ -64,11 +63,6 @@ class LatentMixin(PosteriorMixin):
         out: str | Path | None = None,
     ) -> tuple[np.ndarray, np.ndarray]: ...
 
-    @instead(
-        mc_samples="the mean of the posterior is known, and `give_mean=False` draws from it",
-        modality="representations are joint; pass cells with some modalities only as `adata`",
-        dataloader="pass cells as `adata` and select them by `indices`",
-    )
     def get_latent_representation(
         self,
         adata: AnnData | MuData | None = None,
@@ -192,7 +186,7 @@ class LatentMixin(PosteriorMixin):
         adata: AnnData | MuData | None = None,
         indices: Sequence[int] | None = None,
         soft: bool = False,
-    ) -> np.ndarray:
+    ) -> np.ndarray | pd.DataFrame:
         """Return the mixture component of each cell.
 
         Parameters
@@ -205,15 +199,17 @@ class LatentMixin(PosteriorMixin):
 
         Returns
         -------
-        Integers of shape ``(n_cells,)``; with ``soft``, probabilities of shape
-        ``(n_cells, n_components)``.
+        Integers of shape ``(n_cells,)``; with ``soft``, a table of probabilities with a row for
+        each cell and a column for each component.
 
         Examples
         --------
         >>> component = model.get_cluster_assignments()  # doctest: +SKIP
         """
-        _, w = self._named_representation(adata, indices)
+        names, w = self._named_representation(adata, indices)
         z_nl = w[:, : self.module.n_latent].to(self.module.device)
         if not soft:
             return self.module.mixture.clustering(z_nl).cpu().numpy()
-        return self.module.mixture.component_log_prob(z_nl).softmax(1).cpu().numpy()
+        probability_nk = self.module.mixture.component_log_prob(z_nl).softmax(1)
+        components = pd.RangeIndex(probability_nk.shape[1], name="component")
+        return pd.DataFrame(probability_nk.cpu().numpy(), index=names, columns=components)

@@ -31,7 +31,7 @@ class ImputationMixin(ImputerMixin):
         adata: AnnData | MuData | None = None,
         modality: str | None = None,
         indices: Sequence[int] | None = None,
-        feature_list: Sequence[str] | None = None,
+        gene_list: Sequence[str] | None = None,
         n_samples: int | None = None,
         library_size: float | None = None,
         transform_batch: str | int | None = None,
@@ -40,6 +40,7 @@ class ImputationMixin(ImputerMixin):
         key_added: str | None = None,
         silent: bool = False,
         out: str | Path | None = None,
+        feature_list: Sequence[str] | None = None,
     ) -> pd.DataFrame | np.ndarray | None:
         """Impute the counts of one modality, measured or not.
 
@@ -65,7 +66,7 @@ class ImputationMixin(ImputerMixin):
             Name of the modality to impute. It may be omitted if exactly one modality is missing.
         indices
             Positions or a mask of the selected cells; all by default.
-        feature_list
+        gene_list
             Names of the features to return; all by default.
         n_samples
             Number of draws of counts, with ``scvi.settings.seed``. By default, the expected
@@ -89,6 +90,8 @@ class ImputationMixin(ImputerMixin):
             Whether to hide the progress bars.
         out
             File or folder for the array, as for :meth:`get_normalized_expression`.
+        feature_list
+            Former name of ``gene_list``.
 
         Returns
         -------
@@ -120,7 +123,10 @@ class ImputationMixin(ImputerMixin):
         modality = (
             self._missing_modality(manager) if modality is None else self._modality(modality)
         )
-        features = self._features(modality, "feature_list", feature_list)
+        if gene_list is not None and feature_list is not None:
+            raise ValueError("`feature_list` is the former name of `gene_list`: pass one of them.")
+        wanted = feature_list if gene_list is None else gene_list
+        features = self._features(modality, "gene_list", wanted)
         likelihood = self.module.likelihood(modality)
         module = self.module
         is_drawn = n_samples is not None

@@ -15,6 +15,7 @@ from lightning.fabric.utilities import move_data_to_device
 from mudata import MuData
 from scvi import settings
 
+from multiDGD._quiet import quiet_mudata
 from multiDGD.data import check_features, check_names, is_on_disk, logger, matched_columns
 from multiDGD.inference import learn_categories
 from multiDGD.model.core._random import subsample
@@ -151,14 +152,16 @@ class QueryMixin(TrainingMixin):
                 f"`MuData({{{next(iter(features))!r}: adata}})`."
             )
         check_features(mdata, features)
-        found = mdata if inplace else mdata.copy()
+        with quiet_mudata():
+            found = mdata if inplace else mdata.copy()
         for modality in list(found.mod):
             if modality in features:
                 own = {modality: features[modality]}
                 _with_features(found.mod[modality], own, inplace=True)
             else:
                 del found.mod[modality]
-        found.update()
+        with quiet_mudata():
+            found.update()
         return None if inplace else found
 
     @classmethod

@@ -1,0 +1,92 @@
+"""Methods and arguments of scvi-tools' multi-omics models that have another form here.
+
+``scvi_api.csv`` lists all public methods and arguments of SCVI, TOTALVI and MULTIVI. The status of
+each is "same", "different" (the note is the difference), or "refused" (the note is the
+alternative). In notes, ``<value>`` stands for the value of the argument.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import inspect
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+C = TypeVar("C", bound=type)
+
+
+class Entry(NamedTuple):
+    """A method of scvi-tools, or one of its parameters."""
+
+    method: str
+    #: Empty for the method itself.
+    parameter: str
+    models: str
+    status: str
+    note: str
+
+
+@functools.cache
+def scvi_api() -> tuple[Entry, ...]:
+    """Read all entries of the table."""
+    lines = files(__package__).joinpath("scvi_api.csv").read_text(encoding="utf-8").splitlines()
+    return tuple(Entry(*row) for row in list(csv.reader(lines))[1:])
+
+
+def refuse_other_forms(cls: C) -> C:
+    """Refuse the methods and arguments of the table in a class, and name their alternatives."""
+    methods: dict[str, str] = {}
+    arguments: dict[str, dict[str, str]] = {}
+    for entry in scvi_api():
+        if entry.status == "refused" and not entry.parameter:
+            methods[entry.method] = entry.note
+        elif entry.status == "refused":
+            arguments.setdefault(entry.method, {})[entry.parameter] = entry.note
+    for name, alternatives in arguments.items():
+        method = inspect.getattr_static(cls, name)
+        if isinstance(method, classmethod):
+            setattr(cls, name, classmethod(_checked(method.__func__, alternatives)))
+        else:
+            setattr(cls, name, _checked(method, alternatives))
+
+    def missing(self: object, name: str) -> NoReturn:
+        other = f": {methods[name]}" if name in methods else ""
+        raise AttributeError(
+            f"{cls.__name__!r} object has no attribute {name!r}{other}", name=name, obj=self
+        )
+
+    cls.__getattr__ = missing  # type: ignore[attr-defined]
+    for name in methods:
+        # Methods of scvi-tools' base class.
+        if hasattr(cls, name):
+            setattr(cls, name, _refused(cls.__name__, name, methods[name]))
+    return cls
+
+
+def _checked(method: Callable[..., Any], alternatives: dict[str, str]) -> Callable[..., Any]:
+    """Method that refuses some arguments."""
+
+    @functools.wraps(method)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        for argument, value in kwargs.items():
+            if argument in alternatives:
+                alternative = alternatives[argument].replace("<value>", repr(value))
+                raise TypeError(
+                    f"{method.__name__}() has no argument `{argument}`: {alternative}."
+                )
+        return method(*args, **kwargs)
+
+    return checked
+
+
+def _refused(owner: str, name: str, alternative: str) -> classmethod:
+    """Method of scvi-tools' base class that models of this class lack."""
+
+    def refused(cls: type, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(f"{owner} has no method `{name}`: {alternative}.")
+
+    refused.__name__ = name
+    refused.__doc__ = f"Refuse the method of scvi-tools: {alternative}."
+    return classmethod(refused)
