@@ -35,11 +35,12 @@ def history(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes | list[Axes]:
-    """Plot each loss term by epoch, for training and validation cells.
+    r"""Plot each loss term by epoch, for training and validation cells.
 
     Every panel marks the epoch with the lowest validation ELBO loss. If that was not logged, the
-    total or the reconstruction loss is used. From 20 epochs on, the limits ignore the first tenth
-    of the epochs.
+    total or the reconstruction loss is used. The titles give the values at this epoch, or at the
+    last one without validation cells. From 20 epochs on, the limits ignore the first tenth of the
+    epochs.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def history(
     >>> import pandas as pd
     >>> log = {"elbo_train": pd.DataFrame({"elbo_train": [3.0, 2.0, 1.5]})}
     >>> history(log, "elbo").get_title()
-    'elbo'
+    'elbo\\ntrain 1.5'
     """
     logged = model if isinstance(model, Mapping) else model.history
     if not logged:
@@ -171,6 +172,15 @@ def _draw(ax: Axes, name: str, curves: dict[str, pd.Series], best: Any | None) -
         settled = pd.concat([curve[curve.index >= start] for curve in curves.values()])
         margin = 0.05 * (settled.max() - settled.min()) or 0.05 * abs(settled.max()) or 1.0
         ax.set_ylim(settled.min() - margin, settled.max() + margin)
-    ax.set_title(name.replace("_", " "), parse_math=False)
+    numbers = ", ".join(
+        f"{split} {_number(curves[split], best)}" for split in _COLORS if split in curves
+    )
+    ax.set_title(f"{name.replace('_', ' ')}\n{numbers}", fontsize="medium", parse_math=False)
     ax.set_xlabel("epoch")
     ax.set_ylabel("nats per count" if name.startswith("count_split") else "loss")
+
+
+def _number(curve: pd.Series, epoch: Any | None) -> str:
+    """The value at an epoch, or at the last one before it; at the very last without an epoch."""
+    until = curve if epoch is None else curve[curve.index <= epoch]
+    return f"{(until if len(until) else curve).iloc[-1]:,.5g}"
