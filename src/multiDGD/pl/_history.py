@@ -177,7 +177,7 @@ def _draw(ax: Axes, name: str, curves: dict[str, pd.Series], best: Any | None) -
     )
     ax.set_title(f"{name.replace('_', ' ')}\n{numbers}", fontsize="medium", parse_math=False)
     ax.set_xlabel("epoch")
-    ax.set_ylabel("nats per count" if name.startswith("count_split") else "loss")
+    ax.set_ylabel("nats per count" if name.startswith("count_split") else "loss (nats per cell)")
 
 
 def _number(curve: pd.Series, epoch: Any | None) -> str:

@@ -185,4 +185,4 @@ def draw_centres(ax: Axes, xy: np.ndarray, component: np.ndarray, n_labels: int)
 def _name(ax: Axes, centres: np.ndarray, names: Sequence[str]) -> None:
     """Write names beside centres, legible on top of cells."""
     for text in annotate_points(ax, centres, names):
-        text.set_path_effects([withStroke(linewidth=2, foreground="white")])
+        text.set(fontweight="bold", path_effects=[withStroke(linewidth=2.5, foreground="white")])
