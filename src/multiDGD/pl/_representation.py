@@ -120,16 +120,15 @@ def representation(
     integer("n_labels", n_labels)
     data = model.adata if adata is None else adata
     mixture = model.module.mixture
-    plane = best_plane(moments := Moments.of(mixture)) if basis == _PLANE else None
+    moments = Moments.of(mixture)
+    plane = best_plane(moments) if basis == _PLANE else None
+    z = model.get_latent_representation(adata, indices)
     coloring = color_cells(model, color, adata, indices, modality)
-    name = "UMAP"
     if plane is not None:
-        xy = plane.project(model.get_latent_representation(adata, indices))
+        xy = plane.project(z)
     else:
-        if basis is None:
-            xy = umap_of_cells(model, adata)
-        else:
-            xy, name = stored_embedding(data, basis)
+        stored = None if basis is None else stored_embedding(data, basis)
+        xy, name = (umap_of_cells(model, adata), "umap") if stored is None else stored
         xy = xy if indices is None else xy[np.asarray(indices)]
     component_colors: list[Any] = [_DARK] * mixture.n_mix_comp
     if coloring.title == COMPONENT and coloring.colors is not None:
@@ -138,16 +137,16 @@ def representation(
         component_colors = _label_colors(model, color, coloring.colors) or component_colors
     ax = panel(ax, coloring.figure_size)
     draw_cells(ax, xy, coloring, size=size)
-    if plane is not None:
+    if plane is None:
+        name_axes(ax, name)
+        if components:
+            draw_centres(ax, xy, model.get_cluster_assignments(adata, indices), n_labels)
+    else:
         ax.set_xlabel(plane.labels[0])
         ax.set_ylabel(plane.labels[1])
-    else:
-        name_axes(ax, name)
-    if components and plane is not None:
-        names = [str(k) for k in range(mixture.n_mix_comp)]
-        draw_mixture(ax, plane, moments, component_colors, names, n_labels)
-    elif components:
-        draw_centres(ax, xy, model.get_cluster_assignments(adata, indices), n_labels)
+        if components:
+            names = [str(k) for k in range(mixture.n_mix_comp)]
+            draw_mixture(ax, plane, moments, component_colors, names, n_labels)
     finish(ax, show, save)
     return ax
 

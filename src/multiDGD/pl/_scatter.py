@@ -26,7 +26,7 @@ _SHORT_LEGEND = 14
 _MAX_LEGEND_ROWS = 20
 _MAX_LEGEND_COLUMNS = 4
 # In inches.
-_LEGEND_ROW, _LEGEND_TITLE, _HEIGHT = 0.18, 0.6, 4.2
+_LEGEND_ROW, _LEGEND_TITLE, _HEIGHT = 0.19, 0.6, 4.2
 
 
 def obs_column(data: AnnData | MuData | None, key: str, argument: str) -> pd.Series:
@@ -158,7 +158,8 @@ class Coloring:
     @property
     def legend_height(self) -> float:
         """Height of the legend in inches."""
-        n_rows = math.ceil(len(self.present) / max(self.n_legend_columns, 1))
+        # Missing values may have an entry too.
+        n_rows = math.ceil((len(self.present) + 1) / max(self.n_legend_columns, 1))
         return _LEGEND_TITLE + _LEGEND_ROW * n_rows
 
     @property

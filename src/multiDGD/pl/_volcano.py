@@ -133,7 +133,7 @@ def volcano(
     points = np.stack([lfc, height], axis=1)
     names = table.index[top_features].astype(str)
     x, y = points[top_features].T
-    ax.scatter(x, y, s=30, facecolors="none", edgecolors="0.2", linewidths=0.6)
+    ax.plot(x, y, "o", color="0.2", markersize=5.5, markeredgewidth=0.6, fillstyle="none")
     annotate_points(ax, points[top_features], names, avoid=points[is_de])
     finish(ax, show, save)
     return ax
