@@ -66,7 +66,9 @@ def annotate_points(
         ends = point + offset * figure.dpi / 72
         boxes = np.concatenate([ends - align * size, ends + (1 - align) * size], axis=1)
         has_line = radius >= _MIN_LINE_RADIUS
-        own = np.concatenate([np.broadcast_to(point, ends.shape), ends], axis=1)
+        # matplotlib draws lines towards the centre of a label.
+        middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+        own = np.concatenate([np.broadcast_to(point, middle.shape), middle], axis=1)
         is_free = (
             (boxes[:, :2] > frame.min).all(1)
             & (boxes[:, 2:] < frame.max).all(1)
@@ -85,6 +87,7 @@ def annotate_points(
             lines = np.vstack([lines, own[first]])
         elif text.arrow_patch is not None:
             text.arrow_patch.set_visible(False)
+        text.get_window_extent()  # applies the position
         taken = np.vstack([taken, boxes[first]])
         labels = np.vstack([labels, boxes[first]])
         placed.append(text)
