@@ -170,3 +170,10 @@ def test_errors(log):
         pl.history(log, "elbo", ax=["not an axes"])
     with pytest.raises(ValueError, match="`ax` has 1 axes for 2 terms"):
         pl.history(log, ["elbo", "loss"], ax=plt.subplots()[1])
+
+
+def test_the_loss_of_a_single_modality_is_not_repeated(log):
+    log["reconstruction_loss_train"] = log["reconstruction_loss_rna_train"]
+    assert titles(pl.history(log)) == ["elbo", "reconstruction loss", "mixture loss"]
+    log["reconstruction_loss_atac_train"] = log["mixture_loss_train"]
+    assert len(pl.history(log)) == 5

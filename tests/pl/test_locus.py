@@ -131,6 +131,7 @@ def test_peaks_without_positions_are_ranked(links):
     assert ax.get_xlabel() == "association; coloured: p ≤ 0.05"
     assert ax.get_title() == "LYZ"
     assert ax.yaxis_inverted()  # the largest effect is at the top
+    ax.figure.draw_without_rendering()
     labels = [label.get_window_extent() for label in ax.get_yticklabels()]
     assert not any(a.overlaps(b) for a, b in pairwise(labels))
     assert min(box.x0 for box in labels) >= 0

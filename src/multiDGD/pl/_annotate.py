@@ -115,7 +115,8 @@ def _alignment(radius: np.ndarray, offset: np.ndarray) -> np.ndarray:
 def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Whether each box overlaps any of the others; rows are the corners at minimum and maximum."""
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
-    return ((others[:, :2] < high) & (others[:, 2:] > low)).all(2).any(1)
+    within = (others[:, :2] < high) & (others[:, 2:] > low)
+    return (within[..., 0] & within[..., 1]).any(1)
 
 
 def _diagonals(boxes: np.ndarray) -> np.ndarray:

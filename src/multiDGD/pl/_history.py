@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from ._figure import finish, not_found, panels
 
 _COLORS = {"train": "C0", "validation": "C1"}
-_BEST_BY = ("elbo", "loss", "reconstruction_loss")
+_TOTAL = "reconstruction_loss"
+_BEST_BY = ("elbo", "loss", _TOTAL)
 # Sums that scvi-tools logs in addition to the individual loss terms.
 _SUMS = ("kl_local", "kl_global", "kl")
 # In longer histories, the first tenth of the epochs may exceed the limits of the panel.
@@ -50,7 +51,8 @@ def history(
     keys
         Terms to plot, named without the split: ``"elbo"``, ``"reconstruction_loss"``. By default,
         all terms that were logged by epoch and are not always zero. The default omits the
-        Kullback-Leibler sums ``kl_local`` and ``kl_global``, and ``loss`` if ``elbo`` was logged.
+        Kullback-Leibler sums ``kl_local`` and ``kl_global``, ``loss`` if ``elbo`` was logged, and
+        the reconstruction loss of a single modality, which equals the total.
     ax
         Axes to draw on, one for each term. A new figure by default.
     show
@@ -118,10 +120,13 @@ def _by_term(logged: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pd.Serie
 def _select(terms: dict[str, dict[str, pd.Series]], keys: str | Sequence[str] | None) -> list[str]:
     """Names of the terms to plot."""
     if keys is None:
+        parts = [term for term in terms if term.startswith(f"{_TOTAL}_")]
+        # The loss of a single modality equals the total.
+        repeated = parts if len(parts) == 1 and _TOTAL in terms else []
         names = [
             term
             for term, curves in terms.items()
-            if term not in _SUMS
+            if term not in (*_SUMS, *repeated)
             and not (term == "loss" and "elbo" in terms)
             and any((curve != 0).any() for curve in curves.values())
         ]
