@@ -115,8 +115,8 @@ def _alignment(radius: np.ndarray, offset: np.ndarray) -> np.ndarray:
 def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Whether each box overlaps any of the others; rows are the corners at minimum and maximum."""
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
-    within = (others[:, :2] < high) & (others[:, 2:] > low)
-    return (within[..., 0] & within[..., 1]).any(1)
+    within: np.ndarray = (others[:, :2] < high) & (others[:, 2:] > low)
+    return np.logical_or.reduce(within[..., 0] & within[..., 1], axis=1)
 
 
 def _diagonals(boxes: np.ndarray) -> np.ndarray:
