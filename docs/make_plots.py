@@ -1,86 +1,75 @@
-"""Draw the example plots of the documentation from simulated data.
+"""Draw the example plots of the documentation from real data.
 
-``python docs/make_plots.py`` writes ``docs/_static/plots/*.png`` in two minutes. To draw only some
-plots, pass their names. A fixed seed makes the cells reproducible.
+``python docs/make_plots.py`` writes ``docs/_static/plots/*.png``. To draw only some plots, pass
+their names. Most show the 700 blood cells of ``multiDGD.datasets.blood_cells``. Two need several
+modalities; they are drawn if the environment variable ``MULTIDGD_TEST_DATA`` names the folder with
+the data of the tests (CONTRIBUTING.md).
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import matplotlib as mpl
+import mudata
 import numpy as np
-import scanpy as sc
+import pandas as pd
 import scvi
-from mudata import MuData
+from anndata import AnnData
 
 import multiDGD
 from multiDGD import MultiDGD, pl
 
 FOLDER = Path(__file__).parent / "_static" / "plots"
+DATA = os.environ.get("MULTIDGD_TEST_DATA")
+NEED_DATA = ("locus", "modalities")
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
 
-def simulated(**kwargs: float) -> MuData:
-    """Simulate cells of six overlapping types in two batches, with three linked peaks per gene."""
-    size = {"n_cells": 1500, "n_genes": 200, "n_peaks": 1000, "n_types": 6, "n_linked_peaks": 3}
-    library = {"rna_library_size": 600, "atac_library_size": 500}
-    overlap = {"type_separation": 0.6, "batch_effect": 0.1}
-    return multiDGD.datasets.simulate_multiome(
-        **{**size, **library, **overlap, "seed": 1, **kwargs}
-    )
-
-
 @cache
-def cells() -> tuple[MuData, MuData]:
-    """Simulate training cells and as many new cells."""
-    mdata = simulated(n_cells=3000)
-    return mdata[:1500].copy(), mdata[1500:].copy()
+def cells() -> tuple[AnnData, AnnData]:
+    """500 training cells and 200 new cells."""
+    adata = multiDGD.datasets.blood_cells()
+    is_new = np.zeros(adata.n_obs, bool)
+    is_new[np.random.default_rng(0).choice(adata.n_obs, 200, replace=False)] = True
+    return adata[~is_new].copy(), adata[is_new].copy()
 
 
 @cache
 def trained(*, supervised: bool) -> MultiDGD:
-    """Train a model on the simulated cells, with or without their types as labels."""
+    """Train a model: on all cells without labels, or on the training cells with their types."""
     scvi.settings.seed = 0
-    mdata = cells()[0].copy()
+    adata = cells()[0].copy() if supervised else multiDGD.datasets.blood_cells()
     labels = {"labels_key": "cell_type"} if supervised else {}
-    MultiDGD.setup_mudata(mdata, batch_key="batch", **labels)
-    model = MultiDGD(mdata, n_latent=10, n_components=None if supervised else 12)
+    MultiDGD.setup_anndata(adata, categorical_covariate_keys=["phase"], **labels)
+    model = MultiDGD(adata)
     model.train(**QUIET)
     return model
 
 
-@cache
-def mosaic() -> MuData:
-    """Simulate a mosaic: one batch without ATAC, and another in which half of the cells lack RNA."""
-    mdata = simulated(n_batches=3)
-    batch = mdata.obs["batch"].astype(str).to_numpy()
-    half = np.arange(mdata.n_obs) % 2 == 0
-    missing = {"rna": (batch == "batch_1") & half, "atac": batch == "batch_0"}
-    parts = {m: mdata[m][~missing[m]].copy() for m in mdata.mod}
-    mixed = MuData(parts)
-    mixed.obs["batch"] = mdata.obs["batch"].reindex(mixed.obs_names)
-    return mixed
-
-
 def history(save: Path) -> None:
-    pl.history(trained(supervised=True), save=save)
+    pl.history(trained(supervised=False), save=save)
 
 
 def representation(save: Path) -> None:
-    pl.representation(trained(supervised=True), "cell_type", save=save)
+    pl.representation(trained(supervised=False), "cell_type", save=save)
 
 
-def representation_components(save: Path) -> None:
-    pl.representation(trained(supervised=False), "component", save=save)
+def representation_gene(save: Path) -> None:
+    pl.representation(trained(supervised=False), "NKG7", save=save)
+
+
+def representation_plane(save: Path) -> None:
+    pl.representation(trained(supervised=True), "cell_type", basis="plane", save=save)
 
 
 def covariate_representation(save: Path) -> None:
-    pl.covariate_representation(trained(supervised=True), "batch", save=save)
+    pl.covariate_representation(trained(supervised=False), "phase", save=save)
 
 
 def composition(save: Path) -> None:
@@ -88,15 +77,11 @@ def composition(save: Path) -> None:
 
 
 def uncertainty(save: Path) -> None:
-    model = trained(supervised=False)
-    model.adata.obsm["X_multidgd"] = model.get_latent_representation()
-    sc.pp.neighbors(model.adata, use_rep="X_multidgd")
-    sc.tl.umap(model.adata)
-    pl.uncertainty(model, save=save)
+    pl.representation(trained(supervised=False), "uncertainty", components=False, save=save)
 
 
 def counts_vs_predicted(save: Path) -> None:
-    pl.counts_vs_predicted(trained(supervised=False), "atac", save=save)
+    pl.counts_vs_predicted(trained(supervised=False), save=save)
 
 
 def calibration(save: Path) -> None:
@@ -108,44 +93,56 @@ def calibration(save: Path) -> None:
 
 def volcano(save: Path) -> None:
     table = trained(supervised=False).differential_expression(
-        groupby="cell_type", group1="type_0", group2="type_1", silent=True
+        groupby="cell_type", group1="CD56+ NK", silent=True
     )
     pl.volcano(table, save=save)
 
 
 def perturbation(save: Path) -> None:
-    model = trained(supervised=False)
-    table = model.perturb("gene_3", groupby="cell_type", n_cells=20, n_controls=20, n_samples=2)
+    table = trained(supervised=False).perturb(
+        "LYZ", groupby="cell_type", n_cells=20, n_controls=20, n_samples=2
+    )
     pl.perturbation(table, save=save)
 
 
-def locus(save: Path) -> None:
-    model = trained(supervised=False)
-    types = model.adata.obs["cell_type"].astype(str).to_numpy()
-    tables = {
-        name: model.gene2peak("gene_3", indices=np.flatnonzero(types == name), n_cells=100)
-        for name in np.unique(types)[:4]
-    }
-    pl.locus(tables, "gene_3", window=400_000, save=save)
-
-
 def likelihoods(save: Path) -> None:
-    mdata = simulated(n_cells=400, n_genes=100, n_peaks=300)
-    MultiDGD.setup_mudata(mdata, batch_key="batch")
-    names = {"rna": ["nb", "poisson"], "atac": ["nb", "poisson", "bernoulli"]}
-    table = MultiDGD.compare_likelihoods(mdata, names, max_epochs=15, **QUIET)
+    adata = cells()[0].copy()
+    MultiDGD.setup_anndata(adata)
+    table = MultiDGD.compare_likelihoods(
+        adata, {"counts": ["nb", "poisson"]}, max_epochs=30, **QUIET
+    )
     pl.likelihoods(table, save=save)
 
 
+def locus(save: Path) -> None:
+    """Draw peaks of bone marrow around CD247, a gene of T and NK cells."""
+    mdata = read("bmmc_multiome.h5mu")
+    scvi.settings.seed = 0
+    MultiDGD.setup_mudata(mdata, batch_key="batch")
+    model = MultiDGD(mdata)
+    model.train(**QUIET)
+    # Position in the genome GRCh38.
+    gene = pd.DataFrame(
+        {"chrom": ["chr1"], "start": [167_430_640], "end": [167_518_610]}, ["CD247"]
+    )
+    links = model.gene2peak("CD247", positions=gene, n_cells=300)
+    pl.locus(links, "CD247", window=20_000_000, save=save)
+
+
 def modalities(save: Path) -> None:
-    pl.modalities(mosaic(), "batch", save=save)
+    pl.modalities(read("pbmc_cite_mosaic.h5mu"), "batch", save=save)
+
+
+def read(name: str) -> mudata.MuData:
+    """Read a file of the data of the tests."""
+    return mudata.read_h5mu(Path(DATA or "") / name)
 
 
 PLOTS: dict[str, Callable[[Path], None]] = {
     f.__name__: f
     for f in (
-        history, representation, representation_components, covariate_representation, composition,
-        uncertainty, counts_vs_predicted, calibration, volcano, perturbation, locus, likelihoods,
+        history, representation, representation_gene, representation_plane,
+        covariate_representation, composition, uncertainty, counts_vs_predicted, calibration, volcano, perturbation, likelihoods, locus,
         modalities,
     )
 }  # fmt: skip
@@ -162,7 +159,10 @@ def main() -> None:
     logging.disable(logging.WARNING)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in names:
-        PLOTS[name](FOLDER / f"{name}.png")
+        if DATA is None and name in NEED_DATA:
+            print(f"{name}: left out, set MULTIDGD_TEST_DATA to draw it")
+        else:
+            PLOTS[name](FOLDER / f"{name}.png")
 
 
 if __name__ == "__main__":

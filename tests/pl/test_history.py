@@ -40,11 +40,14 @@ def lines(ax):
     return {line.get_label(): line for line in ax.get_lines() if line.get_label()[0] != "_"}
 
 
+def titles(axes):
+    """First lines of the titles; the second ones have numbers."""
+    return [ax.get_title().split("\n")[0] for ax in axes]
+
+
 def test_one_panel_per_term_and_one_curve_per_split(log):
     axes = pl.history(SimpleNamespace(history=log))
-    assert [ax.get_title() for ax in axes] == [
-        "elbo", "mixture loss", "reconstruction loss rna",
-    ]  # fmt: skip
+    assert titles(axes) == ["elbo", "mixture loss", "reconstruction loss rna"]
     drawn = lines(axes[0])
     np.testing.assert_allclose(drawn["train"].get_ydata(), log["elbo_train"]["elbo_train"])
     np.testing.assert_allclose(
@@ -52,17 +55,32 @@ def test_one_panel_per_term_and_one_curve_per_split(log):
     )
     assert list(lines(axes[1])) == ["train"]
     assert axes[0].get_xlabel() == "epoch"
-    assert axes[0].get_ylabel() == "loss"
+    assert axes[0].get_ylabel() == "loss (nats per cell)"
     assert [text.get_text() for text in axes[0].get_legend().get_texts()] == list(drawn)
     assert len(axes[0].figure.axes) == 3
 
 
 def test_total_and_sums_only_if_requested(log):
     axes = pl.history(log, ["loss", "kl_global", "l1"])
-    assert [ax.get_title() for ax in axes] == ["loss", "kl global", "l1"]
+    assert titles(axes) == ["loss", "kl global", "l1"]
     assert list(lines(axes[0])) == ["train", "validation", "best epoch (25)"]
     del log["elbo_train"], log["elbo_validation"]
-    assert pl.history(log)[0].get_title() == "loss"
+    assert titles(pl.history(log))[0] == "loss"
+
+
+def test_titles_give_the_values_at_the_best_epoch(log):
+    best = int(log["elbo_validation"]["elbo_validation"].idxmin())
+    elbo, mixture, rna = pl.history(log)
+    values = [log[f"elbo_{split}"].iloc[best, 0] for split in ("train", "validation")]
+    assert elbo.get_title() == "elbo\ntrain {:,.5g}, validation {:,.5g}".format(*values)
+    assert mixture.get_title().endswith(f"\ntrain {log['mixture_loss_train'].iloc[best, 0]:.5g}")
+    # Validation cells were evaluated in every fifth epoch.
+    last = log["reconstruction_loss_rna_validation"].iloc[best - best % 5, 0]
+    assert rna.get_title().endswith(f"validation {last:.5g}")
+    without = {name: log[name] for name in log if "validation" not in name}
+    assert pl.history(without, "elbo").get_title() == "elbo\ntrain 5"
+    thousands = {"elbo_train": table("elbo_train", [2000.0, 1234.56])}
+    assert pl.history(thousands).get_title() == "elbo\ntrain 1,234.6"
 
 
 def test_best_validation_epoch_is_marked_in_every_panel(log):
@@ -96,9 +114,9 @@ def test_legends_do_not_repeat_entries(log):
 
 def test_real_training(multiome):
     axes = pl.history(multiome)
-    titles = [ax.get_title() for ax in axes]
-    assert titles[:2] == ["loss", "reconstruction loss"]
-    assert {"reconstruction loss rna", "reconstruction loss atac", "mixture loss"} < set(titles)
+    names = titles(axes)
+    assert names[:2] == ["loss", "reconstruction loss"]
+    assert {"reconstruction loss rna", "reconstruction loss atac", "mixture loss"} < set(names)
     # Early stopping uses the same epoch.
     best = int(multiome.history["validation_loss"].iloc[:, 0].astype(float).idxmin())
     for ax in axes:
@@ -152,3 +170,10 @@ def test_errors(log):
         pl.history(log, "elbo", ax=["not an axes"])
     with pytest.raises(ValueError, match="`ax` has 1 axes for 2 terms"):
         pl.history(log, ["elbo", "loss"], ax=plt.subplots()[1])
+
+
+def test_the_loss_of_a_single_modality_is_not_repeated(log):
+    log["reconstruction_loss_train"] = log["reconstruction_loss_rna_train"]
+    assert titles(pl.history(log)) == ["elbo", "reconstruction loss", "mixture loss"]
+    log["reconstruction_loss_atac_train"] = log["mixture_loss_train"]
+    assert len(pl.history(log)) == 5

@@ -1,5 +1,7 @@
 """Peaks at their genomic positions around a gene."""
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -92,8 +94,10 @@ def test_errors(links):
     elsewhere = links.assign(distance=np.nan)
     with pytest.raises(ValueError, match="there is none on the gene's chromosome"):
         pl.locus(elsewhere)
-    with pytest.raises(ValueError, match=r"missing the columns \['chrom', 'start'.*positions"):
-        pl.locus(links[["association", "p_value"]])
+    with pytest.raises(ValueError, match=r"missing the columns \['chrom', 'start'\].*positions"):
+        pl.locus(links.drop(columns=["chrom", "start"]))
+    with pytest.raises(ValueError, match="`n_peaks` must be an integer of at least 1"):
+        pl.locus(links[["association", "p_value"]], n_peaks=0)
     with pytest.raises(ValueError, match="has none of the columns .*'association', 'change'"):
         pl.locus(links.drop(columns="association"))
     with pytest.raises(ValueError, match="`window` must be a positive number"):
@@ -112,3 +116,24 @@ def test_height_is_the_probability_of_conditional_links(links):
     near = table["distance"].notna()
     heights = sorted(patch.get_height() for patch in ax.patches)
     np.testing.assert_allclose(heights, sorted(table["probability"][near]))
+
+
+def test_peaks_without_positions_are_ranked(links):
+    table = links[["association", "p_value"]].copy()
+    table.iloc[:3, 1] = [0.01, 0.5, 0.05]
+    ax = pl.locus(table, "LYZ", n_peaks=10)
+    top = table.loc[table["association"].abs().nlargest(10).index]
+    top = top.sort_values("association", ascending=False)
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(top.index)
+    np.testing.assert_allclose([bar.get_width() for bar in ax.patches], top["association"])
+    colors = [to_hex(bar.get_facecolor()) for bar in ax.patches]
+    assert [c == to_hex("C3") for c in colors] == (top["p_value"] <= 0.05).tolist()
+    assert ax.get_xlabel() == "association; coloured: p ≤ 0.05"
+    assert ax.get_title() == "LYZ"
+    assert ax.yaxis_inverted()  # the largest effect is at the top
+    ax.figure.draw_without_rendering()
+    labels = [label.get_window_extent() for label in ax.get_yticklabels()]
+    assert not any(a.overlaps(b) for a, b in pairwise(labels))
+    assert min(box.x0 for box in labels) >= 0
+    axes = pl.locus({"T": table, "B": table}, "LYZ")
+    assert [ax.get_title() for ax in axes] == ["LYZ, T", "LYZ, B"]

@@ -111,3 +111,16 @@ def test_new_figure_has_room_for_names_and_for_the_colour_bar(changes):
     label = ax.figure.axes[1].yaxis.label.get_window_extent()
     assert ax.figure.bbox.y0 <= label.y0 and label.y1 <= ax.figure.bbox.y1
     assert ax.get_window_extent().height > 1.2 * ax.figure.dpi
+
+
+def test_modalities_are_named_beside_a_single_column(changes):
+    one = changes[changes["group"] == changes["group"].iloc[0]].drop(columns="group")
+    ax = pl.perturbation(one)
+    ax.figure.draw_without_rendering()
+    (bar,) = (a for a in ax.figure.axes if a is not ax)
+    names = {t.get_text(): t.get_window_extent() for t in ax.texts}
+    assert list(names) == ["rna", "atac"]
+    for box in names.values():
+        assert ax.get_window_extent().x1 < box.x0
+        assert box.x1 < bar.get_window_extent().x0
+    assert columns(ax) == ["all cells"]

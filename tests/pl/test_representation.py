@@ -28,13 +28,18 @@ def plane_by_hand(mixture):
     return centre, vt[:2].T, s[:2] ** 2 / (s**2).sum()
 
 
+def in_plane(model, *args, **kwargs):
+    """Plot in the plane, with the ellipses of all components."""
+    return pl.representation(model, *args, basis="plane", n_labels=100, **kwargs)
+
+
 def points(ax):
     """All non-empty collections of points."""
     return [c for c in ax.collections if len(c.get_offsets())]
 
 
 def test_cells_means_and_labels(multiome):
-    ax = pl.representation(multiome)
+    ax = in_plane(multiome)
     centre, axes, share = plane_by_hand(multiome.module.mixture)
     cells, means = points(ax)
     expected = (multiome.get_latent_representation() - centre) @ axes
@@ -49,7 +54,7 @@ def test_cells_means_and_labels(multiome):
 
 def test_ellipses_are_projections(multiome):
     mixture = multiome.module.mixture
-    ax = pl.representation(multiome)
+    ax = in_plane(multiome)
     _, variance, _ = moments(mixture)
     centre, axes, _ = plane_by_hand(mixture)
     means = np.asarray(points(ax)[-1].get_offsets())
@@ -71,7 +76,7 @@ def test_ellipses_are_projections(multiome):
 
 
 def test_all_ellipses_are_within_the_limits(multiome):
-    ax = pl.representation(multiome)
+    ax = in_plane(multiome)
     (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
     for ellipse in ax.patches:
         box = ellipse.get_extents().transformed(ax.transData.inverted())
@@ -79,21 +84,21 @@ def test_all_ellipses_are_within_the_limits(multiome):
 
 
 def test_scanpy_colors_by_default(multiome):
-    ax = pl.representation(multiome, "cell_type")
+    ax = in_plane(multiome, "cell_type")
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     types = multiome.adata.obs["cell_type"]
     assert labels == [str(c) for c in types.cat.categories if (types == c).any()]
     assert ax.get_legend().get_title().get_text() == "cell_type"
     assert "cell_type_colors" not in multiome.adata.uns  # the data are not modified
     handles = [to_hex(h.get_facecolor()[0]) for h in ax.get_legend().legend_handles]
-    assert handles == [to_hex(c) for c in palettes.default_28[: len(labels)]]
+    assert handles == [to_hex(c) for c in palettes.default_102[: len(labels)]]
 
 
 def test_colors_from_uns(multiome, monkeypatch):
     types = multiome.adata.obs["cell_type"].astype("category").cat.categories
     colors = [to_hex(plt.get_cmap("hsv")(i / len(types))) for i in range(len(types))]
     monkeypatch.setitem(multiome.adata.uns, "cell_type_colors", colors)
-    ax = pl.representation(multiome, "cell_type")
+    ax = in_plane(multiome, "cell_type")
     color = dict(zip(types.astype(str), map(to_rgba, colors), strict=True))
     handles = ax.get_legend().legend_handles
     for handle, text in zip(handles, ax.get_legend().get_texts(), strict=True):
@@ -120,7 +125,7 @@ def test_numbers_have_a_color_bar(multiome, monkeypatch):
     obs["total_counts"] = np.arange(len(obs), dtype=float)
     obs.iloc[3, obs.columns.get_loc("total_counts")] = np.nan
     monkeypatch.setattr(multiome.adata, "obs", obs)
-    ax = pl.representation(multiome, "total_counts", components=False)
+    ax = in_plane(multiome, "total_counts", components=False)
     missing, known = points(ax)
     assert len(missing.get_offsets()) == 1
     assert to_hex(missing.get_facecolor()[0]) == to_hex("lightgrey")
@@ -137,13 +142,13 @@ def test_missing_categories_are_grey(multiome, monkeypatch):
     obs = multiome.adata.obs.copy()
     obs["half"] = np.where(np.arange(len(obs)) < 200, None, "known")
     monkeypatch.setattr(multiome.adata, "obs", obs)
-    ax = pl.representation(multiome, "half", components=False)
+    ax = in_plane(multiome, "half", components=False)
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["known", "NA"]
     assert sorted(len(c.get_offsets()) for c in points(ax)) == [200, 300]
 
 
 def test_components_color_cells(mosaic):
-    ax = pl.representation(mosaic, "component", indices=range(300))
+    ax = in_plane(mosaic, "component", indices=range(300))
     found = np.unique(mosaic.get_cluster_assignments(indices=range(300)))
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == [str(k) for k in found]
@@ -152,7 +157,7 @@ def test_components_color_cells(mosaic):
 
 
 def test_numbers_of_components_do_not_overlap(mosaic):
-    ax = pl.representation(mosaic)
+    ax = in_plane(mosaic)
     texts = [t for t in ax.texts if t.get_text()]
     assert {t.get_text() for t in texts} <= {
         str(k) for k in range(mosaic.module.mixture.n_mix_comp)
@@ -165,13 +170,13 @@ def test_numbers_of_components_do_not_overlap(mosaic):
 
 def test_subset_of_cells(multiome):
     mask = (multiome.adata.obs["batch"] == "s1d1").to_numpy()
-    by_mask = pl.representation(multiome, "batch", indices=mask, components=False)
+    by_mask = in_plane(multiome, "batch", indices=mask, components=False)
     assert not by_mask.patches
     assert [t.get_text() for t in by_mask.get_legend().get_texts()] == ["s1d1"]
     (cells,) = points(by_mask)
     assert len(cells.get_offsets()) == mask.sum()
     part = multiome.adata[mask].copy()
-    (of_part,) = points(pl.representation(multiome, adata=part, components=False))
+    (of_part,) = points(in_plane(multiome, adata=part, components=False))
     np.testing.assert_allclose(
         sorted(of_part.get_offsets()[:, 0]), sorted(cells.get_offsets()[:, 0]), atol=1e-6
     )
@@ -201,20 +206,22 @@ def test_covariate(mosaic, monkeypatch):
 def test_model_without_data(multiome, tmp_path):
     multiome.save(tmp_path / "model")
     model = MultiDGD.load(tmp_path / "model", adata=False)
-    assert len(points(pl.representation(model))[0].get_offsets()) == 500
+    assert len(points(in_plane(model))[0].get_offsets()) == 500
     ax = pl.covariate_representation(model)
     assert {t.get_text() for t in ax.texts} == {"s1d1", "s1d2"}
     with pytest.raises(ValueError, match="loaded without data: pass `adata`"):
-        pl.representation(model, "cell_type")
+        in_plane(model, "cell_type")
 
 
 def test_errors(multiome):
     with pytest.raises(ValueError, match=r"`color`: 'celltype' .*'cell_type'"):
         pl.representation(multiome, "celltype")
+    with pytest.raises(ValueError, match="`n_labels` must be an integer of at least 0"):
+        pl.representation(multiome, n_labels=-1)
     with pytest.raises(ValueError, match=r"`key`: 'batches' .*'batch'"):
         pl.covariate_representation(multiome, "batches")
     with pytest.raises(ValueError, match="`indices`"):
-        pl.representation(multiome, "cell_type", indices=[1_000])
+        in_plane(multiome, "cell_type", indices=[1_000])
     assert not plt.get_fignums()
 
 
@@ -253,7 +260,7 @@ def test_boolean_and_integer_batches_are_categories():
     model.train(max_epochs=1, enable_progress_bar=False, accelerator="cpu")
     legend = pl.covariate_representation(model).get_legend()
     assert [t.get_text() for t in legend.get_texts()] == ["0", "1"]
-    legend = pl.representation(model, "is_c").get_legend()
+    legend = in_plane(model, "is_c").get_legend()
     assert [t.get_text() for t in legend.get_texts()] == ["False", "True"]
 
 

@@ -18,7 +18,7 @@ from multiDGD.pl._scatter import (
 )
 
 
-@pytest.mark.parametrize("n", [2, 20, 21, 28, 29, 102])
+@pytest.mark.parametrize("n", [2, 20, 29, 102])
 def test_default_colors_equal_those_of_scanpy(n):
     adata = sc.AnnData(np.zeros((n, 1), np.float32))
     adata.obs["group"] = pd.Categorical([f"{i:03}" for i in range(n)])
@@ -26,6 +26,10 @@ def test_default_colors_equal_those_of_scanpy(n):
     sc.pl.embedding(adata, "two", color="group", show=False)
     expected = [to_hex(c) for c in adata.uns["group_colors"]]
     assert [to_hex(c) for c in default_colors(n)] == expected
+
+
+def test_no_pale_colors_for_21_to_28_categories():
+    assert default_colors(21) == default_colors(102)[:21]
 
 
 def test_more_categories_than_colors():
@@ -60,7 +64,7 @@ def test_points_shrink_with_the_number_of_cells():
     assert default_size(10) == 25 and default_size(100_000) == pytest.approx(1.2)
 
 
-@pytest.mark.parametrize("n", [1, 14, 15, 30, 60, 100])
+@pytest.mark.parametrize("n", [1, 14, 15, 30, 60, 100, 300])
 def test_legend_fits_into_the_figure(n):
     names = pd.Series([f"cluster {i}" for i in range(n)])
     coloring = Coloring.by(names, "cluster")
@@ -69,6 +73,9 @@ def test_legend_fits_into_the_figure(n):
     figure.draw_without_rendering()
     legend = ax.get_legend().get_window_extent()
     assert figure.bbox.y0 <= legend.y0 and legend.y1 <= figure.bbox.y1
+    assert ax.get_window_extent().x1 <= legend.x0 and legend.x1 <= figure.bbox.x1
+    assert len(ax.get_legend().get_texts()) == n
+    assert ax.get_legend().get_title().get_text() == "cluster"
     assert ax.get_window_extent().height > 0.7 * figure.bbox.height
 
 

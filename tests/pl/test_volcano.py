@@ -51,6 +51,39 @@ def test_rates_of_zero_are_drawn_at_the_smallest_positive_rate(differential):
     assert heights.max() == pytest.approx(-np.log10(table["lfdr"][table["lfdr"] > 0].min()))
 
 
+def test_rates_rounded_to_zero_follow_from_bayes_factors(differential):
+    """Distinct features would otherwise form a flat line at the top."""
+    table = differential[differential["comparison"] == "B vs Rest"].copy()
+    table["bayes_factor"] = np.log(1 / table["lfdr"].clip(lower=1e-9) - 1)
+    top = table["lfdr"].nsmallest(3).index
+    table.loc[top, "lfdr"] = 0.0
+    table.loc[top, "bayes_factor"] = [800.0, 900.0, 1500.0]
+    found = groups(pl.volcano(table, n_labels=0))
+    heights = np.sort(np.concatenate([g[:, 1] for g in found.values()]))
+    np.testing.assert_allclose(heights[-3:], np.array([800, 900, 1500]) / np.log(10))
+    rest = table.loc[table["lfdr"] > 0, "lfdr"]
+    np.testing.assert_allclose(heights[:-3], np.sort(-np.log10(rest)))
+    # Bayes factors of other models are those of rounded probabilities.
+    theirs = pl.volcano(table.assign(proba_de=1 - table["lfdr"]).drop(columns="lfdr"))
+    assert theirs.get_ylim()[1] < 10
+
+
+def test_both_sides_are_labelled(multiome):
+    table = multiome.differential_expression(
+        groupby="cell_type", group1="CD14+ Mono", group2="Erythroblast", silent=True
+    )
+    ax = pl.volcano(table)
+    lfc = table["lfc_mean"][[t.get_text() for t in ax.texts]]
+    assert (lfc > 0).sum() >= 8 and (lfc < 0).sum() >= 8
+    boxes = [Text.get_window_extent(t) for t in ax.texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    (rings,) = ax.get_lines()
+    assert len(rings.get_xdata()) == 20
+    figure = ax.figure
+    legend = ax.get_legend().get_window_extent()
+    assert ax.get_window_extent().x1 <= legend.x0 and legend.x1 <= figure.bbox.x1
+
+
 def test_labels_of_significant_features_do_not_overlap(differential):
     ax = pl.volcano(differential, "T vs Rest", n_labels=12)
     table = differential[differential["comparison"] == "T vs Rest"]

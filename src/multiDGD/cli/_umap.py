@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
-import scanpy as sc
-import torch
 from anndata import AnnData
+
+from multiDGD.pl._embedding import MIN_CELLS, name_axes, umap
+from multiDGD.pl._scatter import Coloring, as_categories, draw_cells
 
 if TYPE_CHECKING:
     from mudata import MuData
 
 logger = logging.getLogger(__name__)
 
-# The spectral initialisation of a two-dimensional UMAP computes three eigenvectors.
-_MIN_CELLS = 4
-_MAX_LEGEND_ENTRIES = 40
-# Rows per column in the legends of scanpy.
-_ENTRIES_PER_COLUMN = 14
+# In inches. Panels are placed beside each other up to this width.
+_ROW_WIDTH = 13.0
 
 
 def add_umap(data: AnnData | MuData, seed: int) -> None:
@@ -39,24 +34,17 @@ def add_umap(data: AnnData | MuData, seed: int) -> None:
     seed
         Random seed.
     """
-    if data.n_obs < _MIN_CELLS:
-        logger.warning("Skipped the UMAP: it requires %d cells, found %d", _MIN_CELLS, data.n_obs)
+    if data.n_obs < MIN_CELLS:
+        logger.warning("Skipped the UMAP: it requires %d cells, found %d", MIN_CELLS, data.n_obs)
         return
     logger.info("Computing the UMAP")
-    frame = AnnData(
-        obs=pd.DataFrame(index=data.obs_names), obsm={"X_multidgd": data.obsm["X_multidgd"]}
-    )
-    n_neighbors = min(15, data.n_obs - 1)
-    n_threads = torch.get_num_threads()
-    sc.pp.neighbors(frame, n_neighbors=n_neighbors, use_rep="X_multidgd", random_state=seed)
-    sc.tl.umap(frame, random_state=seed)
-    # numba shares the OpenMP library with torch and changes its number of threads.
-    torch.set_num_threads(n_threads)
-    data.obsm["X_umap"] = frame.obsm["X_umap"]
+    data.obsm["X_umap"] = umap(data.obsm["X_multidgd"], seed)
 
 
 def draw_umap(data: AnnData | MuData, path: Path, colors: Sequence[str]) -> None:
-    """Draw one UMAP panel per column of obs, without a legend if it has too many entries.
+    """Draw one UMAP panel per column of obs, with a legend beside it.
+
+    Numbers are categories too: the columns are batches, labels and components.
 
     Parameters
     ----------
@@ -67,37 +55,31 @@ def draw_umap(data: AnnData | MuData, path: Path, colors: Sequence[str]) -> None
     colors
         Columns of obs.
     """
-    colors = list(dict.fromkeys(colors))
-    frame = AnnData(obs=data.obs[colors].copy(), obsm={"X_umap": data.obsm["X_umap"]})
-    for color in colors:
-        # scanpy would draw numeric groups with a continuous colour scale.
-        if not isinstance(frame.obs[color].dtype, pd.CategoricalDtype):
-            frame.obs[color] = frame.obs[color].astype(str).astype("category")
-    legend_columns = [
-        math.ceil(n / _ENTRIES_PER_COLUMN) if n <= _MAX_LEGEND_ENTRIES else 0
-        for n in frame.obs.nunique()
-    ]
-    widths = [4.0 + 1.4 * n for n in legend_columns]
-    # Otherwise matplotlib would parse names with `$` as formulas.
-    with plt.rc_context({"text.parse_math": False}):
-        figure, axes = plt.subplots(
-            1,
-            len(colors),
-            figsize=(sum(widths), 4),
-            width_ratios=widths,
-            squeeze=False,
-            layout="constrained",
-        )
-        for ax, color, n_columns in zip(axes[0], colors, legend_columns, strict=True):
-            sc.pl.embedding(
-                frame,
-                "umap",
-                color=color,
-                size=np.clip(30_000 / len(frame), 2, 60),
-                ax=ax,
-                show=False,
-                frameon=False,
-                legend_loc="right margin" if n_columns else None,
-                legend_fontsize="x-small",
-            )
-        figure.savefig(path, dpi=150)
+    panels = {
+        color: Coloring.by(as_categories(data.obs[color]), color, data)
+        for color in dict.fromkeys(colors)
+    }
+    rows = _rows({color: coloring.figure_size[0] for color, coloring in panels.items()})
+    heights = [max(panels[color].figure_size[1] for color in row) for row in rows]
+    widths = [[panels[color].figure_size[0] for color in row] for row in rows]
+    figure = plt.figure(figsize=(max(map(sum, widths)), sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for part, row, row_widths in zip(parts, rows, widths, strict=True):
+        axes = part.subplots(1, len(row), squeeze=False, width_ratios=row_widths)[0]
+        for ax, color in zip(axes, row, strict=True):
+            draw_cells(ax, data.obsm["X_umap"], panels[color])
+            name_axes(ax, "umap")
+    figure.savefig(path, dpi=150)
+
+
+def _rows(widths: dict[str, float]) -> list[list[str]]:
+    """Panels in rows that are as full as the width permits."""
+    rows: list[list[str]] = []
+    room = 0.0
+    for name, width in widths.items():
+        if not rows or width > room:
+            rows.append([])
+            room = _ROW_WIDTH
+        rows[-1].append(name)
+        room -= width
+    return rows

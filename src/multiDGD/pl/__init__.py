@@ -8,12 +8,13 @@ stores them.
 from ._calibration import calibration
 from ._composition import composition
 from ._counts_vs_predicted import counts_vs_predicted
+from ._covariate import covariate_representation
 from ._history import history
 from ._likelihoods import likelihoods
 from ._locus import locus
 from ._modalities import modalities
 from ._perturbation import perturbation
-from ._representation import covariate_representation, representation
+from ._representation import representation
 from ._uncertainty import uncertainty
 from ._volcano import volcano
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _LABELS = {"mean": "mean count", "detected": "detection rate"}
 # Number of cells to decode at once, to limit memory.
 _CHUNK = 1024
+# Lowest prediction that is drawn to scale, relative to the smallest observed value.
+_LOWEST = 0.2
 
 
 def counts_vs_predicted(
@@ -37,7 +39,8 @@ def counts_vs_predicted(
 
     Averages are over the cells in which the modality was measured. Predictions use each cell's
     own library size. The title gives the number of features and the Pearson correlation of the
-    logarithms. Features without counts are left out.
+    logarithms. Features without counts are left out. Triangles at the lower border mark features
+    whose prediction is below a fifth of the smallest observed value.
 
     Parameters
     ----------
@@ -94,8 +97,23 @@ def counts_vs_predicted(
     ax.set_xscale("log")
     ax.set_yscale("log")
     size = float(np.clip(20_000 / max(len(x), 1), 2, 14))
-    ax.scatter(x, y, s=size, alpha=0.5, linewidths=0, rasterized=True)
-    ends = [min(x.min(), y.min()), max(x.max(), y.max())]
+    # Few features with tiny predictions would leave little space for all others.
+    low = x.min() * _LOWEST
+    is_below = y < low
+    ax.scatter(x[~is_below], y[~is_below], s=size, alpha=0.5, linewidths=0, rasterized=True)
+    if is_below.any():
+        label = f"predicted < {low:.1g} ({is_below.sum():,})"
+        ax.scatter(
+            x[is_below],
+            np.full(is_below.sum(), low),
+            s=16,
+            marker="v",
+            color="C1",
+            linewidths=0,
+            label=label,
+        )
+        ax.legend(frameon=False, fontsize="small", loc="upper left", handletextpad=0.2)
+    ends = [min(x.min(), max(y.min(), low)), max(x.max(), y.max())]
     ax.plot(ends, ends, color="0.3", linewidth=0.8, zorder=0)
     r = np.corrcoef(np.log(x), np.log(y))[0, 1] if len(x) > 2 else np.nan
     title = f"{modality}: {len(x):,} features, r = {r:.3f}"

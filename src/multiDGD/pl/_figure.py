@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 
 from multiDGD._names import nearest
 
-# Mean width of a letter in matplotlib's default font and size.
-_LETTER_INCHES = 0.08
+#: Mean width of a letter in matplotlib's default font and size.
+LETTER_INCHES = 0.08
 
 
 def panels(
@@ -88,7 +88,7 @@ def panel(ax: Axes | None, size: tuple[float, float]) -> Axes:
 
 def upright_height(names: Iterable[object]) -> float:
     """Height in inches of vertical tick labels."""
-    return _LETTER_INCHES * max((len(str(name)) for name in names), default=0)
+    return LETTER_INCHES * max((len(str(name)) for name in names), default=0)
 
 
 def _require_axes(ax: object) -> None:

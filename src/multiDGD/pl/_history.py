@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from ._figure import finish, not_found, panels
 
 _COLORS = {"train": "C0", "validation": "C1"}
-_BEST_BY = ("elbo", "loss", "reconstruction_loss")
+_TOTAL = "reconstruction_loss"
+_BEST_BY = ("elbo", "loss", _TOTAL)
 # Sums of other terms, and the prior on the mixtures; as named here and by scvi-tools.
 _SUMS = ("representation_loss", "prior_loss", "kl_local", "kl_global", "kl")
 # In longer histories, the first tenth of the epochs may exceed the limits of the panel.
@@ -35,11 +36,11 @@ def history(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes | list[Axes]:
-    """Plot each loss term by epoch, for training and validation cells.
+    r"""Plot each loss term by epoch, for training and validation cells.
 
     Every panel marks the epoch with the lowest validation loss, or the lowest ELBO loss in models
-    of scvi-tools. From 20 epochs on, the limits ignore the first tenth
-    of the epochs.
+    of scvi-tools. The titles give the values at this epoch, or at the last one without validation
+    cells. From 20 epochs on, the limits ignore the first tenth of the epochs.
 
     Parameters
     ----------
@@ -49,8 +50,9 @@ def history(
     keys
         Terms to plot, named without the split: ``"loss"``, ``"reconstruction_loss"``. By default,
         all terms that were logged by epoch and are not always zero, without
-        ``representation_loss``, which is a sum of others, and ``prior_loss``. In models of
-        scvi-tools the default omits Kullback-Leibler sums, and ``loss`` if ``elbo`` was logged.
+        ``representation_loss``, which is a sum of others, ``prior_loss``, and the reconstruction
+        loss of a single modality, which equals the total. In models of scvi-tools the default omits
+        Kullback-Leibler sums, and ``loss`` if ``elbo`` was logged.
     ax
         Axes to draw on, one for each term. A new figure by default.
     show
@@ -76,7 +78,7 @@ def history(
     >>> import pandas as pd
     >>> log = {"train_loss": pd.DataFrame({"train_loss": [3.0, 2.0, 1.5]})}
     >>> history(log, "loss").get_title()
-    'loss'
+    'loss\\ntrain 1.5'
     """
     logged = model if isinstance(model, Mapping) else model.history
     if not logged:
@@ -118,10 +120,13 @@ def _by_term(logged: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pd.Serie
 def _select(terms: dict[str, dict[str, pd.Series]], keys: str | Sequence[str] | None) -> list[str]:
     """Names of the terms to plot."""
     if keys is None:
+        parts = [term for term in terms if term.startswith(f"{_TOTAL}_")]
+        # The loss of a single modality equals the total.
+        repeated = parts if len(parts) == 1 and _TOTAL in terms else []
         names = [
             term
             for term, curves in terms.items()
-            if term not in _SUMS
+            if term not in (*_SUMS, *repeated)
             and not (term == "loss" and "elbo" in terms)
             and any((curve != 0).any() for curve in curves.values())
         ]
@@ -172,6 +177,15 @@ def _draw(ax: Axes, name: str, curves: dict[str, pd.Series], best: Any | None) -
         settled = pd.concat([curve[curve.index >= start] for curve in curves.values()])
         margin = 0.05 * (settled.max() - settled.min()) or 0.05 * abs(settled.max()) or 1.0
         ax.set_ylim(settled.min() - margin, settled.max() + margin)
-    ax.set_title(name.replace("_", " "), parse_math=False)
+    numbers = ", ".join(
+        f"{split} {_number(curves[split], best)}" for split in _COLORS if split in curves
+    )
+    ax.set_title(f"{name.replace('_', ' ')}\n{numbers}", fontsize="medium", parse_math=False)
     ax.set_xlabel("epoch")
-    ax.set_ylabel("nats per count" if name.startswith("count_split") else "loss")
+    ax.set_ylabel("nats per count" if name.startswith("count_split") else "loss (nats per cell)")
+
+
+def _number(curve: pd.Series, epoch: Any | None) -> str:
+    """The value at an epoch, or at the last one before it; at the very last without an epoch."""
+    until = curve if epoch is None else curve[curve.index <= epoch]
+    return f"{(until if len(until) else curve).iloc[-1]:,.5g}"

@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from multiDGD._checks import positive_int
+
 from ._figure import finish, panels, require_columns
+from ._ranked_peaks import draw_ranked
 
 _MADE_BY = "`model.gene2peak(...)` for features with genomic positions"
 _POSITIONS = ["p_value", "chrom", "start", "end", "distance"]
@@ -24,6 +27,7 @@ def locus(
     *,
     window: float | tuple[float, float] | None = 500_000,
     alpha: float = 0.05,
+    n_peaks: int = 20,
     ax: Axes | Sequence[Axes] | None = None,
     show: bool | None = None,
     save: str | Path | None = None,
@@ -33,6 +37,9 @@ def locus(
     The height of a bar is the probability of a link (``method="conditional"``) or the association
     of the peak with the gene. Bars with a p-value of at most ``alpha`` are coloured, the others are
     grey. A line marks the start of the gene. Narrow peaks are widened to a visible width.
+
+    Peaks without genomic positions are drawn as horizontal bars, with their names, from the largest
+    to the smallest effect.
 
     Parameters
     ----------
@@ -46,6 +53,8 @@ def locus(
         for all peaks of the chromosome.
     alpha
         Largest p-value of a coloured peak.
+    n_peaks
+        Number of peaks of a table without positions, those with the largest absolute effect.
     ax
         Axes to draw on, one for each table. A new figure by default.
     show
@@ -61,8 +70,9 @@ def locus(
     Raises
     ------
     TypeError, ValueError
-        If ``table`` is not such a table or has no positions, no peak lies in the window, the
-        tables are of different genes, or ``ax`` does not have one axes per table.
+        If ``table`` is not such a table, some positions are missing, no peak lies in the window,
+        the tables are of different genes, ``n_peaks`` is below 1, or ``ax`` does not have one axes
+        per table.
 
     Examples
     --------
@@ -83,6 +93,12 @@ def locus(
     tables = table if isinstance(table, Mapping) else {"": table}
     if not tables:
         raise ValueError("`table` is an empty mapping: pass at least one table.")
+    positive_int("n_peaks", n_peaks)
+    for part in tables.values():
+        require_columns(part, ["p_value"], "table", _MADE_BY)
+    if not any(column in part for part in tables.values() for column in _POSITIONS[1:]):
+        effect = _effect(next(iter(tables.values())))
+        return draw_ranked(tables, gene, effect, alpha, n_peaks, ax=ax, show=show, save=save)
     left, right = _sides(window)
     near = {name: _near(part, left, right) for name, part in tables.items()}
     effect = _effect(next(iter(tables.values())))

@@ -21,6 +21,7 @@ from ._annotate import annotate_points
 _TIE = 1e-6
 # Factor on the colour of lines, which must stand out from cells of the same colour.
 _DARKEN = 0.65
+_DIAMOND: dict[str, Any] = {"marker": "D", "s": 14, "edgecolors": "white", "linewidths": 0.6}
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ def draw_mixture(
     moments: Moments,
     colors: Sequence[Any],
     names: Sequence[str] | None = None,
+    n_labels: int | None = None,
 ) -> None:
     """Draw the projected means, with ellipses at 1 and 2 standard deviations.
 
@@ -127,22 +129,60 @@ def draw_mixture(
         Moments of the mixture.
     colors, names
         Colours and names of the components; `None` for no names.
+    n_labels
+        Number of components with a name and ellipses, those with the largest weights; all by
+        default.
     """
     centres = plane.project(moments.mean)
     lines = [tuple(_DARKEN * c for c in to_rgb(color)) for color in colors]
-    for centre, variance, color in zip(centres, moments.variance, lines, strict=True):
-        values, vectors = np.linalg.eigh(plane.project_covariance(variance))
+    # There may not be room for all names, so components with large weights come first.
+    order = np.argsort(-moments.weight, kind="stable")[:n_labels]
+    for k in np.sort(order):
+        values, vectors = np.linalg.eigh(plane.project_covariance(moments.variance[k]))
         angle = float(np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1])))
         for n_sd, width in ((1, 1.2), (2, 0.7)):
             minor, major = 2 * n_sd * np.sqrt(np.clip(values, 0, None))
-            ellipse = Ellipse(centre, major, minor, angle=angle, fill=False, ec=color, lw=width)
+            ellipse = Ellipse(
+                centres[k], major, minor, angle=angle, fill=False, ec=lines[k], lw=width
+            )
             ax.add_patch(ellipse)
     x, y = centres.T
-    ax.scatter(x, y, c=lines, marker="D", s=14, edgecolors="white", linewidths=0.6)
+    ax.scatter(x, y, c=lines, **_DIAMOND)
     ax.set_aspect("equal", adjustable="datalim")
     ax.autoscale_view()
     if names is not None:
-        # There may not be room for all names, so components with large weights come first.
-        order = np.argsort(-moments.weight, kind="stable")
-        for text in annotate_points(ax, centres[order], [names[k] for k in order]):
-            text.set_path_effects([withStroke(linewidth=2, foreground="white")])
+        _name(ax, centres[order], [names[k] for k in order])
+
+
+def draw_centres(ax: Axes, xy: np.ndarray, component: np.ndarray, n_labels: int) -> None:
+    """Mark the centre of each component's cells in an embedding.
+
+    The centre is the cell nearest to the median, since the median of a bent or divided component
+    may be far from its cells.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on.
+    xy
+        Positions of the cells, shape ``(n_cells, 2)``.
+    component
+        Component of each cell, shape ``(n_cells,)``.
+    n_labels
+        Number of components with a number, those with the most cells.
+    """
+    found, n_cells = np.unique(component, return_counts=True)
+    centres = np.empty((len(found), 2))
+    for at, k in enumerate(found):
+        own = xy[component == k]
+        centres[at] = own[np.square(own - np.median(own, axis=0)).sum(1).argmin()]
+    x, y = centres.T
+    ax.scatter(x, y, color="black", **_DIAMOND)
+    largest = np.argsort(-n_cells, kind="stable")[:n_labels]
+    _name(ax, centres[largest], [str(k) for k in found[largest]])
+
+
+def _name(ax: Axes, centres: np.ndarray, names: Sequence[str]) -> None:
+    """Write names beside centres, legible on top of cells."""
+    for text in annotate_points(ax, centres, names):
+        text.set(fontweight="bold", path_effects=[withStroke(linewidth=2.5, foreground="white")])

@@ -17,6 +17,8 @@ from ._figure import finish, not_found, panel, require_columns, upright_height
 _MADE_BY = "`model.perturb(...)`"
 _VALUES = {"lfc": "log2 fold change", "z_score": "z-score relative to controls"}
 _SINGLE = "all cells"
+# Space between heat map and colour bar, for the names of the modalities.
+_NAME_INCHES = 0.4
 # Quantile at the ends of the colour map: the perturbed features themselves change most and would
 # compress the range of the others.
 _SATURATED = 0.98
@@ -113,8 +115,12 @@ def perturbation(
         ax.set_xlabel(f"dot: p ≤ {alpha:g}")
     names = values.index.get_level_values("feature").astype(str)
     ax.set_yticks(range(len(rows)), names, fontsize="small", parse_math=False)
-    _separate_modalities(ax, values.index.get_level_values("modality"), len(columns))
-    ax.figure.colorbar(image, ax=ax, label=_VALUES[value], extend="both")
+    _separate_modalities(ax, values.index.get_level_values("modality"))
+    # The width of the names does not scale with the heat map.
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    ax.figure.colorbar(
+        image, ax=ax, label=_VALUES[value], extend="both", pad=_NAME_INCHES / inches
+    )
     finish(ax, show, save)
     return ax
 
@@ -169,7 +175,7 @@ def _rows(
     return pd.MultiIndex.from_tuples(kept, names=values.index.names)
 
 
-def _separate_modalities(ax: Axes, modality: pd.Index, n_columns: int) -> None:
+def _separate_modalities(ax: Axes, modality: pd.Index) -> None:
     """Separate the modalities by a line and write their names on the right."""
     names = np.asarray(modality)
     ends = [*(np.flatnonzero(names[1:] != names[:-1]) + 1), len(names)]
@@ -178,10 +184,12 @@ def _separate_modalities(ax: Axes, modality: pd.Index, n_columns: int) -> None:
         if end < len(names):
             ax.axhline(end - 0.5, color="white", linewidth=3)
         middle = (start + end - 1) / 2
-        ax.text(
-            n_columns - 0.35,
-            middle,
+        ax.annotate(
             names[start],
+            (1, middle),
+            (4, 0),
+            xycoords=ax.get_yaxis_transform(),
+            textcoords="offset points",
             rotation=90,
             ha="left",
             va="center",

@@ -21,9 +21,12 @@ from ._figure import not_found
 GREY = "lightgrey"
 # Quantiles at the ends of the colour map: outliers would leave all other values one colour.
 _COLOR_RANGE = (0.01, 0.99)
-# Longer legends have at least two columns, and no more rows than fit beside the axes.
+# Longer legends have at least two columns, and at first no more rows than fit beside the axes.
 _SHORT_LEGEND = 14
 _MAX_LEGEND_ROWS = 20
+_MAX_LEGEND_COLUMNS = 4
+# In inches.
+_LEGEND_ROW, _LEGEND_TITLE, _HEIGHT = 0.19, 0.6, 4.2
 
 
 def obs_column(data: AnnData | MuData | None, key: str, argument: str) -> pd.Series:
@@ -69,11 +72,13 @@ def palette(data: AnnData | MuData | None, key: str, categories: pd.Index) -> di
 
 
 def default_colors(n: int) -> list[str]:
-    """Scanpy's default colours for ``n`` categories."""
-    for colors in (palettes.default_20, palettes.default_28, palettes.default_102):
-        if n <= len(colors):
-            return list(colors[:n])
-    return [palettes.default_102[i % len(palettes.default_102)] for i in range(n)]
+    """Scanpy's default colours for ``n`` categories.
+
+    From 21 categories on, these are the 102 colours that scanpy has for more than 28: many of its
+    28 colours are too pale and too similar to be told apart.
+    """
+    colors = palettes.default_20 if n <= len(palettes.default_20) else palettes.default_102
+    return [colors[i % len(colors)] for i in range(n)]
 
 
 def _given_colors(data: AnnData | MuData | None, key: str) -> list[Any] | None:
@@ -148,13 +153,21 @@ class Coloring:
         n = len(self.present)
         if n <= _SHORT_LEGEND:
             return int(n > 0)
-        return max(2, math.ceil(n / _MAX_LEGEND_ROWS))
+        return min(max(2, math.ceil(n / _MAX_LEGEND_ROWS)), _MAX_LEGEND_COLUMNS)
+
+    @property
+    def legend_height(self) -> float:
+        """Height of the legend in inches."""
+        # Missing values may have an entry too.
+        n_rows = math.ceil((len(self.present) + 1) / max(self.n_legend_columns, 1))
+        return _LEGEND_TITLE + _LEGEND_ROW * n_rows
 
     @property
     def figure_size(self) -> tuple[float, float]:
         """Size in inches of a figure with room for the legend."""
         longest = max((len(name) for name in self.present), default=0)
-        return 4.6 + (0.4 + 0.075 * longest) * self.n_legend_columns, 4.2
+        width = 4.6 + (0.4 + 0.075 * longest) * self.n_legend_columns
+        return width, max(_HEIGHT, self.legend_height)
 
 
 def draw_cells(

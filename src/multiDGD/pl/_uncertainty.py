@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from mudata import MuData
 
-from ._figure import finish, not_found, panel
+from ._cell_colors import UNCERTAINTY_TITLE, uncertainty_of_cells
+from ._embedding import name_axes, stored_embedding
+from ._figure import finish, panel
 from ._scatter import Coloring, draw_cells
 
 if TYPE_CHECKING:
@@ -72,26 +72,10 @@ def uncertainty(
     'true 1'
     """
     data = model.adata if adata is None else adata
-    if data is None:
-        raise ValueError("`adata` is required: the model was loaded without data.")
-    key = basis if basis in data.obsm else f"X_{basis}"
-    if key not in data.obsm:
-        raise not_found("basis", basis, data.obsm, "`adata.obsm`")
-    xy = np.asarray(data.obsm[key])
-    if xy.ndim != 2 or xy.shape[1] < 2:
-        raise ValueError(
-            f"`basis`: {key!r} must have at least two columns, found shape {xy.shape}."
-        )
-    _, variance = model.get_latent_representation(adata, return_dist=True)
-    sd = pd.Series(np.sqrt(variance.mean(1)))
-    coloring = Coloring("posterior sd", sd)
+    xy, name = stored_embedding(data, basis)
     ax = panel(ax, (5.4, 4.2))
-    draw_cells(ax, xy[:, :2], coloring, size=size)
-    name = key.removeprefix("X_")
-    name = name.upper() if name in ("umap", "pca") else name.replace("tsne", "tSNE")
-    ax.set_xlabel(f"{name} 1", parse_math=False)
-    ax.set_ylabel(f"{name} 2", parse_math=False)
-    ax.set_xticks([])
-    ax.set_yticks([])
+    coloring = Coloring(UNCERTAINTY_TITLE, uncertainty_of_cells(model, adata))
+    draw_cells(ax, xy, coloring, size=size)
+    name_axes(ax, name)
     finish(ax, show, save)
     return ax

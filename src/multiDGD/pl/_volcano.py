@@ -22,18 +22,18 @@ def volcano(
     table: pd.DataFrame,
     comparison: str | None = None,
     *,
-    n_labels: int = 10,
+    n_labels: int = 20,
     ax: Axes | None = None,
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes:
     """Plot log2 fold changes against the local false discovery rate.
 
-    The height is the negative log10 of the local false discovery rate. Rates of 0 are drawn at the
-    smallest positive rate. Features called differential are coloured by the direction of their
-    change. On each side, those with the largest effect are labelled: by ``lfc_bound`` if the table
-    has it, otherwise by the local false discovery rate. Features with a missing fold change or rate
-    (NaN) are left out.
+    The height is the negative log10 of the local false discovery rate. Where the rate is rounded to
+    0, the height follows from the Bayes factor; without one, it is that of the smallest positive
+    rate. Features called differential are coloured by the direction of their change. On each side,
+    those with the largest effect are labelled: by ``lfc_bound`` if the table has it, otherwise by
+    the local false discovery rate. Features with a missing fold change or rate (NaN) are left out.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def volcano(
     comparison
         Value of the column ``comparison`` to draw; optional if there is only one.
     n_labels
-        Maximal number of labelled features.
+        Maximal number of labelled features, half of them on each side if there are enough.
     ax
         Axes to draw on. A new figure by default.
     show
@@ -86,13 +86,12 @@ def volcano(
             f"`table` has {len(table)} features, none with a finite fold change and probability."
         )
     table, lfc, lfdr = table[known], lfc[known], lfdr[known]
-    positive = lfdr[lfdr > 0]
-    height = -np.log10(np.maximum(lfdr, positive.min() if len(positive) else 1.0))
+    height = _height(table, lfdr)
     criterion = next((c for c in table.columns if str(c).startswith(_CRITERIA)), None)
     is_de = np.zeros(len(table), bool)
     if criterion is not None:
         is_de = table[criterion].to_numpy(dtype=bool)
-    ax = panel(ax, (6.4, 4.2))
+    ax = panel(ax, (7.0, 5.0))
     kinds = (
         (~is_de, "lightgrey", "not differential"),
         (is_de & (lfc < 0), "C0", "lower"),
@@ -112,7 +111,8 @@ def volcano(
     ax.set_ylabel("$-\\log_{10}$ local false discovery rate")
     if "comparison" in table.columns:
         ax.set_title(str(table["comparison"].iloc[0]), fontsize="medium", parse_math=False)
-    width = 1.15 * max(np.abs(lfc).max(), 1e-3)
+    # The labels of the largest changes need space.
+    width = 1.25 * max(np.abs(lfc).max(), 1e-3)
     ax.set_xlim(-width, width)
     top = max(height.max(), 1e-3)
     ax.set_ylim(-0.03 * top, 1.12 * top)
@@ -132,9 +132,24 @@ def volcano(
     )
     points = np.stack([lfc, height], axis=1)
     names = table.index[top_features].astype(str)
+    x, y = points[top_features].T
+    ax.plot(x, y, "o", color="0.2", markersize=5.5, markeredgewidth=0.6, fillstyle="none")
     annotate_points(ax, points[top_features], names, avoid=points[is_de])
     finish(ax, show, save)
     return ax
+
+
+def _height(table: pd.DataFrame, lfdr: np.ndarray) -> np.ndarray:
+    """Negative log10 of the rates, finite for rates of 0."""
+    is_zero = lfdr == 0
+    height = -np.log10(np.where(is_zero, 1.0, lfdr))
+    if is_zero.any():
+        height[is_zero] = height.max()
+        # Tables of other models have Bayes factors of probabilities that were already rounded.
+        if {"lfdr", "bayes_factor"} <= set(table.columns):
+            log_odds = table["bayes_factor"].to_numpy(dtype=float)[is_zero] / np.log(10)
+            height[is_zero] = np.fmax(height[is_zero], log_odds)
+    return height
 
 
 def _first_of_both_sides(

@@ -30,7 +30,7 @@ _CHUNK_SIZE = 2048
 _NORMAL_DF = 1e5
 # Level of the interval whose limit ranks features.
 _BOUND_LEVEL = 0.9
-_MIN_LOG_PROBA = -700.0
+_MIN_LOG_PROBA = -1e5
 _MAX_STEPS = 1000
 _TOLERANCE = 1e-5
 

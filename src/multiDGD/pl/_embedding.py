@@ -1,0 +1,114 @@
+"""Two-dimensional embeddings of cells: stored in ``obsm``, or computed from representations."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pandas as pd
+import scanpy as sc
+import torch
+from anndata import AnnData
+from matplotlib.axes import Axes
+from mudata import MuData
+
+from ._figure import not_found
+
+if TYPE_CHECKING:
+    from multiDGD.model import MultiDGD
+
+logger = logging.getLogger(__name__)
+
+#: The spectral initialisation of a two-dimensional UMAP computes three eigenvectors.
+MIN_CELLS = 4
+_N_NEIGHBORS = 15
+_CAPITALS = {"umap": "UMAP", "pca": "PCA", "tsne": "tSNE", "phate": "PHATE"}
+# Representations of the last UMAP of each model, and the UMAP.
+_last: WeakKeyDictionary[MultiDGD, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
+
+
+def umap(representation: np.ndarray, seed: int = 0) -> np.ndarray:
+    """UMAP of representations, with the defaults of scanpy.
+
+    Parameters
+    ----------
+    representation
+        Shape ``(n_cells, n_latent)``, with at least four cells.
+    seed
+        Random seed.
+
+    Returns
+    -------
+    Coordinates, shape ``(n_cells, 2)``.
+    """
+    n_cells = len(representation)
+    frame = AnnData(
+        obs=pd.DataFrame(index=pd.RangeIndex(n_cells).astype(str)), obsm={"X": representation}
+    )
+    n_threads = torch.get_num_threads()
+    sc.pp.neighbors(
+        frame, n_neighbors=min(_N_NEIGHBORS, n_cells - 1), use_rep="X", random_state=seed
+    )
+    sc.tl.umap(frame, random_state=seed)
+    # numba shares the OpenMP library with torch and changes its number of threads.
+    torch.set_num_threads(n_threads)
+    return np.asarray(frame.obsm["X_umap"])
+
+
+def umap_of_cells(model: MultiDGD, adata: AnnData | MuData | None) -> np.ndarray:
+    """UMAP of the representations of all cells of ``adata``; kept for the next plot.
+
+    Raises
+    ------
+    ValueError
+        If there are too few cells for a UMAP.
+    """
+    z = model.get_latent_representation(adata)
+    if len(z) < MIN_CELLS:
+        raise ValueError(
+            f'`basis`: a UMAP needs at least {MIN_CELLS} cells, found {len(z)}. Pass "plane".'
+        )
+    known = _last.get(model)
+    if known is None or not np.array_equal(known[0], z):
+        logger.info("Computing the UMAP of %d cells", len(z))
+        known = _last[model] = (z, umap(z))
+    return known[1]
+
+
+def stored_embedding(data: AnnData | MuData | None, basis: str) -> tuple[np.ndarray, str]:
+    """First two columns of an embedding in ``obsm``, and its name.
+
+    Parameters
+    ----------
+    data
+        Cells.
+    basis
+        Key of the embedding, with or without the prefix ``X_``.
+
+    Raises
+    ------
+    ValueError
+        If ``data`` is `None`, or the embedding does not exist or has fewer than two columns.
+    """
+    if data is None:
+        raise ValueError("`adata` is required: the model was loaded without data.")
+    key = basis if basis in data.obsm else f"X_{basis}"
+    if key not in data.obsm:
+        raise not_found("basis", basis, data.obsm, "`adata.obsm`")
+    xy = np.asarray(data.obsm[key])
+    if xy.ndim != 2 or xy.shape[1] < 2:
+        raise ValueError(
+            f"`basis`: {key!r} must have at least two columns, found shape {xy.shape}."
+        )
+    return xy[:, :2], key.removeprefix("X_")
+
+
+def name_axes(ax: Axes, name: str) -> None:
+    """Name the axes of an embedding, and remove the ticks: its units have no meaning."""
+    name = _CAPITALS.get(name, name)
+    ax.set_xlabel(f"{name} 1", parse_math=False)
+    ax.set_ylabel(f"{name} 2", parse_math=False)
+    ax.set_xticks([])
+    ax.set_yticks([])
