@@ -69,7 +69,7 @@ def check_prediction(predictions: Sequence[Prediction]) -> Check:
     than two standard errors, and red if one is predicted no better than by the average profile of
     all cells. Neither threshold depends on the data.
     """
-    name = "Prediction of unseen molecules"
+    name = "Prediction"
     meaning = (
         "Half of the molecules of each held-out cell are predicted from the other half. Scores "
         "are nats per molecule above the average profile of all cells (0)."
@@ -238,9 +238,7 @@ def check_typicality(
         return Check(name, Light.UNKNOWN, "not measured", meaning)
     light = _light(share, ATYPICAL)
     value = f"{_percent(share)} of {n_cells:,} cells"
-    known = [
-        (key, g) for key, g in groups if g.n_cells >= _MIN_CELLS_OF_GROUP and g.atypical >= 0
-    ]
+    known = [(key, g) for key, g in groups if g.n_cells >= _MIN_CELLS_OF_GROUP and g.atypical >= 0]
     worst = max(known, key=lambda item: item[1].atypical, default=None)
     if worst is not None and worst[1].atypical > ATYPICAL[0]:
         light = max(light, Light.LOOK, key=_severity)
@@ -248,7 +246,7 @@ def check_typicality(
     if light is Light.GOOD:
         return Check(name, light, value, meaning)
     advice = (
-        "Colour the cells by typicality. Groups of dark cells can be doublets, damaged cells, or "
+        "Colour the cells by atypicality. Groups of dark cells can be doublets, damaged cells, or "
         "a type or batch that the model describes badly; inspect their markers and total counts."
     )
     return Check(name, light, value, meaning, advice)

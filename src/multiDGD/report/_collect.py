@@ -66,8 +66,9 @@ def collect(
 
     scored = cells[:_MAX_SCORED]
     typicality, sd, reliability = _scores_of(model, scored)
-    atypical = None if typicality is None else typicality < _ATYPICAL
-    groups = groups_of(model, scored, atypical)
+    is_atypical = typicality < _ATYPICAL
+    share = None if np.isnan(typicality).all() else float(is_atypical.mean())
+    groups = groups_of(model, scored, None if share is None else is_atypical)
     components = components_of(model, label_key)
     fit = fit_of(model, counts)
     curves = loss_curves(model.history, list(summary.features))
@@ -81,10 +82,12 @@ def collect(
         mixing = _mixing(latent[: len(scored)], data.obs[batch_key].iloc[scored], labels)
     xy, axis = plane_of(data, latent, cells, basis, seed)
     x, y = plane_integers(xy)
-    scores = {"typicality": _padded(typicality, len(cells)), "uncertainty": _padded(sd, len(cells))}
+    scores = {
+        "atypicality (-log10 of typicality)": _padded(-np.log10(typicality), len(cells)),
+        "uncertainty (posterior sd)": _padded(sd, len(cells)),
+    }
     keys = column_keys(model, label_key, batch_key)
     every_group = [(key, group) for key, found in groups.items() for group in found]
-    n_typical = 0 if atypical is None else len(atypical)
     return Report(
         title=title,
         fit=fit,
@@ -92,9 +95,7 @@ def collect(
             _checks.check_prediction(predicted),
             _checks.check_convergence(curves, n_epochs),
             _checks.check_mixing(batch_key, mixing, label_key),
-            _checks.check_typicality(
-                None if atypical is None else float(atypical.mean()), n_typical, every_group
-            ),
+            _checks.check_typicality(share, len(scored), every_group),
             _checks.check_depth(reliability, _depth(fit)),
         ],
         notes=notes_on(model, fit, components, len(cells)),
@@ -115,16 +116,12 @@ def collect(
     )
 
 
-def _scores_of(
-    model: MultiDGD, cells: np.ndarray
-) -> tuple[np.ndarray | None, np.ndarray, float | None]:
+def _scores_of(model: MultiDGD, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, float | None]:
     """Typicality and uncertainty of cells, and the reliability of their representations."""
-    typicality = None
+    typicality = np.full(len(cells), np.nan)
     if model._learned.typical_scores is not None:
         typicality = model.get_typicality(indices=cells, silent=True)
-    mean, variance = model.get_latent_representation(
-        indices=cells, return_dist=True, silent=True
-    )
+    mean, variance = model.get_latent_representation(indices=cells, return_dist=True, silent=True)
     between = float(mean.var(0).sum())
     within = float(variance.mean(0).sum())
     reliability = between / (between + within) if between + within > 0 else None
@@ -147,12 +144,9 @@ def _mixing(latent: np.ndarray, batches: Any, labels: Any) -> float | None:
         return batch_mixing(latent, batches)
 
 
-def _padded(values: np.ndarray | None, n: int) -> np.ndarray:
+def _padded(values: np.ndarray, n: int) -> np.ndarray:
     """Values of the first cells, followed by NaN."""
-    padded = np.full(n, np.nan)
-    if values is not None:
-        padded[: len(values)] = values
-    return padded
+    return np.concatenate([values, np.full(n - len(values), np.nan)])
 
 
 def _markers(components: Sequence[Component]) -> dict[str, list[str]]:
@@ -167,4 +161,6 @@ def _markers(components: Sequence[Component]) -> dict[str, list[str]]:
 
 
 def _depth(fit: Fit) -> str:
-    return "median counts: " + ", ".join(f"{m.name} {m.median_counts:,.0f}" for m in fit.modalities)
+    return "median counts: " + ", ".join(
+        f"{m.name} {m.median_counts:,.0f}" for m in fit.modalities
+    )

@@ -58,23 +58,30 @@ def predictions(
         if modality not in table.columns.get_level_values(0):
             continue
         score = table[modality]["posterior"].to_numpy()
-        pca = linear.get(modality, np.full(len(score), np.nan))
+        weight = table[modality]["n_counts"].to_numpy()
         scored = np.isfinite(score)
-        paired = scored & np.isfinite(pca)
         if manager.summary.n_features[modality] < 2 or not scored.any():
             continue
-        n_paired = int(paired.sum())
-        difference = (score - pca)[paired]
-        found.append(
-            Prediction(
-                modality,
-                int(scored.sum()),
-                float(score[scored].mean()),
-                float(pca[paired].mean()) if n_paired > 1 else None,
-                float(difference.std(ddof=1) / np.sqrt(n_paired)) if n_paired > 1 else 0.0,
-            )
-        )
+        found.append(_compare(modality, score, weight, scored, linear.get(modality)))
     return found
+
+
+def _compare(
+    modality: str,
+    score: np.ndarray,
+    weight: np.ndarray,
+    scored: np.ndarray,
+    linear: np.ndarray | None,
+) -> Prediction:
+    """Means over all counts, and the standard error of the difference of both scores."""
+    mean = float(np.average(score[scored], weights=weight[scored]))
+    paired = scored if linear is None else scored & np.isfinite(linear)
+    if linear is None or paired.sum() < 2:
+        return Prediction(modality, int(scored.sum()), mean, None, 0.0)
+    w = weight[paired] / weight[paired].sum()
+    difference = (score - linear)[paired]
+    se = float(np.sqrt((w**2 * (difference - w @ difference) ** 2).sum()))
+    return Prediction(modality, int(scored.sum()), mean, float(w @ linear[paired]), se)
 
 
 def _at_most(cells: np.ndarray, n: int, generator: np.random.Generator) -> np.ndarray:

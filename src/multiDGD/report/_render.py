@@ -42,6 +42,7 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "sort_keys": False}
+    environment.filters["code"] = _code
     environment.filters["number"] = _number
     environment.filters["percent"] = _percent
     return environment.get_template("report.html").render(
@@ -56,6 +57,15 @@ def render(report: Report) -> str:
 
 def _text(name: str) -> str:
     return files("multiDGD.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _code(text: str) -> Markup:
+    """Text in which names between backticks are marked up as code; everything is escaped."""
+    parts = [
+        Markup("<code>{}</code>" if i % 2 else "{}").format(p)
+        for i, p in enumerate(text.split("`"))
+    ]
+    return Markup("").join(parts)
 
 
 def _number(value: Any) -> str:

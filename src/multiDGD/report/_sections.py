@@ -99,7 +99,7 @@ class Prediction:
     n_cells
         Number of scored cells.
     model, pca
-        Mean scores over cells, in nats per count above the average profile. ``pca`` is `None` if
+        Scores over all counts, in nats per count above the average profile. ``pca`` is `None` if
         it was not computed.
     difference_se
         Standard error of the mean difference between both.

@@ -1,7 +1,8 @@
 "use strict";
-// Viridis, from dark (low) to light (high), distinguishable with colour vision deficiency.
-const RAMP = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
-const GREY = "#d3d3d3";
+// Reversed magma without its ends: lightness decreases with the value, so that the order of the colours
+// does not depend on colour vision, and high values are dark.
+const RAMP = ["#f7dcb4", "#fec185", "#fd9a6a", "#f4695c", "#d6456c", "#ab337c", "#7e2482", "#56147d", "#29115a"];
+const GREY = "#cfd4da";
 
 function element(tag, properties, ...children) {
   const made = Object.assign(document.createElement(tag), properties);

@@ -97,6 +97,14 @@
     marker.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); show(); } });
   }
 
+  // The picture keeps its size in pixels and is scaled to the paper.
+  const style = at("plane").style;
+  window.addEventListener("beforeprint", () => {
+    const { offsetWidth: width, offsetHeight: height } = at("plane");
+    Object.assign(style, { width: `${width}px`, height: `${height}px`, zoom: String(Math.min(1, 640 / width)) });
+  });
+  window.addEventListener("afterprint", () => Object.assign(style, { width: "", height: "", zoom: "" }));
+
   at("colour").selectedIndex = 0;
   await colour(data.colorings[0]);
   state.ready = true;

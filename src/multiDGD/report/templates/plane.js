@@ -69,6 +69,7 @@ class Plane {
     };
     if (!isNumber) trace.marker.color = trace.marker.color.map((byte) => byte + 0.5);
     this.labels = isNumber ? [] : this.medians(coloring, shown);
+    this.named = names;
     await Plotly.react(this.div, [trace], this.layout(names), {
       scrollZoom: true, displaylogo: false, responsive: true, doubleClick: "reset",
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
@@ -83,8 +84,21 @@ class Plane {
       uirevision: "fixed", dragmode: "pan", hovermode: "closest", hoverdistance: 8, showlegend: false, paper_bgcolor: "#fff", plot_bgcolor: "#fff",
       margin: { l: 8, r: 8, t: 8, b: 8 },
       xaxis: axis(this.range.x), yaxis: axis(this.range.y, { scaleanchor: "x" }),
-      annotations: names ? this.labels : [],
+      annotations: names ? this.free(this.range) : [],
     };
+  }
+
+  // Labels without overlaps in the given range, those of large categories first.
+  free({ x: [x0, x1], y: [y0, y1] }) {
+    const { clientWidth: width, clientHeight: height } = this.div;
+    const scale = Math.min(width / (x1 - x0), height / (y1 - y0));
+    const boxes = [];
+    return this.labels.filter((label) => {
+      const w = 4 + 3.7 * label.name.length, h = 9, x = label.x * scale, y = label.y * scale;
+      if (boxes.some((b) => Math.abs(b.x - x) < b.w + w && Math.abs(b.y - y) < b.h + h)) return false;
+      boxes.push({ x, y, w, h });
+      return true;
+    });
   }
 
   // Labels at the medians of the categories.
@@ -97,14 +111,17 @@ class Plane {
     }
     if (members.size > MAX_LABELS) return [];
     const median = (values) => Float32Array.from(values).sort()[values.length >> 1];
-    return [...members].map(([code, cells]) => ({
-      x: median(cells.map((i) => this.x[i])), y: median(cells.map((i) => this.y[i])), text: plain(coloring.names[code]),
+    const largest = [...members].sort(([, a], [, b]) => b.length - a.length);
+    return largest.map(([code, cells]) => ({
+      name: coloring.names[code].slice(0, 28), x: median(cells.map((i) => this.x[i])), y: median(cells.map((i) => this.y[i])), text: plain(coloring.names[code]),
       showarrow: false, bgcolor: "rgba(255,255,255,0.72)", borderpad: 1, font: { size: 12, color: "#111" }, captureevents: false,
     }));
   }
 
   async setNames(shown) {
-    await Plotly.relayout(this.div, { annotations: shown ? this.labels : [] });
+    this.named = shown;
+    const { xaxis, yaxis } = this.div._fullLayout;
+    await Plotly.relayout(this.div, { annotations: shown ? this.free({ x: xaxis.range, y: yaxis.range }) : [] });
   }
 
   listen() {
@@ -112,6 +129,10 @@ class Plane {
     this.div.on("plotly_hover", (event) => this.onHover(this.order[event.points[0].pointNumber], event.event));
     this.div.on("plotly_unhover", () => this.onHover(null));
     this.div.addEventListener("keydown", (event) => this.key(event));
+    // More labels fit after zooming in.
+    this.div.on("plotly_relayout", (change) => {
+      if (this.named && this.labels.length && Object.keys(change).some((key) => /axis/.test(key))) this.setNames(true);
+    });
   }
 
   key(event) {
