@@ -34,6 +34,8 @@ files written to the --out folder:
   embedding.h5mu           the data with obsm `X_multidgd`, `X_multidgd_batch` and `X_umap`, and
                            obs `multidgd_component`
   history.png, umap.png    training history; UMAP by cell type, batch and component
+  report.html              report: quality, cells, components and training, for any browser
+  cellxgene.h5ad           log-normalised counts and UMAP, for cellxgene
   model/                   the model, for MultiDGD.load and the other commands
 """
 
@@ -88,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
         scores[f"correlation with the true means, {name}"] = overall
         scores[f"correlation with the true means across cells, {name}"] = across
     colors = ["cell_type", "batch", "multidgd_component"]
-    paths = write_training_results(model, data, args.out, colors)
+    paths = write_training_results(model, data, args.out, colors, "cell_type")
     print("agreement with the truth (1 is perfect; cell types were not used for training):")
     print(format_scores(scores))
     print_paths(paths)

@@ -40,6 +40,8 @@ files written to the --out folder:
   embedding.h5mu or .h5ad  the data with obsm `X_multidgd`, `X_multidgd_<covariate>` and `X_umap`,
                            obs `multidgd_component` and, with labels, `multidgd_label`
   history.png, umap.png    training history; UMAP by batch, labels, covariates and component
+  report.html              report: quality, cells, components and training, for any browser
+  cellxgene.h5ad           log-normalised counts and UMAP, for cellxgene
   model/                   the model, for MultiDGD.load and the other commands
 """
 
@@ -140,7 +142,7 @@ def run(args: argparse.Namespace) -> None:
     )
     scores = score(data.obsm["X_multidgd"], types, batch)
     keys = [key for key in (score_key, args.batch_key, *args.covariate_keys) if key is not None]
-    paths = write_training_results(model, data, args.out, [*keys, "multidgd_component"])
+    paths = write_training_results(model, data, args.out, [*keys, "multidgd_component"], score_key)
     if scores:
         print(format_scores(scores))
     if args.labels_key is not None and score_key == args.labels_key:
