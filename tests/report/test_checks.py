@@ -67,7 +67,8 @@ def test_convergence_without_history():
 
 
 @pytest.mark.parametrize(
-    ("mixing", "light"), [(0.7, Light.GOOD), (0.69, Light.LOOK), (0.4, Light.LOOK), (0.3, Light.ACT)]
+    ("mixing", "light"),
+    [(0.7, Light.GOOD), (0.69, Light.LOOK), (0.4, Light.LOOK), (0.3, Light.ACT)],
 )
 def test_mixing(mixing, light):
     found = checks.check_mixing("donor", mixing, None)
@@ -83,7 +84,8 @@ def test_mixing_that_cannot_be_measured(mixing):
 
 
 @pytest.mark.parametrize(
-    ("share", "light"), [(0.05, Light.GOOD), (0.1, Light.GOOD), (0.15, Light.LOOK), (0.21, Light.ACT)]
+    ("share", "light"),
+    [(0.05, Light.GOOD), (0.1, Light.GOOD), (0.15, Light.LOOK), (0.21, Light.ACT)],
 )
 def test_typicality(share, light):
     assert checks.check_typicality(share, 500, []).light is light

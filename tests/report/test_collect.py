@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
+from tests.model.fitting import fitted
 from tests.report.conftest import EVIL, QUOTES
 from tests.report.test_bytes import unpack
+from tests.toy import toy_adata
 
-from multiDGD.report import Light, collect
+from multiDGD import MultiDGD
+from multiDGD.report import Light, collect, render
 
 
 def coloring(report, name):
@@ -61,7 +65,9 @@ def test_colours_belong_to_the_cells(report, model):
     logs = np.log10(np.asarray(model.adata["rna"].X.sum(1)).ravel())[cells]
     decoded = library.low + level / 254 * (library.high - library.low)
     inside = (logs > library.low) & (logs < library.high)
-    np.testing.assert_allclose(decoded[inside], logs[inside], atol=(library.high - library.low) / 200)
+    np.testing.assert_allclose(
+        decoded[inside], logs[inside], atol=(library.high - library.low) / 200
+    )
 
 
 def test_features_are_log_normalised_counts(report, model):
@@ -130,3 +136,48 @@ def test_columns_of_obs(report):
     names = [c.name for c in report.cells.colorings]
     assert names[:3] == ["cell_type", "batch", QUOTES]
     assert "component" in names
+
+
+def test_query_model(model):
+    """All cells of a query are held out, and the history is that of its reference."""
+    query = model.adata[:40].copy()
+    query.obs_names = [f"new{i}" for i in range(40)]
+    for name, part in query.mod.items():
+        part.obs_names = query.obs_names
+        assert part.n_obs == 40, name
+    query.obs["batch"] = "new"
+    mapped = MultiDGD.load_query_data(query, model)
+    mapped.train(max_epochs=2)
+    report = collect(mapped)
+    assert report.fit.split == {}
+    assert report.curves == []
+    assert report.checks[1].light is Light.UNKNOWN
+    assert report.predictions[0].n_cells == 40
+    assert [g.name for g in report.groups["batch"]] == ["new"]
+
+
+def test_panels():
+    """Features that a panel lacks are grey, and no principal components are computed."""
+    adata = toy_adata(60, 10, rate=8)
+    counts = adata.X.toarray()
+    counts[::2, 1:5] = 0
+    adata.X = csr_matrix(counts)
+    report = collect(fitted(adata, batch_key="batch", panel_key="batch"))
+    cells = np.random.default_rng(0).permutation(60)
+    level = unpack(coloring(report, "gene1").data, np.uint8)
+    np.testing.assert_array_equal(level == 255, cells % 2 == 0)
+    assert report.predictions[0].pca is None
+    assert any("different measured features" in note for note in report.notes)
+
+
+def test_no_held_out_cells():
+    report = collect(fitted(toy_adata(), train={"train_size": 1.0}))
+    assert report.predictions == []
+    assert report.checks[0].light is Light.UNKNOWN
+
+
+def test_one_feature():
+    report = collect(fitted(toy_adata(40, 1)))
+    assert report.predictions == []
+    assert len(report.cells.features) == 1
+    assert render(report)

@@ -54,9 +54,9 @@ def test_text_is_escaped(parsed, report):
     assert "alert" not in "".join(code for attrs, code in parsed.scripts if "id" not in attrs)
     # Names survive in the attributes of markers.
     markers = [attrs["data-feature"] for _, attrs in parsed.tags if "data-feature" in attrs]
-    assert set(markers) <= {f.name for f in report.cells.features} | set(
+    assert set(markers) <= {f.name for f in report.cells.features} | {
         n for c in report.components for pairs in c.markers.values() for n, _ in pairs
-    )
+    }
 
 
 def test_data_are_valid_json(parsed, report):

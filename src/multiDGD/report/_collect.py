@@ -56,13 +56,13 @@ def collect(
     manager = model._manager_of(None)
     data, summary = manager.adata, model.summary
     label_key = label_key or model.registry_["setup_args"].get("labels_key")
-    batch_key = next((k for k, found in summary.covariates.items() if len(found) > 1), None)
+    batch_key = next((k for k in summary.covariates if data.obs[k].nunique() > 1), None)
     generator = np.random.default_rng(seed)
     # The random order also prevents one category from covering the others on the page.
     cells = generator.permutation(data.n_obs)[:max_cells]
     counts = counts_of(manager, cells)
-    latent = model.get_latent_representation(indices=cells, silent=True)
-    component = model.get_cluster_assignments(indices=cells)
+    latent = model.get_latent_representation(indices=cells.tolist(), silent=True)
+    component = model.get_cluster_assignments(indices=cells.tolist())
 
     scored = cells[:_MAX_SCORED]
     typicality, sd, reliability = _scores_of(model, scored)
@@ -71,7 +71,9 @@ def collect(
     groups = groups_of(model, scored, None if share is None else is_atypical)
     components = components_of(model, label_key)
     fit = fit_of(model, counts)
-    curves = loss_curves(model.history, list(summary.features))
+    # The parameters of a query model are those of its reference.
+    history = model.history if model.new_categories_ is None else None
+    curves = loss_curves(history, list(summary.features))
     n_epochs = count_epochs(curves)
     held_out, training = _held_out(model)
     predicted = predictions(model, held_out, training, seed)
@@ -120,8 +122,10 @@ def _scores_of(model: MultiDGD, cells: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """Typicality and uncertainty of cells, and the reliability of their representations."""
     typicality = np.full(len(cells), np.nan)
     if model._learned.typical_scores is not None:
-        typicality = model.get_typicality(indices=cells, silent=True)
-    mean, variance = model.get_latent_representation(indices=cells, return_dist=True, silent=True)
+        typicality = model.get_typicality(indices=cells.tolist(), silent=True)
+    mean, variance = model.get_latent_representation(
+        indices=cells.tolist(), return_dist=True, silent=True
+    )
     between = float(mean.var(0).sum())
     within = float(variance.mean(0).sum())
     reliability = between / (between + within) if between + within > 0 else None

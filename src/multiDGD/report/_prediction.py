@@ -45,7 +45,7 @@ def predictions(
     if not len(held_out):
         return []
     manager = model.adata_manager
-    table = model.get_count_split_score(indices=held_out, silent=True, seed=seed)
+    table = model.get_count_split_score(indices=held_out.tolist(), silent=True, seed=seed)
     linear = _linear_scores(
         manager,
         held_out,
