@@ -25,7 +25,7 @@ EXTRAS = {
     "src": {"datasets", "hub"},
     "tests": {"autotune", "datasets", "hub", "test", "tutorials"},
     "docs": {"doc"},
-    "benchmarks": {"benchmarks", "benchmarks-milo", "benchmarks-other"},
+    "benchmarks": {"benchmarks", "benchmarks-milo", "benchmarks-other", "browser"},
 }
 
 
