@@ -25,7 +25,7 @@ EXTRAS = {
     "src": {"atlas", "datasets", "hub"},
     "tests": {"autotune", "datasets", "hub", "test", "tutorials"},
     "docs": {"doc"},
-    "benchmarks": {"atlas", "benchmarks", "benchmarks-milo", "benchmarks-other"},
+    "benchmarks": {"atlas", "benchmarks", "benchmarks-milo", "benchmarks-other", "browser"},
 }
 
 

@@ -12,6 +12,7 @@ from multiDGD.datasets import simulate_multiome
 
 N_TRAINED = 60
 FIGURES = ("history.png", "umap.png")
+FILES = (*FIGURES, "report.html", "cellxgene.h5ad")
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -2,7 +2,7 @@
 
 import mudata as md
 import pytest
-from tests.cli.conftest import FIGURES
+from tests.cli.conftest import FILES
 
 
 def test_files_and_scores(run, tmp_path):
@@ -20,12 +20,14 @@ def test_files_and_scores(run, tmp_path):
         (found,) = [row for row in out.splitlines() if row.startswith(line + " ")]
         assert -1 <= float(found.split()[-1]) <= 1
     assert "Simulating 60 cells" in err
+    assert f"Open {tmp_path / 'report.html'} in a browser" in err
+    assert f"report: {tmp_path / 'report.html'}" in out
     embedded = md.read_h5mu(tmp_path / "embedding.h5mu")
     assert {"X_true", "X_multidgd", "X_umap"} <= set(embedded.obsm)
     assert {"cell_type", "batch", "multidgd_component"} <= set(embedded.obs)
     assert len(embedded.uns["truth"]["links"]) == 300
     assert (tmp_path / "model").is_dir()
-    for name in FIGURES:
+    for name in FILES:
         assert (tmp_path / name).stat().st_size > 5000
 
 

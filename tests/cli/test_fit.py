@@ -110,6 +110,8 @@ def test_few_cells(run, tmp_path, multiome, n_cells):
     assert ("Skipped the UMAP: it requires 4 cells, found 3" in err) == (n_cells == 3)
     assert (tmp_path / "embedding.h5mu").exists() == (n_cells >= 3)
     assert (tmp_path / "umap.png").exists() == ("UMAP: " in out) == (n_cells == 4)
+    assert (tmp_path / "cellxgene.h5ad").exists() == (n_cells == 4)
+    assert (tmp_path / "report.html").exists() == (n_cells >= 3)
 
 
 def test_dollar_signs_are_not_parsed_as_formulas(run, tmp_path, multiome):
@@ -157,7 +159,7 @@ class TestOverwrite:
         assert "already contains model" in fails("demo", "--out", fitted)
 
     def test_results_are_replaced(self, run, tmp_path, h5mu):
-        for name in ("embedding.h5ad", "notes.txt"):
+        for name in ("embedding.h5ad", "notes.txt", "report.html"):
             (tmp_path / name).write_text("older")
         argv = ["fit", h5mu, "--max-epochs", 1, "--out", tmp_path, "--overwrite"]
         assert run(*argv)[0] == 0
@@ -166,6 +168,7 @@ class TestOverwrite:
         assert run(*argv)[0] == 0
         assert not (tmp_path / "embedding.h5ad").exists()
         assert (tmp_path / "notes.txt").read_text() == "older"
+        assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
         z = md.read_h5mu(tmp_path / "embedding.h5mu").obsm["X_multidgd"]
         model = MultiDGD.load(tmp_path / "model", adata=False)
         np.testing.assert_array_equal(model.get_latent_representation(), z)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,14 +16,20 @@ from mudata import MuData
 from multiDGD import pl
 
 from ._errors import UserError
+from ._explorer import write_explorer
 from ._umap import draw_umap
 
 if TYPE_CHECKING:
     from multiDGD import MultiDGD
 
+logger = logging.getLogger(__name__)
+
 MODEL_FOLDER = "model"
 _EMBEDDINGS = ("embedding.h5ad", "embedding.h5mu")
 _FIGURES = ("history.png", "umap.png")
+_REPORT = "report.html"
+_EXPLORER = "cellxgene.h5ad"
+_RESULTS = (*_EMBEDDINGS, *_FIGURES, _REPORT, _EXPLORER)
 
 
 def refuse_results(path: Path, overwrite: bool) -> None:
@@ -40,7 +47,7 @@ def refuse_results(path: Path, overwrite: bool) -> None:
     UserError
         If there are results, and they may not be replaced.
     """
-    found = [n for n in (MODEL_FOLDER, *_EMBEDDINGS, *_FIGURES) if (path / n).exists()]
+    found = [n for n in (MODEL_FOLDER, *_RESULTS) if (path / n).exists()]
     if found and not overwrite:
         raise UserError(
             f"--out: {path} already contains {', '.join(found)}; pass --overwrite to replace the "
@@ -58,7 +65,7 @@ def remove_results(path: Path, keep: Path | None) -> None:
     keep
         The input file, which can be an earlier result.
     """
-    for name in (*_EMBEDDINGS, *_FIGURES):
+    for name in _RESULTS:
         if keep is None or (path / name).resolve() != keep.resolve():
             (path / name).unlink(missing_ok=True)
 
@@ -112,9 +119,13 @@ def write_data(data: AnnData | MuData, folder: Path) -> Path:
 
 
 def write_training_results(
-    model: MultiDGD, data: AnnData | MuData, folder: Path, colors: Sequence[str]
+    model: MultiDGD,
+    data: AnnData | MuData,
+    folder: Path,
+    colors: Sequence[str],
+    label_key: str | None,
 ) -> dict[str, Path]:
-    """Write the data, the training history and the UMAP.
+    """Write the data, the training history, the UMAP, the file for cellxgene and the report.
 
     Parameters
     ----------
@@ -126,6 +137,8 @@ def write_training_results(
         The output folder; files of an earlier run are replaced.
     colors
         Columns of obs that colour the UMAP, one panel each.
+    label_key
+        Column of obs with cell types for the report, if any.
 
     Returns
     -------
@@ -139,8 +152,23 @@ def write_training_results(
         umap["UMAP"] = umap_figure
         draw_umap(data, umap["UMAP"], colors)
     plt.close("all")
-    embedding = write_data(data, folder)
-    return {"embedding": embedding, "history": history, "model": folder / MODEL_FOLDER, **umap}
+    paths = {
+        "embedding": write_data(data, folder),
+        "history": history,
+        "model": folder / MODEL_FOLDER,
+        **umap,
+    }
+    if umap:
+        paths["cellxgene"] = write_explorer(model, data, folder / _EXPLORER)
+    logger.info("Writing the report")
+    paths["report"] = model.report(
+        folder / _REPORT,
+        label_key=label_key,
+        basis="X_umap" if umap else None,
+        title=folder.resolve().name,
+    )
+    logger.info("Open %s in a browser", paths["report"])
+    return paths
 
 
 def print_paths(paths: Mapping[str, Path]) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 from anndata import AnnData
 
-from multiDGD.pl._embedding import MIN_CELLS, name_axes, umap
+from multiDGD._umap import MIN_CELLS, umap
+from multiDGD.pl._embedding import name_axes
 from multiDGD.pl._scatter import Coloring, as_categories, draw_cells
 
 if TYPE_CHECKING:

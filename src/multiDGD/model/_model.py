@@ -47,6 +47,7 @@ from multiDGD.model.queries._query import QueryMixin
 
 from ._compare_likelihoods import ComparisonMixin
 from ._load_legacy import LegacyMixin
+from ._report import ReportMixin
 
 
 @name_methods
@@ -83,6 +84,7 @@ class MultiDGD(
     GenerationMixin,
     PredictiveMixin,
     ComparisonMixin,
+    ReportMixin,
 ):
     """Multi-omics Deep Generative Decoder (Schuster et al., Nature Communications 2024).
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import pandas as pd
-import scanpy as sc
-import torch
 from anndata import AnnData
 from matplotlib.axes import Axes
 from mudata import MuData
+
+from multiDGD._umap import MIN_CELLS, umap
 
 from ._figure import not_found
 
@@ -21,40 +20,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: The spectral initialisation of a two-dimensional UMAP computes three eigenvectors.
-MIN_CELLS = 4
-_N_NEIGHBORS = 15
 _CAPITALS = {"umap": "UMAP", "pca": "PCA", "tsne": "tSNE", "phate": "PHATE"}
 # Representations of the last UMAP of each model, and the UMAP.
 _last: WeakKeyDictionary[MultiDGD, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
-
-
-def umap(representation: np.ndarray, seed: int = 0) -> np.ndarray:
-    """UMAP of representations, with the defaults of scanpy.
-
-    Parameters
-    ----------
-    representation
-        Shape ``(n_cells, n_latent)``, with at least four cells.
-    seed
-        Random seed.
-
-    Returns
-    -------
-    Coordinates, shape ``(n_cells, 2)``.
-    """
-    n_cells = len(representation)
-    frame = AnnData(
-        obs=pd.DataFrame(index=pd.RangeIndex(n_cells).astype(str)), obsm={"X": representation}
-    )
-    n_threads = torch.get_num_threads()
-    sc.pp.neighbors(
-        frame, n_neighbors=min(_N_NEIGHBORS, n_cells - 1), use_rep="X", random_state=seed
-    )
-    sc.tl.umap(frame, random_state=seed)
-    # numba shares the OpenMP library with torch and changes its number of threads.
-    torch.set_num_threads(n_threads)
-    return np.asarray(frame.obsm["X_umap"])
 
 
 def umap_of_cells(model: MultiDGD, adata: AnnData | MuData | None) -> np.ndarray:

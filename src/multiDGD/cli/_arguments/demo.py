@@ -15,6 +15,8 @@ files written to the --out folder:
   embedding.h5mu           the data with obsm `X_multidgd`, `X_multidgd_batch` and `X_umap`, and
                            obs `multidgd_component`
   history.png, umap.png    training history; UMAP by cell type, batch and component
+  report.html              report: quality, cells, components and training, for any browser
+  cellxgene.h5ad           log-normalised counts and UMAP, for cellxgene
   model/                   the model, for MultiDGD.load and the other commands
 """
 

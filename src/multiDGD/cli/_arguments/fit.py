@@ -18,6 +18,8 @@ files written to the --out folder:
   embedding.h5mu or .h5ad  the data with obsm `X_multidgd`, `X_multidgd_<covariate>` and `X_umap`,
                            obs `multidgd_component` and, with labels, `multidgd_label`
   history.png, umap.png    training history; UMAP by batch, labels, covariates and component
+  report.html              report: quality, cells, components and training, for any browser
+  cellxgene.h5ad           log-normalised counts and UMAP, for cellxgene
   model/                   the model, for MultiDGD.load and the other commands
 """
 

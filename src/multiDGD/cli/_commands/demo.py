@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
         scores[f"correlation with the true means, {name}"] = overall
         scores[f"correlation with the true means across cells, {name}"] = across
     colors = ["cell_type", "batch", "multidgd_component"]
-    paths = write_training_results(model, data, args.out, colors)
+    paths = write_training_results(model, data, args.out, colors, "cell_type")
     print("agreement with the truth (1 is perfect; cell types were not used for training):")
     print(format_scores(scores))
     print_paths(paths)

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     )
     scores = score(data.obsm["X_multidgd"], types, batch)
     keys = [key for key in (score_key, args.batch_key, *args.covariate_keys) if key is not None]
-    paths = write_training_results(model, data, args.out, [*keys, "multidgd_component"])
+    paths = write_training_results(model, data, args.out, [*keys, "multidgd_component"], score_key)
     if scores:
         print(format_scores(scores))
     if args.labels_key is not None and score_key == args.labels_key:
