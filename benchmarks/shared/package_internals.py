@@ -6,7 +6,7 @@ from multiDGD.init import _modality_scores as init_modality_scores
 from multiDGD.init import _normalize as init_normalize
 from multiDGD.init import _remove_covariates as init_remove_covariates
 from multiDGD.init import _spectral as init_spectral
-from multiDGD.model.core._training import default_max_epochs
+from multiDGD.model.core._train_arguments import default_max_epochs
 from multiDGD.model.labels import _predict as label_prediction
 from multiDGD.module import category_means, cell_losses, frozen_gradient, join, take_cells
 from multiDGD.stats import calibrate, fit_calibration, is_discovery

@@ -12,6 +12,8 @@ from tests.panels import two_panels
 from tests.toy import toy_mudata
 from tests.train.test_plan import fitted
 
+from multiDGD.model.core._choose_plan import choose_plan
+from multiDGD.train import PinnedStrategy
 from multiDGD.train._step_graph import StepGraph
 
 SETUP = {"batch_key": "batch", "labels_key": "label"}
@@ -83,6 +85,13 @@ def test_cells_with_different_features_fall_back_to_the_ordinary_plan():
 def test_errors(train, message):
     with pytest.raises(ValueError, match=message):
         trained(True, **train)
+
+
+def test_several_processes_raise():
+    with pytest.raises(ValueError, match="`capture` requires a single device"):
+        choose_plan(
+            {"capture": True}, MagicMock(), True, {"devices": 2, "strategy": PinnedStrategy()}
+        )
 
 
 def test_recording_reads_and_keeps_values(monkeypatch):

@@ -8,7 +8,7 @@ from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
 from multiDGD._scores import batch_mixing, knn_accuracy
-from multiDGD.train import MultiDGDTrainingPlan, RowAdam
+from multiDGD.train import MultiDGDTrainingPlan, RowAdam, logged_names
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
@@ -274,3 +274,9 @@ def test_removing_covariates_mixes_protocols(sc_mixology, seed):
 def test_errors_name_the_argument(argument, value):
     with pytest.raises(ValueError, match=f"`{argument}`"):
         fitted(plan_kwargs={argument: value})
+
+
+def test_logged_names_are_those_of_the_history():
+    setup = {"batch_key": "batch", "labels_key": "label"}
+    model = fitted(toy_mudata(), setup, {"n_components": None}, max_epochs=2)
+    assert {n for n in model.history if not n.endswith("_step")} == set(logged_names(model.module))

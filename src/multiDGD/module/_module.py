@@ -9,7 +9,7 @@ import torch
 from scvi.module.base import BaseModuleClass, LossOutput
 from torch import Tensor, nn
 
-from multiDGD.latent import GaussianMixture, GaussianMixtureSupervised, RepresentationLayer
+from multiDGD.latent import GaussianMixtureSupervised, RepresentationLayer
 from multiDGD.nn import (
     Counts,
     Decoder,
@@ -22,6 +22,7 @@ from multiDGD.nn import (
 )
 
 from ._config import ModuleConfig
+from ._make_mixture import make_mixture
 
 
 class MultiDGDModule(BaseModuleClass):
@@ -59,7 +60,7 @@ class MultiDGDModule(BaseModuleClass):
         # A subset of the module to observed features may have fewer modalities.
         self.n_modalities = len(n_features)
         self.covariates = list(config.modelled_covariates)
-        self.mixture = _mixture(config)
+        self.mixture = make_mixture(config)
         self.covariate_mixtures = nn.ModuleList(
             GaussianMixtureSupervised(
                 n_categories,
@@ -390,25 +391,3 @@ class MultiDGDModule(BaseModuleClass):
             )
             for m, a in logits.items()
         }
-
-
-def _mixture(config: ModuleConfig) -> GaussianMixture:
-    """Create the mixture over z, supervised if there are labels."""
-    if config.n_labels:
-        return GaussianMixtureSupervised(
-            config.n_labels,
-            config.n_components_per_class,
-            config.n_latent,
-            covariance_type=config.covariance_type,
-            mean_init=config.softball,
-            sd_init=config.sd_prior,
-            alpha=config.dirichlet_alpha,
-        )
-    return GaussianMixture(
-        config.n_components,
-        config.n_latent,
-        covariance_type=config.covariance_type,
-        mean_init=config.softball,
-        sd_init=config.sd_prior,
-        weight_alpha=config.dirichlet_alpha,
-    )

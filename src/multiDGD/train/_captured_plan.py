@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ._plan import MultiDGDTrainingPlan, terms_of
+from ._loss_terms import terms_of
+from ._plan import MultiDGDTrainingPlan
 from ._step_graph import StepGraph
 
 

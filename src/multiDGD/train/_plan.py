@@ -20,6 +20,7 @@ from ._collectives import check_together, compute_once, gather_rows, sum_by_name
 from ._count_split import CountSplitValidation
 from ._divergence import check_losses, check_parameters
 from ._history import plain_history, restore_history
+from ._loss_terms import PRIOR, mean_terms, terms_of
 from ._pinned_strategy import PinnedStrategy
 from ._row_adam import RowAdam
 
@@ -313,7 +314,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         terms = self._terms.setdefault(mode, defaultdict(list))
         for name, values in found.items():
             terms[name].append(values)
-        terms["kl_global"] = [found["kl_global"]]  # that of the last step
+        terms[PRIOR] = [found[PRIOR]]  # that of the last step
 
     @property
     def _rates(self) -> dict[str, float]:
@@ -330,18 +331,10 @@ class MultiDGDTrainingPlan(TrainingPlan):
         if not terms:
             return {}
         sums = {name: torch.cat(values).sum() for name, values in terms.items()}
-        prior = sums.pop("kl_global")
+        prior = sums.pop(PRIOR)
         sums["n_cells"] = torch.tensor(sum(map(len, terms["mixture_loss"])))
         sums = sum_by_name(self.trainer.strategy, sums)
-        n_cells = sums.pop("n_cells")
-        means = {name: value / n_cells for name, value in sums.items()}
-        means["representation_loss"] = means.pop("kl_local")
-        loss = means["reconstruction_loss"] + means["representation_loss"]
-        if mode == "train":
-            loss = loss + prior / n_cells
-            means["prior_loss"] = prior
-        named = {f"{name}_{mode}": value for name, value in means.items()}
-        return {f"{mode}_loss": loss, **named}
+        return mean_terms(sums, prior, mode)
 
     def _log_epoch(self, mode: str) -> None:
         known = self.trainer.current_epoch, self._rates
@@ -398,23 +391,3 @@ class MultiDGDTrainingPlan(TrainingPlan):
 
     def _count_split_scores(self) -> dict[str, float]:
         return {} if self.count_split is None else self.count_split(self.module)
-
-
-def terms_of(output: LossOutput) -> dict[str, Tensor]:
-    """Terms of a loss by name, shape ``(n,)`` for those of each cell, otherwise ``(1,)``.
-
-    Parameters
-    ----------
-    output
-        Loss of a minibatch of n cells.
-    """
-    of_cells = {**output.reconstruction_loss, **output.kl_local}
-    sums = {
-        "reconstruction_loss": output.reconstruction_loss_sum,
-        "kl_local": output.kl_local_sum,
-        "kl_global": output.kl_global_sum,
-    }
-    return {
-        **{name: value_n.detach() for name, value_n in of_cells.items()},
-        **{name: value.detach()[None] for name, value in sums.items()},
-    }

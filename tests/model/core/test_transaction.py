@@ -73,6 +73,7 @@ def refused(model, tmp_path):
         ({"resume_from": tmp_path / "absent.ckpt"}, "`resume_from`"),
         ({"resume_from": tmp_path / "empty"}, "`resume_from`"),
         ({"early_stopping_monitor": "count_split_validation"}, "`early_stopping_monitor`"),
+        ({"early_stopping_monitor": "mixture_los_validation"}, "Nearest: .'mixture_loss_validat"),
     ]
 
 

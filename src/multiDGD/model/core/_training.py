@@ -20,7 +20,6 @@ from multiDGD.train import (
     CellSplitter,
     CountSplitValidation,
     EpochCheckpoint,
-    MultiDGDTrainingPlan,
 )
 
 from ._choose_plan import choose_plan
@@ -39,6 +38,7 @@ from ._learned import Learned
 from ._random import resolve_seed
 from ._representations import RepresentationMixin
 from ._resume import History, Resumed, join_histories, with_safe_checkpoints
+from ._train_arguments import check_precision, default_max_epochs, monitored
 from ._training_cells import TrainingCells
 from ._transaction import transaction
 
@@ -177,7 +177,7 @@ class TrainingMixin(RepresentationMixin):
         if max_epochs is not None:
             positive_int("max_epochs", max_epochs)
         strategy = choose_strategy(devices, trainer_kwargs)
-        _check_precision(str(trainer_kwargs.get("precision", "32-true")))
+        check_precision(str(trainer_kwargs.get("precision", "32-true")))
         if train_size is not None and not 0 < train_size <= 1:
             raise ValueError(f"`train_size` must be above 0 and at most 1, found {train_size}.")
         # Another model of the same object may have registered other codes in the meantime.
@@ -259,7 +259,7 @@ class TrainingMixin(RepresentationMixin):
             plan.panels = panels
         defaults = {
             "early_stopping": early_stopping and len(splitter.val_idx) > 0,
-            **_monitored(plan, trainer_kwargs.get("early_stopping_monitor")),
+            **monitored(plan, trainer_kwargs.get("early_stopping_monitor"), bool(callbacks)),
             "early_stopping_patience": 20,
             # In small data, an epoch has fewer minibatches than scvi-tools' interval of 10.
             "log_every_n_steps": min(
@@ -375,43 +375,3 @@ class TrainingMixin(RepresentationMixin):
     def _train_query(self, max_epochs: int | None, batch_size: int) -> None:
         """Learn new categories and infer the representations of query cells."""
         raise NotImplementedError
-
-
-def _monitored(plan: MultiDGDTrainingPlan, chosen: str | None) -> dict[str, str]:
-    """Quantity that determines early stopping, and the direction of its improvement."""
-    is_split = plan.split_validation_counts
-    monitor = chosen or ("count_split_validation" if is_split else "validation_loss")
-    if monitor.startswith("elbo"):
-        raise ValueError(
-            f"`early_stopping_monitor`: a MAP fit has no ELBO, found {monitor!r}. Pass "
-            "'validation_loss', the default."
-        )
-    is_score = monitor.startswith("count_split")
-    if is_score and not is_split:
-        raise ValueError(
-            f"`early_stopping_monitor`: {monitor!r} is not computed by default. Pass "
-            '`plan_kwargs={"split_validation_counts": True}` too.'
-        )
-    return {
-        "early_stopping_monitor": monitor,
-        "early_stopping_mode": "max" if is_score else "min",
-    }
-
-
-def _check_precision(precision: str) -> None:
-    if precision.startswith("16") or precision == "bf16-true":
-        raise ValueError(
-            f"`precision` must be '32-true' or 'bf16-mixed', found {precision!r}: 16 bits cannot "
-            "represent the derivatives of large counts."
-        )
-
-
-def default_max_epochs(n_cells: int) -> int:
-    """Number of epochs for about 1,500 steps of 128 cells, between 15 and 60.
-
-    Parameters
-    ----------
-    n_cells
-        Number of training cells.
-    """
-    return int(np.clip(round(1500 * 128 / n_cells), 15, 60))

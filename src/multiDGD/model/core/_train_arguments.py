@@ -1,0 +1,83 @@
+"""Checks and defaults of arguments of ``train``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from multiDGD._names import nearest
+from multiDGD.train import MultiDGDTrainingPlan, logged_names
+
+
+def monitored(
+    plan: MultiDGDTrainingPlan, chosen: str | None, has_callbacks: bool
+) -> dict[str, str]:
+    """Quantity that determines early stopping, and the direction of its improvement.
+
+    Parameters
+    ----------
+    plan
+        The training plan.
+    chosen
+        Argument ``early_stopping_monitor``.
+    has_callbacks
+        Whether the user's callbacks may log further quantities.
+
+    Raises
+    ------
+    ValueError
+        If the quantity is not logged.
+    """
+    is_split = plan.split_validation_counts
+    monitor = chosen or ("count_split_validation" if is_split else "validation_loss")
+    if monitor.startswith("elbo"):
+        raise ValueError(
+            f"`early_stopping_monitor`: a MAP fit has no ELBO, found {monitor!r}. Pass "
+            "'validation_loss', the default."
+        )
+    is_score = monitor.startswith("count_split")
+    if is_score and not is_split:
+        raise ValueError(
+            f"`early_stopping_monitor`: {monitor!r} is not computed by default. Pass "
+            '`plan_kwargs={"split_validation_counts": True}` too.'
+        )
+    known = logged_names(plan.module)
+    if not (is_score or has_callbacks or monitor in known):
+        raise ValueError(
+            f"`early_stopping_monitor`: {monitor!r} is not logged. Nearest: "
+            f"{nearest(monitor, known)}."
+        )
+    return {
+        "early_stopping_monitor": monitor,
+        "early_stopping_mode": "max" if is_score else "min",
+    }
+
+
+def check_precision(precision: str) -> None:
+    """Check the numerical precision of a training.
+
+    Parameters
+    ----------
+    precision
+        As for :class:`lightning.pytorch.Trainer`.
+
+    Raises
+    ------
+    ValueError
+        If 16 bits would represent derivatives of counts.
+    """
+    if precision.startswith("16") or precision == "bf16-true":
+        raise ValueError(
+            f"`precision` must be '32-true' or 'bf16-mixed', found {precision!r}: 16 bits cannot "
+            "represent the derivatives of large counts."
+        )
+
+
+def default_max_epochs(n_cells: int) -> int:
+    """Number of epochs for about 1,500 steps of 128 cells, between 15 and 60.
+
+    Parameters
+    ----------
+    n_cells
+        Number of training cells.
+    """
+    return int(np.clip(round(1500 * 128 / n_cells), 15, 60))
