@@ -22,7 +22,7 @@ INSTALLED_BY = {
 }
 # Extras whose packages a folder may import, lazily in the case of `src`.
 EXTRAS = {
-    "src": {"atlas", "datasets", "hub"},
+    "src": {"atlas", "datasets", "demo", "hub"},
     "tests": {"autotune", "datasets", "hub", "test", "tutorials"},
     "docs": {"doc"},
     "benchmarks": {"atlas", "benchmarks", "benchmarks-milo", "benchmarks-other", "browser"},

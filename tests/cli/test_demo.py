@@ -1,5 +1,7 @@
 """``multidgd demo``."""
 
+import re
+
 import mudata as md
 import pytest
 from tests.cli.conftest import FILES
@@ -18,7 +20,11 @@ def test_files_and_scores(run, tmp_path):
         "correlation with the true means across cells, atac",
     ):
         (found,) = [row for row in out.splitlines() if row.startswith(line + " ")]
-        assert -1 <= float(found.split()[-1]) <= 1
+        assert -1 <= float(found.removeprefix(line).split()[0]) <= 1
+    (header,) = [row for row in out.splitlines() if row.split()[:2] == ["multiDGD", "PCA"]]
+    (mixing,) = [row for row in out.splitlines() if row.startswith("mixing of batch")]
+    n_methods = 3 if "PCA + Harmony" in header else 2
+    assert len(mixing.split("cell_type")[1].split()) == n_methods
     assert "Simulating 60 cells" in err
     assert f"Open {tmp_path / 'report.html'} in a browser" in err
     assert f"report: {tmp_path / 'report.html'}" in out
@@ -35,11 +41,10 @@ def test_files_and_scores(run, tmp_path):
 def test_agrees_with_the_truth(run, tmp_path):
     code, out, _ = run("demo", "--out", tmp_path)
     assert code == 0
-    figures = {
-        row.rsplit(maxsplit=1)[0]: float(row.split()[-1])
-        for row in out.splitlines()
-        if row.split()[-1].replace(".", "", 1).isdigit()
-    }
+    rows = [re.split(r"\s{2,}", row) for row in out.splitlines()]
+    figures = {row[0]: float(row[1]) for row in rows if len(row) > 2 and row[0]}
+    pca = {row[0]: float(row[2]) for row in rows if len(row) > 2 and row[0] and row[2] != "-"}
+    assert figures["mixing of batch within cell_type"] > pca["mixing of batch within cell_type"]
     assert figures["kNN accuracy of cell_type"] > 0.95
     assert figures["ARI of k-means with cell_type"] > 0.9
     assert figures["mixing of batch within cell_type"] > 0.8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -72,3 +73,34 @@ def format_scores(scores: dict[str, float]) -> str:
     """
     width = max(map(len, scores), default=0)
     return "\n".join(f"{name:<{width}}  {value:.3f}" for name, value in scores.items())
+
+
+def format_table(columns: Mapping[str, Mapping[str, float]]) -> str:
+    """Format the scores of several methods as a table with a line for each score.
+
+    Parameters
+    ----------
+    columns
+        Scores by description, by method. A method may lack some of those of the first one.
+
+    Returns
+    -------
+    str
+        A header and one line per score; a dash for a missing score.
+
+    Examples
+    --------
+    >>> print(format_table({"model": {"accuracy": 0.5, "mixing": 1.0}, "PCA": {"accuracy": 0.25}}))
+              model    PCA
+    accuracy  0.500  0.250
+    mixing    1.000      -
+    """
+    names = list(next(iter(columns.values())))
+    label = max(map(len, names))
+    widths = {method: max(len(method), 5) for method in columns}
+    lines = [" " * label + "".join(f"  {m:>{w}}" for m, w in widths.items())]
+    for name in names:
+        values = (f"{scores[name]:.3f}" if name in scores else "-" for scores in columns.values())
+        cells = zip(values, widths.values(), strict=True)
+        lines.append(f"{name:<{label}}" + "".join(f"  {v:>{w}}" for v, w in cells))
+    return "\n".join(lines)

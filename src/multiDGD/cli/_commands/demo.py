@@ -11,13 +11,14 @@ import scvi
 from multiDGD import MultiDGD
 from multiDGD._scores import mean_correlation
 from multiDGD.cli._describe_data import summarize_counts
+from multiDGD.cli._linear import linear_representations
 from multiDGD.cli._output import (
     make_folder,
     print_paths,
     refuse_results,
     write_training_results,
 )
-from multiDGD.cli._scores import format_scores, score
+from multiDGD.cli._scores import format_table, score
 from multiDGD.cli._training import train
 from multiDGD.cli._umap import add_umap
 from multiDGD.datasets import simulate_multiome
@@ -47,7 +48,9 @@ def run(args: argparse.Namespace) -> None:
     print(train(model, args.max_epochs, args.out), flush=True)
     model.annotate()
     add_umap(data, args.seed)
-    scores = score(data.obsm["X_multidgd"], data.obs["cell_type"], data.obs["batch"])
+    annotations = data.obs["cell_type"], data.obs["batch"]
+    scores = score(data.obsm["X_multidgd"], *annotations)
+    linear = linear_representations(data, "batch", args.seed)
     for name, means in truth.items():
         estimate = np.asarray(model.get_normalized_expression(modality=name))
         overall, across = mean_correlation(estimate, means)
@@ -56,5 +59,6 @@ def run(args: argparse.Namespace) -> None:
     colors = ["cell_type", "batch", "multidgd_component"]
     paths = write_training_results(model, data, args.out, colors, "cell_type")
     print("agreement with the truth (1 is perfect; cell types were not used for training):")
-    print(format_scores(scores))
+    others = {method: score(latent, *annotations) for method, latent in linear.items()}
+    print(format_table({"multiDGD": scores, **others}))
     print_paths(paths)
