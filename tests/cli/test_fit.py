@@ -150,9 +150,9 @@ def test_interrupted(run, tmp_path, h5mu, monkeypatch, stop):
 
 
 class TestOverwrite:
-    def test_results_are_kept_before_any_work(self, fails, fitted):
+    def test_results_are_kept_before_any_work(self, fails, fitted, h5mu):
         before = {p: p.stat().st_mtime_ns for p in sorted(fitted.rglob("*"))}
-        message = fails("fit", "missing.h5ad", "--out", fitted)
+        message = fails("fit", h5mu, "--out", fitted)
         assert f"{fitted} already contains model, embedding.h5mu, history.png" in message
         assert "pass --overwrite" in message
         assert {p: p.stat().st_mtime_ns for p in sorted(fitted.rglob("*"))} == before

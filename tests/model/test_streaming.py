@@ -26,16 +26,18 @@ METHODS = {
     "drawn": lambda m, x, **k: m.get_latent_representation(x, give_mean=False, **OPTIONS, **k),
     "expression": lambda m, x, **k: m.get_normalized_expression(x, modality="atac", **NUMPY, **k),
     "conditional": lambda m, x, **k: m.get_normalized_expression(
-        x, condition_on_counts=True, **NUMPY, **k
+        x, modality="rna", condition_on_counts=True, **NUMPY, **k
     ),
-    "mean of draws": lambda m, x, **k: m.get_normalized_expression(x, n_samples=3, **NUMPY, **k),
+    "mean of draws": lambda m, x, **k: m.get_normalized_expression(
+        x, modality="rna", n_samples=3, **NUMPY, **k
+    ),
     "draws": lambda m, x, **k: m.get_normalized_expression(
-        x, n_samples=2, return_mean=False, **NUMPY, **k
+        x, modality="rna", n_samples=2, return_mean=False, **NUMPY, **k
     ),
     "open": lambda m, x, **k: m.get_accessibility_estimates(
         x, region_list=["atac3", "atac0"], **NUMPY, **k
     ),
-    "imputed": lambda m, x, **k: m.impute(x, "atac", feature_list=["atac7"], **NUMPY, **k),
+    "imputed": lambda m, x, **k: m.impute(x, "atac", gene_list=["atac7"], **NUMPY, **k),
     "drawn counts": lambda m, x, **k: m.impute(x, "atac", n_samples=2, **NUMPY, **k),
     "foreground": lambda m, x, **k: m.get_protein_foreground_probability(x, **NUMPY_ONLY, **k),
 }
@@ -217,7 +219,7 @@ def test_an_interrupted_call_leaves_nothing(model, query, tmp_path, monkeypatch)
 
     monkeypatch.setattr("multiDGD.model.decoding._decoding.write_rows", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        model.get_normalized_expression(query, out=tmp_path / "values.zarr")
+        model.get_normalized_expression(query, modality="rna", out=tmp_path / "values.zarr")
     assert not (tmp_path / "values.zarr").exists()
 
 

@@ -19,7 +19,7 @@ CALLS = {
     "covariate_representation": lambda get, **kw: pl.covariate_representation(
         get("multiome"), **kw
     ),
-    "history": lambda get, **kw: pl.history(get("multiome"), "elbo", **kw),
+    "history": lambda get, **kw: pl.history(get("multiome"), "loss", **kw),
     "likelihoods": lambda get, **kw: pl.likelihoods(get("compared").iloc[:2], **kw),
     "locus": lambda get, **kw: pl.locus(get("links"), "LYZ", window=None, **kw),
     "modalities": lambda get, **kw: pl.modalities(get("mosaic").adata, **kw),

@@ -32,7 +32,8 @@ def links(model):
     start = np.arange(n_peaks + 1) * 1000
     names = [f"rna{ODD}1", *model.summary.features[f"atac{ODD}"]]
     positions = pd.DataFrame({"chrom": f"chr{ODD}", "start": start, "end": start + 500}, names)
-    return model.gene2peak(names[0], positions=positions, n_controls=2, n_cells=5)
+    options = {"peak_modality": f"atac{ODD}", "n_controls": 2, "n_cells": 5}
+    return model.gene2peak(names[0], positions=positions, **options)
 
 
 def changes(model):

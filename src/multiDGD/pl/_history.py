@@ -78,7 +78,7 @@ def history(
     >>> import pandas as pd
     >>> log = {"train_loss": pd.DataFrame({"train_loss": [3.0, 2.0, 1.5]})}
     >>> history(log, "loss").get_title()
-    'loss\\ntrain 1.5'
+    'loss\ntrain 1.5'
     """
     logged = model if isinstance(model, Mapping) else model.history
     if not logged:

@@ -122,7 +122,7 @@ class _CountRows:
         rows = torch.searchsorted(ends, entry, right=True)
         # Position of a cell's non-zeros in the table, minus that in the minibatch.
         shift = torch.nn.functional.pad(self._ends[cells] - ends, (0, 1))
-        source = entry + shift[rows]
+        source = (entry + shift[rows]).clamp_(max=max(len(self._values) - 1, 0))
         padding = rows >= n_cells
         return Counts(
             values=self._values[source].masked_fill_(padding, 1),

@@ -270,4 +270,4 @@ def test_correction_improves_proteins_of_real_cells(bmmc_cite, seed):
     corrected = feature_r(model.impute(query, "prot", return_numpy=True), truth)
     set_regression(model, "prot", None)
     decoded = feature_r(model.impute(query, "prot", return_numpy=True), truth)
-    assert corrected > decoded + 0.005
+    assert corrected > decoded + 0.002

@@ -49,11 +49,16 @@ class DecodingMixin(PosteriorMixin):
             raise ValueError(f"`modality` must be one of {known}, found {modality!r}.")
         return modality
 
-    def _modality_of_peaks(self, modality: str | None, argument: str = "modality") -> str:
-        """Check the name of a modality; the default is the last one that consists of peaks."""
-        if modality is not None:
-            return self._modality(modality)
+    def _modality_of_peaks(
+        self, modality: str | None, argument: str = "modality", *, is_sole: bool = False
+    ) -> str:
+        """Check the name of a modality; the default is the last one that consists of peaks.
+
+        With ``is_sole``, the default is the only modality of a model whatever its features.
+        """
         features = self.summary.features
+        if modality is not None or (is_sole and len(features) == 1):
+            return self._modality(modality)
         found = [m for m in self.module.modalities if has_peaks(m, features[m])]
         if not found:
             raise ValueError(

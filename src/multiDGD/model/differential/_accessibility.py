@@ -95,7 +95,7 @@ class DifferentialAccessibilityMixin(ComparisonMixin):
         >>> model.differential_accessibility(groupby="batch", group1="batch_0", silent=True).shape
         (60, 17)
         """
-        modality = self._modality_of_peaks(modality)
+        modality = self._modality_of_peaks(modality, is_sole=True)
         settings = TestSettings(mode, delta, fdr_target, (), reference, order_by)
         manager = self._manager_of(adata)
         groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)

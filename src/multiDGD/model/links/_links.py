@@ -124,7 +124,7 @@ class LinkMixin(ConditionalLinkMixin):
         ['probability', 'effect']
         """
         source = self._modality(gene_modality)
-        target = self._modality_of_peaks(peak_modality, "peak_modality")
+        target = self._modality_of_peaks(peak_modality, "peak_modality", is_sole=True)
         cells = adata, indices, n_cells, batch_size
         return self._link_table(
             gene, True, source, target, method, n_controls, positions, window, use_distance, *cells
@@ -169,7 +169,7 @@ class LinkMixin(ConditionalLinkMixin):
         ValueError
             As for :meth:`gene2peak`.
         """
-        source = self._modality_of_peaks(peak_modality, "peak_modality")
+        source = self._modality_of_peaks(peak_modality, "peak_modality", is_sole=True)
         target = self._modality(gene_modality)
         cells = adata, indices, n_cells, batch_size
         return self._link_table(
