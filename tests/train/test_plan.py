@@ -8,7 +8,7 @@ from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
 from multiDGD._scores import batch_mixing, knn_accuracy
-from multiDGD.train import MultiDGDTrainingPlan, RowAdam, logged_names
+from multiDGD.train import MultiDGDTrainingPlan, RowAdam, monitored_names
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
@@ -276,7 +276,16 @@ def test_errors_name_the_argument(argument, value):
         fitted(plan_kwargs={argument: value})
 
 
-def test_logged_names_are_those_of_the_history():
+ELBO = {"elbo_train", "elbo_validation"}
+
+
+def test_monitored_names_are_those_of_the_history_and_of_scvi_tools():
     setup = {"batch_key": "batch", "labels_key": "label"}
     model = fitted(toy_mudata(), setup, {"n_components": None}, max_epochs=2)
-    assert {n for n in model.history if not n.endswith("_step")} == set(logged_names(model.module))
+    names = set(monitored_names(model.module))
+    assert {n for n in model.history if not n.endswith("_step")} == names - ELBO
+    assert names <= set(model.trainer.callback_metrics)
+    loss, elbo = (
+        model.trainer.callback_metrics[n] for n in ("validation_loss", "elbo_validation")
+    )
+    assert loss == elbo

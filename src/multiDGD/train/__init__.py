@@ -7,7 +7,7 @@ from ._count_split import CountSplitValidation
 from ._epoch_checkpoint import EpochCheckpoint
 from ._epoch_order import BlockOrder, EpochOrder
 from ._initialisation import initialise_at_zero, initialise_from_embedding
-from ._loss_terms import logged_names
+from ._loss_terms import monitored_names
 from ._pinned_strategy import PinnedStrategy
 from ._plan import MultiDGDTrainingPlan
 from ._resident_cells import ResidentCells
@@ -30,6 +30,6 @@ __all__ = [
     "find_checkpoint",
     "initialise_at_zero",
     "initialise_from_embedding",
-    "logged_names",
+    "monitored_names",
     "read_checkpoint",
 ]

@@ -55,8 +55,11 @@ def mean_terms(sums: Mapping[str, Tensor], prior: Tensor, split: str) -> dict[st
     return {f"{split}_loss": loss, **{f"{name}_{split}": value for name, value in means.items()}}
 
 
-def logged_names(module: MultiDGDModule) -> list[str]:
-    """Names of the quantities that a training logs in each epoch, without count splitting.
+def monitored_names(module: MultiDGDModule) -> list[str]:
+    """Names of the quantities that callbacks of a training can monitor, without count splitting.
+
+    The history contains all of these but ``elbo_train`` and ``elbo_validation``, which are the names
+    of the losses in scvi-tools.
 
     Parameters
     ----------
@@ -70,5 +73,5 @@ def logged_names(module: MultiDGDModule) -> list[str]:
         *(f"reconstruction_loss_{modality}" for modality in module.modalities),
         *(f"covariate_{name}_loss" for name in module.covariates),
     ]
-    named = [f"{term}_{split}" for term in terms for split in _SPLITS]
+    named = [f"{term}_{split}" for term in ("elbo", *terms) for split in _SPLITS]
     return [*(f"{split}_loss" for split in _SPLITS), "prior_loss_train", *named]

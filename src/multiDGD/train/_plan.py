@@ -344,6 +344,9 @@ class MultiDGDTrainingPlan(TrainingPlan):
         for name, value in self._logged.items():
             # All processes have the same value; without `sync_dist`, Lightning would warn.
             self.log(name, value, prog_bar=name == "train_loss", sync_dist=True)
+        if self._logged:
+            # Callbacks of scvi-tools monitor the loss under this name. The history omits it.
+            self.log(f"elbo_{mode}", self._logged[f"{mode}_loss"], logger=False, sync_dist=True)
         self._terms.pop(mode, None)
         gather_rows(self.trainer, self.row_optimizer.table)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scvi.train import SaveCheckpoint
 from tests.model.fitting import TRAIN, fitted
 from tests.toy import toy_adata, toy_mudata
 
@@ -74,7 +75,16 @@ def test_the_learning_rate_of_the_decoder():
     assert model.trainer.lightning_module.lr_mixture == 0.5
 
 
-def test_early_stopping_by_the_elbo_raises():
+def test_callbacks_of_scvi_monitor_the_loss_as_elbo(tmp_path):
     MultiDGD.setup_anndata(adata := toy_adata())
-    with pytest.raises(ValueError, match="no ELBO, found 'elbo_validation'. Pass 'validation_lo"):
-        MultiDGD(adata, n_latent=3).train(early_stopping_monitor="elbo_validation")
+    model = MultiDGD(adata, n_latent=3)
+    monitor = "elbo_validation"
+    saves = SaveCheckpoint(dirpath=str(tmp_path), monitor=monitor)
+    options = {
+        "enable_checkpointing": True,
+        "callbacks": [saves],
+        "early_stopping_monitor": monitor,
+    }
+    model.train(**TRAIN, **options)
+    assert saves.best_model_score == model.history["validation_loss"].iloc[:, 0].min()
+    assert monitor not in model.history

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from multiDGD._names import nearest
-from multiDGD.train import MultiDGDTrainingPlan, logged_names
+from multiDGD.train import MultiDGDTrainingPlan, monitored_names
 
 
 def monitored(
@@ -29,18 +29,13 @@ def monitored(
     """
     is_split = plan.split_validation_counts
     monitor = chosen or ("count_split_validation" if is_split else "validation_loss")
-    if monitor.startswith("elbo"):
-        raise ValueError(
-            f"`early_stopping_monitor`: a MAP fit has no ELBO, found {monitor!r}. Pass "
-            "'validation_loss', the default."
-        )
     is_score = monitor.startswith("count_split")
     if is_score and not is_split:
         raise ValueError(
             f"`early_stopping_monitor`: {monitor!r} is not computed by default. Pass "
             '`plan_kwargs={"split_validation_counts": True}` too.'
         )
-    known = logged_names(plan.module)
+    known = monitored_names(plan.module)
     if not (is_score or has_callbacks or monitor in known):
         raise ValueError(
             f"`early_stopping_monitor`: {monitor!r} is not logged. Nearest: "

@@ -49,20 +49,20 @@ class DecodingMixin(PosteriorMixin):
             raise ValueError(f"`modality` must be one of {known}, found {modality!r}.")
         return modality
 
-    def _modality_of_peaks(
-        self, modality: str | None, argument: str = "modality", *, is_sole: bool = False
-    ) -> str:
+    def _modality_of_peaks(self, modality: str | None, *, or_last: bool = False) -> str:
         """Check the name of a modality; the default is the last one that consists of peaks.
 
-        With ``is_sole``, the default is the only modality of a model whatever its features.
+        With ``or_last``, it is the last one of all if none consists of peaks.
         """
-        features = self.summary.features
-        if modality is not None or (is_sole and len(features) == 1):
+        if modality is not None:
             return self._modality(modality)
+        features = self.summary.features
         found = [m for m in self.module.modalities if has_peaks(m, features[m])]
+        if or_last:
+            found = found or self.module.modalities
         if not found:
             raise ValueError(
-                f"`{argument}` must be given, because no modality consists of peaks, by its name "
+                "`modality` must be given, because no modality consists of peaks, by its name "
                 f"or those of its features; found {self.module.modalities}."
             )
         return found[-1]

@@ -56,7 +56,7 @@ class LinkMixin(ConditionalLinkMixin):
             Name of the gene.
         gene_modality, peak_modality
             Modalities of the gene and the peaks; by default the first one, and the last one that
-            consists of peaks by its name or those of its features.
+            consists of peaks by its name or those of its features, or else the last one.
         adata, indices
             Cells to include, as for :meth:`get_latent_representation`.
         method
@@ -124,7 +124,7 @@ class LinkMixin(ConditionalLinkMixin):
         ['probability', 'effect']
         """
         source = self._modality(gene_modality)
-        target = self._modality_of_peaks(peak_modality, "peak_modality", is_sole=True)
+        target = self._modality_of_peaks(peak_modality, or_last=True)
         cells = adata, indices, n_cells, batch_size
         return self._link_table(
             gene, True, source, target, method, n_controls, positions, window, use_distance, *cells
@@ -169,7 +169,7 @@ class LinkMixin(ConditionalLinkMixin):
         ValueError
             As for :meth:`gene2peak`.
         """
-        source = self._modality_of_peaks(peak_modality, "peak_modality", is_sole=True)
+        source = self._modality_of_peaks(peak_modality, or_last=True)
         target = self._modality(gene_modality)
         cells = adata, indices, n_cells, batch_size
         return self._link_table(
