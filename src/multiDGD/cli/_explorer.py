@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 
+from multiDGD._files import replacing
 from multiDGD.init import NORMALIZATIONS
 
 if TYPE_CHECKING:
@@ -60,12 +60,8 @@ def write_explorer(model: MultiDGD, data: AnnData | MuData, path: Path) -> Path:
         var=table,
         obsm={key: x for key, x in embeddings.items() if _is_embedding(x)},
     )
-    partial = path.with_name(f".partial-{path.name}")
-    try:
+    with replacing(path) as partial:
         frame.write_h5ad(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 
