@@ -185,24 +185,6 @@ class SetupMixin(RepresentationMixin):
         cls._register(mdata, fields, given, kwargs)
 
     @classmethod
-    def setup_annbatch(cls, *args: Any, **kwargs: Any) -> None:
-        """Raise an error: multiDGD reads AnnData and MuData on disk by itself.
-
-        scvi-tools 1.5 has this method. Its data module converts counts to dense matrices and has no
-        positions of cells, so that representations cannot be assigned to cells.
-
-        Raises
-        ------
-        NotImplementedError
-            Always. The message names the way that works.
-        """
-        raise NotImplementedError(
-            "MultiDGD does not use annbatch. Open the data on disk, with `mudata.read_h5mu(path, "
-            "backed='r')`, `anndata.read_h5ad(path, backed='r')` or `multiDGD.data.open_zarr(path)`, "
-            "and pass them to `setup_mudata` or `setup_anndata`."
-        )
-
-    @classmethod
     def _register(
         cls, data: AnnData | MuData, fields: list, given: dict[str, Any], kwargs: dict[str, Any]
     ) -> None:
