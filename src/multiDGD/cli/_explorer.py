@@ -12,13 +12,11 @@ from mudata import MuData
 from scipy import sparse
 
 from multiDGD._files import replacing
+from multiDGD._names import is_copy
 from multiDGD.init import NORMALIZATIONS
 
 if TYPE_CHECKING:
     from multiDGD import MultiDGD
-
-# scvi-tools stores its copies of other columns under this prefix.
-_COPIES = "_scvi"
 
 
 def write_explorer(model: MultiDGD, data: AnnData | MuData, path: Path) -> Path:
@@ -79,7 +77,7 @@ def _columns(obs: pd.DataFrame) -> pd.DataFrame:
     """Annotations of the cells, with numbers of 32 bits and categories of text."""
     found = {}
     for key, column in obs.items():
-        if str(key).startswith(_COPIES):
+        if is_copy(key):
             continue
         kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else ""
         if kind == "f":
