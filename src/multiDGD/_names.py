@@ -23,7 +23,12 @@ def nearest(name: object, known: Iterable[object]) -> list[str]:
 
 def nearest_columns(name: object, table: pd.DataFrame) -> list[str]:
     """Three columns of ``table`` closest to ``name``, without those that scvi-tools added."""
-    return nearest(name, [c for c in table.columns if not str(c).startswith("_scvi_")])
+    return nearest(name, [c for c in table.columns if not is_copy(c)])
+
+
+def is_copy(column: object) -> bool:
+    """Whether scvi-tools added a column of ``obs``, as a copy of another one."""
+    return str(column).startswith("_scvi_")
 
 
 #: Genome coordinates: chr1-10-20, chr1:10-20, chr1_10_20, 1:10-20, GL000194.1:55-900, ...

@@ -265,6 +265,26 @@ def mean_correlation(estimate: ArrayLike, truth: ArrayLike) -> tuple[float, floa
     return overall, float(np.median(within)) if within.size else float("nan")
 
 
+def has_labels(labels: Sequence[Any] | ArrayLike) -> bool:
+    """Whether any cell has a known label.
+
+    Parameters
+    ----------
+    labels
+        One label per cell.
+
+    Examples
+    --------
+    >>> has_labels(["NA", "B cell"]), has_labels(["NA", None])
+    (True, False)
+    """
+    return bool(_is_known(np.asarray(labels, dtype=object), UNKNOWN_LABELS).any())
+
+
+def _is_known(names: NDArray[np.object_], unknown: Collection[str]) -> NDArray[np.bool_]:
+    return ~(np.asarray(pd.isna(names)) | np.isin(names.astype(str), list(unknown)))
+
+
 def _labelled(
     embedding: ArrayLike, labels: Any, unknown: Collection[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.bool_]]:
@@ -279,7 +299,7 @@ def _labelled(
     names = np.asarray(labels, dtype=object)
     if names.shape != (len(points),):
         raise ValueError(f"`labels` has shape {names.shape} for {len(points)} cells.")
-    known = ~(np.asarray(pd.isna(names)) | np.isin(names.astype(str), list(unknown)))
+    known = _is_known(names, unknown)
     if not known.any():
         raise ValueError("`labels` has no known label.")
     return points[known], pd.factorize(names[known])[0], known

@@ -31,11 +31,12 @@ def umap(representation: np.ndarray, seed: int = 0) -> np.ndarray:
     frame = AnnData(
         obs=pd.DataFrame(index=pd.RangeIndex(n_cells).astype(str)), obsm={"X": representation}
     )
+    n_neighbors = min(_N_NEIGHBORS, n_cells - 1)
     n_threads = torch.get_num_threads()
-    sc.pp.neighbors(
-        frame, n_neighbors=min(_N_NEIGHBORS, n_cells - 1), use_rep="X", random_state=seed
-    )
-    sc.tl.umap(frame, random_state=seed)
-    # numba shares the OpenMP library with torch and changes its number of threads.
-    torch.set_num_threads(n_threads)
+    try:
+        sc.pp.neighbors(frame, n_neighbors=n_neighbors, use_rep="X", random_state=seed)
+        sc.tl.umap(frame, random_state=seed)
+    finally:
+        # numba shares the OpenMP library with torch and changes its number of threads.
+        torch.set_num_threads(n_threads)
     return np.asarray(frame.obsm["X_umap"])

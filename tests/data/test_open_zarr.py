@@ -34,6 +34,18 @@ def test_anndata(tmp_path, dense_x):
     np.testing.assert_array_equal(dense(doubled, "counts", cells), 2 * expected[cells])
 
 
+def test_anndata_without_x(tmp_path):
+    adata = toy_adata()
+    ad.AnnData(obs=adata.obs, var=adata.var, layers={"counts": adata.X}).write_zarr(
+        tmp_path / "x.zarr"
+    )
+    found = open_zarr(tmp_path / "x.zarr")
+    assert found.X is None
+    expected = toy_adata(dense=True).X
+    counts = dense(manager_of(found, layer="counts"), "counts", [9, 2])
+    np.testing.assert_array_equal(counts, expected[[9, 2]])
+
+
 def test_mudata_of_a_mosaic(tmp_path):
     mdata = toy_mudata(names=("rna", "atac"))
     parts = {"rna": mdata["rna"][5:].copy(), "atac": mdata["atac"][:30].copy()}
@@ -56,6 +68,9 @@ def test_errors(tmp_path, monkeypatch):
         open_zarr(tmp_path / "nothing")
     with pytest.raises(ValueError, match="`path` must be a zarr store"):
         open_zarr(tmp_path)
+    zarr.open_array(str(tmp_path / "array.zarr"), mode="w", shape=(3,), dtype="float32")
+    with pytest.raises(ValueError, match="`path` must be a zarr store"):
+        open_zarr(tmp_path / "array.zarr")
     zarr.open_group(str(tmp_path / "other.zarr"), mode="w")
     with pytest.raises(ValueError, match="object of type None. Write it with"):
         open_zarr(tmp_path / "other.zarr")

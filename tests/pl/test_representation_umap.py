@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from sklearn.model_selection import cross_val_score
@@ -14,6 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from tests.toy import toy_mudata
 
 from multiDGD import MultiDGD, pl
+from multiDGD._umap import umap as compute_umap
 from multiDGD.pl import _embedding
 
 
@@ -190,3 +192,15 @@ def test_centres_are_black_diamonds(mosaic, umap):
     n = len(np.unique(mosaic.get_cluster_assignments()))
     (centres,) = (c for c in ax.collections if len(c.get_offsets()) == n)
     assert to_hex(centres.get_facecolor()[0]) == "#000000"
+
+
+def test_an_error_of_the_umap_restores_the_threads(monkeypatch):
+    def neighbors(*args, **kwargs):
+        torch.set_num_threads(7)
+        raise RuntimeError("no neighbours")
+
+    n_threads = torch.get_num_threads()
+    monkeypatch.setattr("scanpy.pp.neighbors", neighbors)
+    with pytest.raises(RuntimeError, match="no neighbours"):
+        compute_umap(np.zeros((5, 2)))
+    assert torch.get_num_threads() == n_threads

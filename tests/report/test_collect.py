@@ -36,6 +36,20 @@ def test_checks(report):
     assert report.checks[1].light is Light.ACT
 
 
+def test_mixing_without_a_known_label(model, monkeypatch):
+    """The score of all cells is not said to be within types."""
+    monkeypatch.setitem(model.adata.obs, "cell_type", "unknown")
+    mixing = collect(model, label_key="cell_type", basis="true").checks[2]
+    assert "within" not in mixing.meaning
+    assert mixing.value == collect(model, basis="true").checks[2].value
+
+
+def test_colours_of_a_modality(model, monkeypatch):
+    colors = ["#010101", "#020202"]
+    monkeypatch.setitem(model.adata["rna"].uns, "batch_colors", colors)
+    assert coloring(collect(model, basis="true"), "batch").colors == colors
+
+
 def test_predictions_match_the_model(report, model):
     for prediction in report.predictions:
         score = model.get_count_split_score(indices=model.validation_indices_, silent=True)

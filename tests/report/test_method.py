@@ -41,6 +41,11 @@ def test_missing_folder(model, tmp_path):
         model.report(tmp_path / "absent" / "fit.html")
 
 
+def test_path_of_a_folder(model, tmp_path):
+    with pytest.raises(ValueError, match="`path` must be a file"):
+        model.report(tmp_path)
+
+
 def test_model_without_data(model, tmp_path):
     model.save(tmp_path / "model")
     alone = MultiDGD.load(tmp_path / "model", adata=False, accelerator="cpu")

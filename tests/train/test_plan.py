@@ -102,14 +102,16 @@ def test_every_term_is_logged_separately():
         ("elbo_train", "a MAP fit has no ELBO; see 'train_loss'"),
         ("kl_local_validation", "'representation_loss_validation'"),
         ("kl_global_train", "'prior_loss_train'"),
+        ("kl_global_validation", "'prior_loss_train'"),
         ("validation_los", "Nearest: .'validation_loss'"),
     ],
 )
 def test_names_of_other_models_are_explained(name, alternative):
     model = fitted()
     assert name not in model.history
-    with pytest.raises(KeyError, match=alternative):
+    with pytest.raises(KeyError, match=alternative) as raised:
         model.history[name]
+    assert str(raised.value).rstrip("].\"'").rpartition("'")[2] in model.history
 
 
 def test_training_decreases_the_loss_of_every_modality():

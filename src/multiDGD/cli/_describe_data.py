@@ -10,6 +10,8 @@ from anndata import AnnData
 from mudata import MuData
 from scipy.sparse import issparse
 
+from multiDGD._names import is_copy
+
 _MAX_NAMES = 3
 # Columns with fewer cells per category, on average, are not listed as batches or labels.
 _MIN_CELLS = 3
@@ -135,8 +137,7 @@ def _candidates(table: pd.DataFrame, most: int) -> list[str]:
     """Columns with 2 to ``most`` categories, each with its largest categories."""
     lines = []
     for key, column in table.items():
-        # scvi-tools stores its copies of other columns under this prefix.
-        if pd.api.types.is_float_dtype(column) or str(key).startswith("_scvi"):
+        if pd.api.types.is_float_dtype(column) or is_copy(key):
             continue
         sizes = column.value_counts()
         sizes = sizes[sizes > 0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +11,12 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 
+from multiDGD._files import replacing
+from multiDGD._names import is_copy
 from multiDGD.init import NORMALIZATIONS
 
 if TYPE_CHECKING:
     from multiDGD import MultiDGD
-
-# scvi-tools stores its copies of other columns under this prefix.
-_COPIES = "_scvi"
 
 
 def write_explorer(model: MultiDGD, data: AnnData | MuData, path: Path) -> Path:
@@ -60,12 +58,8 @@ def write_explorer(model: MultiDGD, data: AnnData | MuData, path: Path) -> Path:
         var=table,
         obsm={key: x for key, x in embeddings.items() if _is_embedding(x)},
     )
-    partial = path.with_name(f".partial-{path.name}")
-    try:
+    with replacing(path) as partial:
         frame.write_h5ad(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 
@@ -83,7 +77,7 @@ def _columns(obs: pd.DataFrame) -> pd.DataFrame:
     """Annotations of the cells, with numbers of 32 bits and categories of text."""
     found = {}
     for key, column in obs.items():
-        if str(key).startswith(_COPIES):
+        if is_copy(key):
             continue
         kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else ""
         if kind == "f":

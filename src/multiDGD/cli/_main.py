@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+from multiDGD._quiet import quiet_mudata
 
 from ._errors import UserError, use_option_names
 from ._parser import build_parser
@@ -67,8 +68,7 @@ def _log_to_stderr() -> Iterator[None]:
         # Handlers that other libraries attach to parent loggers would repeat every line.
         logger.propagate = False
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r"From 0\.4 \.update\(\)")
+        with quiet_mudata():
             yield
     finally:
         for logger, (level, propagate) in zip(loggers, before, strict=True):

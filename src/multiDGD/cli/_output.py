@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -14,6 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from multiDGD import pl
+from multiDGD._files import replacing
 
 from ._errors import UserError
 from ._explorer import write_explorer
@@ -108,13 +108,9 @@ def write_data(data: AnnData | MuData, folder: Path) -> Path:
         Path of the file.
     """
     path = folder / _EMBEDDINGS[isinstance(data, MuData)]
-    partial = path.with_name(f".partial-{path.name}")
-    try:
+    # The data may have been read from a file of this name.
+    with replacing(path) as partial:
         data.write(partial)
-        # The data may have been read from a file of this name.
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

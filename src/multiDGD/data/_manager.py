@@ -16,10 +16,9 @@ from mudata import MuData
 from scipy import sparse
 from scvi import REGISTRY_KEYS
 
-from multiDGD.nn import Counts
-
 from ._changes import CellRecord
 from ._checks import listed, warn_of_read_counts
+from ._csr import as_csr
 from ._dataset import CellDataset
 from ._feature_matching import columns_of, log_features, observed_features
 from ._fingerprints import covariate_fingerprints, modality_fingerprints
@@ -324,7 +323,7 @@ class CellManager(RevalidatedManager):
             return
         cells = np.arange(self.adata.n_obs)
         for start in range(0, len(cells), size):
-            yield _as_csr(reader.fetch(cells[start : start + size])[modality])
+            yield as_csr(reader.fetch(cells[start : start + size])[modality])
 
     def matrix(self, modality: str, cells: np.ndarray | None = None) -> sparse.csr_matrix:
         """Counts of one modality, shape ``(n_cells, f)``, copied only if necessary.
@@ -337,7 +336,7 @@ class CellManager(RevalidatedManager):
             Positions of the cells, all by default.
         """
         if cells is not None:
-            return _as_csr(self._reader(modality).fetch(cells)[modality])
+            return as_csr(self._reader(modality).fetch(cells)[modality])
         blocks = list(self.blocks(modality))
         return blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr")
 
@@ -356,12 +355,6 @@ class CellManager(RevalidatedManager):
         dataset = self.create_torch_dataset(indices)
         for start in range(0, len(dataset), batch_size):
             yield dataset[slice(start, start + batch_size)]
-
-
-def _as_csr(counts: Counts) -> sparse.csr_matrix:
-    ends = np.cumsum(np.bincount(counts.rows.numpy(), minlength=counts.n_cells))
-    parts = counts.values.numpy(), counts.columns.numpy(), np.concatenate([[0], ends])
-    return sparse.csr_matrix(parts, (counts.n_cells, counts.n_features))
 
 
 def _libraries(batch: dict[str, Any]) -> np.ndarray:

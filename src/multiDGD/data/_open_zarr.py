@@ -46,7 +46,7 @@ def open_zarr(path: str | Path) -> AnnData | MuData:
     try:
         group: Any = zarr.open_group(str(path), mode="r")
         kind = group.attrs.get("encoding-type")
-    except (FileNotFoundError, KeyError) as error:
+    except (FileNotFoundError, KeyError, ValueError) as error:  # no store, or an array
         raise ValueError(f"`path` must be a zarr store, found {str(path)!r}.") from error
     if kind == "anndata":
         return _open_anndata(group)
@@ -67,7 +67,7 @@ def _open_anndata(group: Any) -> AnnData:
     """AnnData of a group, with counts on disk."""
     layers: Mapping[str, Any] = group["layers"] if "layers" in group else {}
     return AnnData(
-        _open_matrix(group["X"]),
+        _open_matrix(group["X"]) if "X" in group else None,
         obs=read_elem(group["obs"]),
         var=read_elem(group["var"]),
         layers={name: _open_matrix(layers[name]) for name in layers},

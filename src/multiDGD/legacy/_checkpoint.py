@@ -192,7 +192,7 @@ def _existing(folder: Path, name: str) -> Path:
 
 def _read_hyperparameters(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text())
+        found = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{file} is not a JSON file: {error}.") from error
     if not isinstance(found, dict):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from multiDGD._checks import choice, integer, positive_int
+from multiDGD._files import replacing
 from multiDGD.data import logger
 from multiDGD.model.core._columns import column_of
 from multiDGD.model.core._representations import RepresentationMixin
@@ -57,7 +57,7 @@ class ReportMixin(RepresentationMixin):
         Raises
         ------
         ValueError
-            If an argument is invalid, or the model was loaded without data.
+            If an argument is invalid, ``path`` is a folder, or the model was loaded without data.
         FileNotFoundError
             If the folder does not exist.
 
@@ -68,6 +68,8 @@ class ReportMixin(RepresentationMixin):
         file = Path(path)
         if not file.parent.is_dir():
             raise FileNotFoundError(f"`path`: the folder {file.parent} does not exist.")
+        if file.is_dir():
+            raise ValueError(f"`path` must be a file, found the folder {file}.")
         positive_int("max_cells", max_cells)
         integer("seed", seed)
         data = self._manager_of(None).adata
@@ -86,11 +88,7 @@ class ReportMixin(RepresentationMixin):
             max_cells=max_cells,
             seed=seed,
         )
-        partial = file.with_name(f".partial-{file.name}")
-        try:
+        with replacing(file) as partial:
             partial.write_text(render(report), encoding="utf-8")
-            os.replace(partial, file)
-        finally:
-            partial.unlink(missing_ok=True)
         logger.info("Wrote the report %s", file)
         return file

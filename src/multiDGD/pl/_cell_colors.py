@@ -10,6 +10,8 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from multiDGD._names import is_copy
+
 from ._figure import not_found
 from ._scatter import Coloring
 
@@ -101,6 +103,6 @@ def _modality_of(
             "the features of the model, which was loaded without data: pass `adata` for a column "
             "of `obs`"
         )
-    columns = [] if data is None else [c for c in data.obs if not str(c).startswith("_scvi_")]
+    columns = [] if data is None else [c for c in data.obs if not is_copy(c)]
     known = [*columns, COMPONENT, UNCERTAINTY, *(f for names in features.values() for f in names)]
     raise not_found("color", name, known, where)

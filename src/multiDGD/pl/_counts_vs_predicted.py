@@ -141,8 +141,9 @@ def _averages(
     manager = model.get_anndata_manager(data, required=True)
     cells = np.arange(data.n_obs)
     cells = cells if indices is None else cells[np.asarray(indices)]
-    counts = manager.matrix(modality)[cells]
-    cells = cells[np.asarray(counts.sum(1)).ravel() > 0]
+    counts = manager.matrix(modality, cells)
+    has_counts = np.asarray(counts.sum(1)).ravel() > 0
+    cells, counts = cells[has_counts], counts[has_counts]
     # Cells of different panels have only some features in common.
     observed, codes = manager.panels
     features = reduce(
@@ -155,7 +156,7 @@ def _averages(
             f"`modality`: {modality!r} was not measured in any of these cells. Pass cells with "
             "counts of it."
         )
-    counts = manager.matrix(modality)[cells][:, features]
+    counts = counts[:, features]
     total = np.zeros(len(features))
     for part in (cells[i : i + _CHUNK].tolist() for i in range(0, len(cells), _CHUNK)):
         if statistic == "mean":

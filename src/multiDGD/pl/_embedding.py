@@ -73,9 +73,14 @@ def stored_embedding(data: AnnData | MuData | None, basis: str) -> tuple[np.ndar
     return xy[:, :2], key.removeprefix("X_")
 
 
+def displayed(name: str) -> str:
+    """Name of an embedding in the usual capitals."""
+    return _CAPITALS.get(name, name)
+
+
 def name_axes(ax: Axes, name: str) -> None:
     """Name the axes of an embedding, and remove the ticks: its units have no meaning."""
-    name = _CAPITALS.get(name, name)
+    name = displayed(name)
     ax.set_xlabel(f"{name} 1", parse_math=False)
     ax.set_ylabel(f"{name} 2", parse_math=False)
     ax.set_xticks([])

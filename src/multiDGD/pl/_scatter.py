@@ -15,6 +15,8 @@ from matplotlib.colors import is_color_like
 from mudata import MuData
 from scanpy.plotting import palettes
 
+from multiDGD._names import is_copy
+
 from ._figure import not_found
 
 #: Colour of cells without a value.
@@ -43,7 +45,8 @@ def obs_column(data: AnnData | MuData | None, key: str, argument: str) -> pd.Ser
             "`adata`."
         )
     if key not in data.obs:
-        raise not_found(argument, key, data.obs.columns, "`adata.obs`")
+        known = [column for column in data.obs if not is_copy(column)]
+        raise not_found(argument, key, known, "`adata.obs`")
     return data.obs[key]
 
 
@@ -65,8 +68,8 @@ def palette(data: AnnData | MuData | None, key: str, categories: pd.Index) -> di
     categories
         Categories, in the order of the colours.
     """
-    given = _given_colors(data, key)
-    if given is None or len(given) < len(categories):
+    given = given_colors(data, key)
+    if len(given) < len(categories):
         given = default_colors(len(categories))
     return dict(zip(map(str, categories), given, strict=False))
 
@@ -81,9 +84,16 @@ def default_colors(n: int) -> list[str]:
     return [colors[i % len(colors)] for i in range(n)]
 
 
-def _given_colors(data: AnnData | MuData | None, key: str) -> list[Any] | None:
+def given_colors(data: AnnData | MuData | None, key: str) -> list[Any]:
+    """Colours in ``uns[f"{key}_colors"]``, as scanpy writes them; empty if there are none.
+
+    Parameters
+    ----------
+    data, key
+        As for :func:`palette`.
+    """
     if data is None:
-        return None
+        return []
     candidates = [(data.uns, key)]
     if isinstance(data, MuData):
         candidates += [(part.uns, key.removeprefix(f"{m}:")) for m, part in data.mod.items()]
@@ -91,7 +101,7 @@ def _given_colors(data: AnnData | MuData | None, key: str) -> list[Any] | None:
         colors = list(uns.get(f"{name}_colors", ()))
         if colors and all(is_color_like(c) for c in colors):
             return colors
-    return None
+    return []
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ._colors import categories, given_colors, numbers
+from multiDGD._names import is_copy
+from multiDGD.pl._scatter import given_colors
+
+from ._colors import categories, numbers
 from ._sections import Coloring
 
 if TYPE_CHECKING:
@@ -71,13 +74,14 @@ def column_keys(model: MultiDGD, label_key: str | None, batch_key: str | None) -
     """
     obs = model.adata_manager.adata.obs
     first = [label_key, batch_key, *model.summary.covariates, *model.summary.continuous]
-    # Columns with the prefix are scvi-tools' copies of other columns, or written by `annotate`.
+    # `annotate` writes the components.
     others = [
         key
         for key in map(str, obs.columns)
         if isinstance(obs[key], pd.Series)
         and isinstance(obs[key].dtype, pd.CategoricalDtype)
-        and not key.startswith(("_scvi", "multidgd_component"))
+        and not is_copy(key)
+        and not key.startswith("multidgd_component")
         and obs[key].nunique() > 1
     ]
     return [key for key in dict.fromkeys([*first, *others]) if key is not None and key in obs]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from multiDGD._scores import batch_mixing
+from multiDGD._scores import batch_mixing, has_labels
 
 from . import _checks
 from ._annotations import annotation_colorings, column_keys
@@ -78,10 +78,12 @@ def collect(
     held_out, training = _held_out(model)
     predicted = predictions(model, held_out, training, seed)
 
-    mixing = None
+    mixing, types_key = None, None
     if batch_key is not None:
-        labels = None if label_key is None else data.obs[label_key].iloc[scored]
-        mixing = _mixing(latent[: len(scored)], data.obs[batch_key].iloc[scored], labels)
+        table = data.obs.iloc[scored]
+        types_key = label_key if label_key and has_labels(table[label_key]) else None
+        types = None if types_key is None else table[types_key]
+        mixing = batch_mixing(latent[: len(scored)], table[batch_key], types)
     xy, axis = plane_of(data, latent, cells, basis, seed)
     x, y = plane_integers(xy)
     scores = {
@@ -96,7 +98,7 @@ def collect(
         checks=[
             _checks.check_prediction(predicted),
             _checks.check_convergence(curves, n_epochs),
-            _checks.check_mixing(batch_key, mixing, label_key),
+            _checks.check_mixing(batch_key, mixing, types_key),
             _checks.check_typicality(share, len(scored), every_group),
             _checks.check_depth(reliability, _depth(fit)),
         ],
@@ -139,13 +141,6 @@ def _held_out(model: MultiDGD) -> tuple[np.ndarray, np.ndarray]:
         return np.arange(n_cells), np.arange(n_cells)
     held_out = np.concatenate([model.validation_indices_, model.test_indices_]).astype(int)
     return held_out, np.asarray(model.train_indices_).astype(int)
-
-
-def _mixing(latent: np.ndarray, batches: Any, labels: Any) -> float | None:
-    try:
-        return batch_mixing(latent, batches, labels)
-    except ValueError:  # no cell has a label
-        return batch_mixing(latent, batches)
 
 
 def _padded(values: np.ndarray, n: int) -> np.ndarray:

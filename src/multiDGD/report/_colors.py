@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
-from matplotlib.colors import is_color_like, to_hex
-from mudata import MuData
-from scanpy.plotting import palettes
+from matplotlib.colors import to_hex
+
+from multiDGD.pl._scatter import default_colors as scanpy_colors
 
 from ._bytes import MISSING, pack, quantise
 from ._sections import Coloring
@@ -20,7 +20,7 @@ _MAX_CATEGORIES = 100
 _RANGE = (0.01, 0.99)
 
 
-def categories(name: str, values: pd.Series, group: str, given: Sequence[str]) -> Coloring | None:
+def categories(name: str, values: pd.Series, group: str, given: Sequence[Any]) -> Coloring | None:
     """Colour cells by category; `None` if there are too many categories to distinguish.
 
     Parameters
@@ -40,9 +40,10 @@ def categories(name: str, values: pd.Series, group: str, given: Sequence[str]) -
     if not 1 <= len(names) <= _MAX_CATEGORIES:
         return None
     codes = values.cat.codes.to_numpy().astype(np.int64)
-    colors = list(given) if len(given) >= len(names) else default_colors(len(names))
+    chosen = given if len(given) >= len(names) else default_colors(len(names))
+    colors = [to_hex(color) for color in chosen[: len(names)]]
     data = pack(np.where(codes < 0, MISSING, codes).astype(np.uint8))
-    return Coloring(name, "categories", data, names, colors[: len(names)], group=group)
+    return Coloring(name, "categories", data, names, colors, group=group)
 
 
 def numbers(name: str, values: np.ndarray, group: str) -> Coloring | None:
@@ -75,21 +76,5 @@ def default_colors(n: int) -> list[str]:
     n
         Number of categories, at most 100.
     """
-    for colors in (_ACCESSIBLE, palettes.default_20, palettes.default_28, palettes.default_102):
-        if n <= len(colors):
-            break
-    return [to_hex(color) for color in colors[:n]]
-
-
-def given_colors(data: AnnData | MuData, key: str) -> list[str]:
-    """Colours in ``uns[f"{key}_colors"]``, as scanpy writes them; empty if there are none.
-
-    Parameters
-    ----------
-    data
-        The data.
-    key
-        Column of ``obs``.
-    """
-    colors = [str(color) for color in data.uns.get(f"{key}_colors", ())]
-    return [to_hex(c) for c in colors] if all(is_color_like(c) for c in colors) else []
+    colors = _ACCESSIBLE if n <= len(_ACCESSIBLE) else scanpy_colors(n)
+    return colors[:n]

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from multiDGD.data import CellManager
+from multiDGD.data._csr import as_csr
 
 Matrices = Mapping[str, sparse.csr_matrix]
 
@@ -24,10 +25,8 @@ def counts_of(manager: CellManager, cells: np.ndarray) -> Matrices:
     """
     parts: dict[str, list[sparse.csr_matrix]] = {m: [] for m in manager.summary.features}
     for batch in manager.batches(cells):
-        for modality, c in batch["counts"].items():
-            at = (c.rows.numpy(), c.columns.numpy())
-            shape = (c.n_cells, c.n_features)
-            parts[modality].append(sparse.csr_matrix((c.values.numpy(), at), shape))
+        for modality, counts in batch["counts"].items():
+            parts[modality].append(as_csr(counts))
     return {m: sparse.vstack(p, format="csr") for m, p in parts.items()}
 
 

@@ -7,6 +7,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from multiDGD._umap import MIN_CELLS, umap
+from multiDGD.pl._embedding import displayed, stored_embedding
 
 
 def plane_of(
@@ -28,9 +29,8 @@ def plane_of(
         Seed of the UMAP.
     """
     if basis is not None:
-        key = basis if basis in data.obsm else f"X_{basis}"
-        xy = np.asarray(data.obsm[key], dtype=np.float64)[cells, :2]
-        return np.nan_to_num(xy), key.removeprefix("X_").replace("umap", "UMAP")
+        xy, name = stored_embedding(data, basis)
+        return np.nan_to_num(xy[cells].astype(np.float64)), displayed(name)
     if len(latent) < MIN_CELLS:
         plane = np.zeros((len(latent), 2))
         plane[:, : min(2, latent.shape[1])] = latent[:, :2]

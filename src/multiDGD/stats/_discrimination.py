@@ -16,7 +16,6 @@ def discrimination(mean1: Tensor, mean2: Tensor, fisher: Callable[[Tensor], Tens
 
     This information for discrimination (Kullback and Leibler, Ann Math Stat 22:79, 1951) is
 
-
     .. math::
         \int_{\log \mu_2}^{\log \mu_1} (\mu_1 / t - 1) \, I(t) \, d \log t,
 

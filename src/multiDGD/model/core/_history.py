@@ -12,7 +12,7 @@ from multiDGD._names import nearest
 _OTHER_NAMES = {
     "elbo": "a MAP fit has no ELBO; see '{split}_loss'",
     "kl_local": "there is no KL divergence; see 'representation_loss_{split}'",
-    "kl_global": "there is no KL divergence; see 'prior_loss_{split}'",
+    "kl_global": "there is no KL divergence; see 'prior_loss_train'",
 }
 
 

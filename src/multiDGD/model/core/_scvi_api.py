@@ -59,8 +59,9 @@ def refuse_other_forms(cls: C) -> C:
 
     cls.__getattr__ = missing  # type: ignore[attr-defined]
     for name in methods:
-        # Methods of scvi-tools' base class.
-        if hasattr(cls, name):
+        # Methods of scvi-tools' base class, and setup methods of its later versions, which are
+        # called on the class.
+        if hasattr(cls, name) or name.startswith("setup_"):
             setattr(cls, name, _refused(cls.__name__, name, methods[name]))
     return cls
 
@@ -82,7 +83,7 @@ def _checked(method: Callable[..., Any], alternatives: dict[str, str]) -> Callab
 
 
 def _refused(owner: str, name: str, alternative: str) -> classmethod:
-    """Method of scvi-tools' base class that models of this class lack."""
+    """Class method that refuses every call."""
 
     def refused(cls: type, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError(f"{owner} has no method `{name}`: {alternative}.")
