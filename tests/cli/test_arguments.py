@@ -36,6 +36,8 @@ class TestArguments:
             (["demo", "--n-cells", "3"], "at least 20; got '3'"),
             (["fit", "x.h5ad", "--max-epochs", "0"], "at least 1; got '0'"),
             (["fit", "x.h5ad", "--seed", "one"], "whole number"),
+            (["fit", "x.h5ad", "--batch_key", "donor"], "batch_key donor. Nearest: --batch-key"),
+            (["fit", "x.h5ad", "--label_key=a"], "label_key=a. Nearest: --labels-key"),
             (["embed", "results"], "FILE"),
             (["impute", "results", "x.h5ad"], "--modality"),
             (["de", "results", "x.h5ad"], "--groupby"),

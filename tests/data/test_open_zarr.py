@@ -7,7 +7,6 @@ import mudata as md
 import numpy as np
 import pytest
 from anndata.abc import CSRDataset
-from scvi.model.base import BaseModelClass
 from tests.data.test_dataset import dense, manager_of
 from tests.model.fitting import fitted
 from tests.toy import toy_adata, toy_mudata
@@ -86,9 +85,6 @@ def test_errors(tmp_path, monkeypatch):
         open_zarr(tmp_path)
 
 
-@pytest.mark.skipif(
-    not hasattr(BaseModelClass, "setup_annbatch"), reason="scvi-tools 1.4 has no `setup_annbatch`"
-)
 def test_annbatch_raises():
     with pytest.raises(TypeError, match=r"open_zarr.*setup_mudata"):
         MultiDGD.setup_annbatch("collection", batch_key="batch")

@@ -2,10 +2,13 @@
 
 import inspect
 
+import pandas as pd
 import pytest
+from anndata import AnnData
+from mudata import MuData
 from scvi.model import MULTIVI, SCVI, TOTALVI
 from tests.model.fitting import fitted
-from tests.toy import toy_mudata
+from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
 from multiDGD.model.core._scvi_api import scvi_api
@@ -122,3 +125,31 @@ def test_notes_name_arguments_of_this_package():
         for name in entry.note.split("`")[1::2]:
             if name.isidentifier():
                 assert (entry.method, name) not in refused, entry
+
+
+def test_misspelt_arguments_name_the_nearest(model):
+    with pytest.raises(TypeError, match=r"no argument `n_latents`. Nearest: \['n_latent'"):
+        MultiDGD(model.adata, n_latents=5)
+    with pytest.raises(TypeError, match=r"no argument `max_epoch`. Nearest: \['max_epochs'"):
+        model.train(max_epoch=5)
+    with pytest.raises(TypeError, match=r"no argument `batchsize`. Nearest: \['batch_size'"):
+        model.get_latent_representation(batchsize=5)
+    with pytest.raises(ValueError, match=r"found 'protein'.*`modality='prot'`"):
+        model.impute("protein")
+
+
+def test_cells_in_an_anndata_of_a_mudata_model(model):
+    with pytest.raises(ValueError, match=r"must be a MuData.*Wrap .*`MuData\(\{'rna': adata"):
+        model.get_latent_representation(model.adata["rna"].copy())
+
+
+@pytest.mark.parametrize("as_array", [True, False])
+def test_the_alternative_for_proteins_in_obsm_pairs_the_cells(as_array):
+    adata = toy_adata()
+    table = pd.DataFrame(adata.X.toarray()[:, :3], adata.obs_names, ["CD3", "CD4", "CD8"])
+    adata.obsm["adt"] = table.to_numpy() if as_array else table
+    (entry,) = [e for e in scvi_api() if e.parameter == "protein_expression_obsm_key"]
+    call = entry.note.split("`")[1].replace("<value>", "'adt'")
+    names = {"MultiDGD": MultiDGD, "MuData": MuData, "AnnData": AnnData, "adata": adata}
+    mdata = eval(call.removeprefix("MultiDGD.setup_mudata"), names)
+    assert mdata.n_obs == adata.n_obs

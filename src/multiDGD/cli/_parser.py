@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 
 from ._arguments import de, demo, embed, fit, impute, info
@@ -32,6 +34,21 @@ arguments cannot be parsed, and 130 if the command is interrupted.
 """
 
 
+class _CommandParser(argparse.ArgumentParser):
+    """Parser of one command. For unknown options, its error names the nearest one."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        namespace, unknown = super().parse_known_args(args, namespace)
+        options = [name for name in unknown if name.startswith("-")]
+        if options:
+            known = list(self._option_string_actions)
+            (near,) = get_close_matches(options[0].partition("=")[0], known, n=1, cutoff=0.0)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}. Nearest: {near}")
+        return namespace, unknown
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands.
 
@@ -52,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"multidgd {_version()}")
-    subparsers = parser.add_subparsers(dest="command", required=True)
+    subparsers = parser.add_subparsers(dest="command", required=True, parser_class=_CommandParser)
     for command in _COMMANDS:
         command.add_parser(subparsers)
     return parser

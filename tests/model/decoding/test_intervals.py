@@ -286,6 +286,14 @@ class TestInterval:
         lower, upper = query.get_expression_interval(modality="rna")
         assert (lower < upper).to_numpy().all()
 
+    def test_all_modalities(self, small):
+        found = small.get_expression_interval(level=0.8, return_numpy=True)
+        for name in ("rna", "atac"):
+            alone = small.get_expression_interval(modality=name, level=0.8, return_numpy=True)
+            for bounds, bound in zip(found, alone, strict=True):
+                assert list(bounds) == ["rna", "atac"]
+                np.testing.assert_array_equal(bounds[name], bound)
+
     def test_errors(self, small, monkeypatch):
         with pytest.raises(ValueError, match="`level` must lie between 0 and 1, found 90"):
             small.get_expression_interval(modality="rna", level=90)
@@ -293,8 +301,6 @@ class TestInterval:
             ValueError, match="`n_samples` must be an integer of at least 1, found 0"
         ):
             small.get_normalized_expression(modality="rna", n_samples=0)
-        with pytest.raises(ValueError, match=r"`modality` must name one of \['rna', 'atac'\]"):
-            small.get_expression_interval(level=0.8)
         with pytest.raises(ValueError, match="Nearest names"):
             small.get_expression_interval(gene_list=["rna99"])
         monkeypatch.setattr(small, "output_posteriors_", None)

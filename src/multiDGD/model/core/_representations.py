@@ -17,6 +17,7 @@ from scvi.model.base import BaseModelClass
 from torch import Tensor
 
 from multiDGD._checks import positive_int
+from multiDGD._names import nearest
 from multiDGD.data import CellManager, DataSummary, listed, summarize_registry
 from multiDGD.inference import infer_representations
 from multiDGD.module import FeaturePanels, MultiDGDModule
@@ -80,11 +81,17 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
 
     def _check_type(self, adata: object) -> None:
         """Raise if an argument for cells is something else, such as a name."""
+        features = self.summary.features
+        is_mudata_model = self.registry_["setup_method_name"] == "setup_mudata"
+        if isinstance(adata, AnnData) and is_mudata_model:
+            raise ValueError(
+                "`adata` must be a MuData, as in the setup of the model, found AnnData. Wrap one "
+                f"modality as `MuData({{{next(iter(features))!r}: adata}})`."
+            )
         if isinstance(adata, (AnnData, MuData)):
             return
         is_text = isinstance(adata, str)
-        is_modality = is_text and adata in self.summary.features
-        example = f"modality={adata!r}" if is_modality else "indices=range(10)"
+        example = f"modality={nearest(adata, features)[0]!r}" if is_text else "indices=range(10)"
         raise ValueError(
             f"`adata` must be an AnnData or MuData, found "
             f"{repr(adata) if is_text else type(adata).__name__}. Pass other arguments by name, "

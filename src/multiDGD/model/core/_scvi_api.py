@@ -14,6 +14,8 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
+from multiDGD._names import nearest
+
 C = TypeVar("C", bound=type)
 
 
@@ -67,7 +69,10 @@ def refuse_other_forms(cls: C) -> C:
 
 
 def _checked(method: Callable[..., Any], alternatives: dict[str, str]) -> Callable[..., Any]:
-    """Method that refuses some arguments."""
+    """Method that refuses some arguments, and names the nearest of misspelt ones."""
+    parameters = inspect.signature(method).parameters
+    accepts_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    names = [name for name in parameters if name not in ("self", "cls")]
 
     @functools.wraps(method)
     def checked(*args: Any, **kwargs: Any) -> Any:
@@ -76,6 +81,11 @@ def _checked(method: Callable[..., Any], alternatives: dict[str, str]) -> Callab
                 alternative = alternatives[argument].replace("<value>", repr(value))
                 raise TypeError(
                     f"{method.__name__}() has no argument `{argument}`: {alternative}."
+                )
+            if argument not in names and not accepts_all:
+                raise TypeError(
+                    f"{method.__name__}() has no argument `{argument}`. "
+                    f"Nearest: {nearest(argument, names)}."
                 )
         return method(*args, **kwargs)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterable
+
+import lightning.pytorch
 import numpy as np
+import scvi.train
 
 from multiDGD._names import nearest
 from multiDGD.train import MultiDGDTrainingPlan, monitored_names
@@ -45,6 +50,31 @@ def monitored(
         "early_stopping_monitor": monitor,
         "early_stopping_mode": "max" if is_score else "min",
     }
+
+
+def check_trainer_arguments(given: Iterable[str], named: Iterable[str]) -> None:
+    """Check the names of further arguments of ``train``.
+
+    Parameters
+    ----------
+    given
+        Names of the further arguments.
+    named
+        Names of the other arguments of ``train``.
+
+    Raises
+    ------
+    TypeError
+        If neither trainer has such an argument. The message contains the nearest names.
+    """
+    trainers = (scvi.train.Trainer, lightning.pytorch.Trainer)
+    names = [name for trainer in trainers for name in inspect.signature(trainer).parameters]
+    for name in given:
+        # Checked where it is refused or read.
+        if name not in names and name != "ckpt_path":
+            raise TypeError(
+                f"train() has no argument `{name}`. Nearest: {nearest(name, [*named, *names])}."
+            )
 
 
 def check_precision(precision: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +39,12 @@ from ._learned import Learned
 from ._random import resolve_seed
 from ._representations import RepresentationMixin
 from ._resume import History, Resumed, join_histories, with_safe_checkpoints
-from ._train_arguments import check_precision, default_max_epochs, monitored
+from ._train_arguments import (
+    check_precision,
+    check_trainer_arguments,
+    default_max_epochs,
+    monitored,
+)
 from ._training_cells import TrainingCells
 from ._transaction import transaction
 
@@ -176,6 +182,7 @@ class TrainingMixin(RepresentationMixin):
         positive_int("batch_size", batch_size)
         if max_epochs is not None:
             positive_int("max_epochs", max_epochs)
+        check_trainer_arguments(trainer_kwargs, inspect.signature(self.train).parameters)
         strategy = choose_strategy(devices, trainer_kwargs)
         check_precision(str(trainer_kwargs.get("precision", "32-true")))
         if train_size is not None and not 0 < train_size <= 1:

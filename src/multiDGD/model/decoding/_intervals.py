@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from multiDGD._checks import finite
 from multiDGD.inference import Laplace, OutputPosterior, hidden_jacobians, log_mean_jacobian
 
 from ._decoding import DecodingMixin
+
+Table: TypeAlias = pd.DataFrame | np.ndarray
 
 
 class IntervalMixin(DecodingMixin):
@@ -36,7 +38,7 @@ class IntervalMixin(DecodingMixin):
         batch_size: int | None = None,
         return_numpy: bool = False,
         silent: bool = True,
-    ) -> tuple[pd.DataFrame, pd.DataFrame] | tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Table, Table] | tuple[dict[str, Table], dict[str, Table]]:
         r"""Compute credible intervals of the values of :meth:`get_normalized_expression`.
 
         If the model is correct, each interval contains the true value with probability ``level``.
@@ -58,7 +60,7 @@ class IntervalMixin(DecodingMixin):
         indices
             Positions or a mask of the selected cells; all by default.
         modality
-            Name of the modality. Optional if there is only one, or if ``gene_list`` is given.
+            Name of the modality. By default, all of those with features in ``gene_list``.
         gene_list, library_size, batch_size
             As for :meth:`get_normalized_expression`.
         level
@@ -73,7 +75,8 @@ class IntervalMixin(DecodingMixin):
 
         Returns
         -------
-        Lower and upper bounds, shape ``(n_cells, n_features)`` each.
+        Lower and upper bounds, shape ``(n_cells, n_features)`` each; dictionaries by modality if
+        there are several and neither ``modality`` nor ``gene_list`` names one.
 
         Raises
         ------
@@ -89,9 +92,26 @@ class IntervalMixin(DecodingMixin):
             raise ValueError(f"`level` must lie between 0 and 1, found {level}.")
         chosen = self._modalities_with(gene_list) if modality is None else modality
         if not isinstance(chosen, str):
-            raise ValueError(
-                f"`modality` must name one of {self.module.modalities}, found {modality!r}."
+            lists = (
+                gene_list if isinstance(gene_list, Mapping) else dict.fromkeys(chosen, gene_list)
             )
+            both: tuple[dict[str, Table], dict[str, Table]] = {}, {}
+            for name in chosen:
+                bounds = self.get_expression_interval(
+                    adata,
+                    indices,
+                    name,
+                    lists[name],
+                    level,
+                    library_size,
+                    transform_batch,
+                    batch_size,
+                    return_numpy,
+                    silent,
+                )
+                for tables, bound in zip(both, bounds, strict=True):
+                    tables[name] = bound
+            return both
         modality = self._modality(chosen)
         features = self._features(modality, "gene_list", gene_list)
         layer = self._output_posterior(modality)
