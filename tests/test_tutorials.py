@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+import multiDGD
+
 FOLDER = Path(__file__).parents[1] / "tutorials"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MAX_BYTES = 600_000
@@ -59,6 +61,30 @@ def test_has_one_title(notebook):
     texts = ["".join(cell["source"]) for cell in cells(notebook, "markdown")]
     assert texts[0].startswith("# ")
     assert sum(len(re.findall(r"^# ", text, re.MULTILINE)) for text in texts) == 1
+
+
+def test_hides_no_warnings(notebook):
+    code = "\n".join("".join(cell["source"]) for cell in cells(notebook, "code"))
+    assert not re.search(r"warnings|simplefilter", code)
+
+
+def test_ends_with_own_data(notebook):
+    last = json.loads(notebook.read_text())["cells"][-1]
+    assert last["cell_type"] == "markdown"
+    heading, _, *lines = "".join(last["source"]).splitlines()
+    assert heading == "## On your own data"
+    assert 3 <= len(lines) <= 5
+
+
+def test_names_in_the_text_exist(notebook):
+    text = "\n".join("".join(cell["source"]) for cell in cells(notebook, "markdown"))
+    owners = {"MultiDGD": multiDGD.MultiDGD, "multiDGD.pl": multiDGD.pl}
+    # Tables of other packages have `model` too, in their own columns.
+    last = "".join(cells(notebook, "markdown")[-1]["source"])
+    used = re.findall(r"(?<![\w.])(MultiDGD|multiDGD\.pl)\.(\w+)", text)
+    used += [("MultiDGD", name) for name in re.findall(r"(?<![\w.])model\.(\w+)", last)]
+    assert used
+    assert not [f"{owner}.{name}" for owner, name in used if not hasattr(owners[owner], name)]
 
 
 def test_is_in_the_readme(notebook):
