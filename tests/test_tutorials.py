@@ -15,6 +15,9 @@ MAX_BYTES = 600_000
 # Local paths, warnings and errors that must not be in stored outputs.
 UNWANTED = re.compile(r"(?<!\w)/(home|root|Users|tmp|mnt|opt)/|site-packages|Warning:|Traceback")
 
+# Progress bars are no results, and their stored outputs show nothing.
+PROGRESS_BAR = "application/vnd.jupyter.widget-view+json"
+
 
 def cells(path: Path, kind: str) -> list[dict[str, Any]]:
     return [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == kind]
@@ -51,6 +54,7 @@ def test_outputs_are_clean(notebook):
     for cell in cells(notebook, "code"):
         for output in cell["outputs"]:
             assert output.get("name") != "stderr", output["text"]
+            assert PROGRESS_BAR not in output.get("data", {})
             text = "".join(
                 [*output.get("text", []), *output.get("data", {}).get("text/plain", [])]
             )
@@ -109,7 +113,11 @@ def test_runs(notebook, tmp_path, monkeypatch):
     found = [cell for cell in fresh.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in found] == list(range(1, len(found) + 1))
     for cell, before in zip(found, cells(notebook, "code"), strict=True):
-        shown = [output.output_type for output in cell.outputs if output.output_type != "stream"]
+        shown = [
+            output.output_type
+            for output in cell.outputs
+            if output.output_type != "stream" and PROGRESS_BAR not in output.get("data", {})
+        ]
         kept = [output["output_type"] for output in before["outputs"]]
         assert shown == [kind for kind in kept if kind != "stream"]
     assert not list(tmp_path.iterdir())
