@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 
+import multiDGD
+
 FOLDER = Path(__file__).parents[1] / "tutorials"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MAX_BYTES = 600_000
 # Local paths, warnings and errors that must not be in stored outputs.
 UNWANTED = re.compile(r"(?<!\w)/(home|root|Users|tmp|mnt|opt)/|site-packages|Warning:|Traceback")
+
+# Progress bars are no results, and their stored outputs show nothing.
+PROGRESS_BAR = "application/vnd.jupyter.widget-view+json"
 
 
 def cells(path: Path, kind: str) -> list[dict[str, Any]]:
@@ -49,6 +54,7 @@ def test_outputs_are_clean(notebook):
     for cell in cells(notebook, "code"):
         for output in cell["outputs"]:
             assert output.get("name") != "stderr", output["text"]
+            assert PROGRESS_BAR not in output.get("data", {})
             text = "".join(
                 [*output.get("text", []), *output.get("data", {}).get("text/plain", [])]
             )
@@ -59,6 +65,30 @@ def test_has_one_title(notebook):
     texts = ["".join(cell["source"]) for cell in cells(notebook, "markdown")]
     assert texts[0].startswith("# ")
     assert sum(len(re.findall(r"^# ", text, re.MULTILINE)) for text in texts) == 1
+
+
+def test_hides_no_warnings(notebook):
+    code = "\n".join("".join(cell["source"]) for cell in cells(notebook, "code"))
+    assert not re.search(r"warnings|simplefilter", code)
+
+
+def test_ends_with_own_data(notebook):
+    last = json.loads(notebook.read_text())["cells"][-1]
+    assert last["cell_type"] == "markdown"
+    heading, _, *lines = "".join(last["source"]).splitlines()
+    assert heading == "## On your own data"
+    assert 3 <= len(lines) <= 5
+
+
+def test_names_in_the_text_exist(notebook):
+    text = "\n".join("".join(cell["source"]) for cell in cells(notebook, "markdown"))
+    owners = {"MultiDGD": multiDGD.MultiDGD, "multiDGD.pl": multiDGD.pl}
+    # Tables of other packages have `model` too, in their own columns.
+    last = "".join(cells(notebook, "markdown")[-1]["source"])
+    used = re.findall(r"(?<![\w.])(MultiDGD|multiDGD\.pl)\.(\w+)", text)
+    used += [("MultiDGD", name) for name in re.findall(r"(?<![\w.])model\.(\w+)", last)]
+    assert used
+    assert not [f"{owner}.{name}" for owner, name in used if not hasattr(owners[owner], name)]
 
 
 def test_is_in_the_readme(notebook):
@@ -83,7 +113,11 @@ def test_runs(notebook, tmp_path, monkeypatch):
     found = [cell for cell in fresh.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in found] == list(range(1, len(found) + 1))
     for cell, before in zip(found, cells(notebook, "code"), strict=True):
-        shown = [output.output_type for output in cell.outputs if output.output_type != "stream"]
+        shown = [
+            output.output_type
+            for output in cell.outputs
+            if output.output_type != "stream" and PROGRESS_BAR not in output.get("data", {})
+        ]
         kept = [output["output_type"] for output in before["outputs"]]
         assert shown == [kind for kind in kept if kind != "stream"]
     assert not list(tmp_path.iterdir())

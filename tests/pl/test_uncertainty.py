@@ -35,6 +35,11 @@ def test_new_cells_and_short_names(mosaic, umap):
     assert sum(len(c.get_offsets()) for c in ax.collections) == 100
 
 
+def test_shows_no_progress_bar(mosaic, umap, capsys):
+    pl.uncertainty(mosaic)
+    assert capsys.readouterr().err == ""
+
+
 def test_errors(mosaic, umap, monkeypatch, tmp_path):
     with pytest.raises(ValueError, match=r"`basis`: 'X_umpa' .*'X_umap'"):
         pl.uncertainty(mosaic, basis="X_umpa")

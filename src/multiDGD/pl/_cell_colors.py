@@ -73,7 +73,7 @@ def uncertainty_of_cells(
     model: MultiDGD, adata: AnnData | MuData | None, indices: Sequence[int] | None = None
 ) -> pd.Series:
     """Root mean square over dimensions of the posterior standard deviations of each cell."""
-    _, variance = model.get_latent_representation(adata, indices, return_dist=True)
+    _, variance = model.get_latent_representation(adata, indices, return_dist=True, silent=True)
     return pd.Series(np.sqrt(variance.mean(1)))
 
 

@@ -136,7 +136,7 @@ def _averages(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Observed and predicted averages of the features over cells."""
     # This call registers new cells with the model.
-    model.get_latent_representation(adata, indices)
+    model.get_latent_representation(adata, indices, silent=True)
     data = model.adata if adata is None else adata
     manager = model.get_anndata_manager(data, required=True)
     cells = np.arange(data.n_obs)

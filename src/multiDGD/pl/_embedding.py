@@ -33,7 +33,7 @@ def umap_of_cells(model: MultiDGD, adata: AnnData | MuData | None) -> np.ndarray
     ValueError
         If there are too few cells for a UMAP.
     """
-    z = model.get_latent_representation(adata)
+    z = model.get_latent_representation(adata, silent=True)
     if len(z) < MIN_CELLS:
         raise ValueError(
             f'`basis`: a UMAP needs at least {MIN_CELLS} cells, found {len(z)}. Pass "plane".'

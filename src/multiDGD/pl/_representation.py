@@ -122,7 +122,7 @@ def representation(
     mixture = model.module.mixture
     moments = Moments.of(mixture)
     plane = best_plane(moments) if basis == _PLANE else None
-    z = model.get_latent_representation(adata, indices)
+    z = model.get_latent_representation(adata, indices, silent=True)
     coloring = color_cells(model, color, adata, indices, modality)
     if plane is not None:
         xy = plane.project(z)
