@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from ._arguments import de, demo, embed, fit, impute, info
 
@@ -39,14 +40,15 @@ class _CommandParser(argparse.ArgumentParser):
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        namespace, unknown = super().parse_known_args(args, namespace)
+    ) -> tuple[Any, list[str]]:
+        found = super().parse_known_args(args, namespace)
+        unknown = found[1]
         options = [name for name in unknown if name.startswith("-")]
         if options:
             known = list(self._option_string_actions)
             (near,) = get_close_matches(options[0].partition("=")[0], known, n=1, cutoff=0.0)
             self.error(f"unrecognized arguments: {' '.join(unknown)}. Nearest: {near}")
-        return namespace, unknown
+        return found
 
 
 def build_parser() -> argparse.ArgumentParser:

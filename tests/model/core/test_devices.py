@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scvi
 import torch
+import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 from tests.toy import toy_adata, toy_mudata
 
@@ -259,6 +260,17 @@ def test_refused_arguments(arguments, message):
     model = model_of(toy_adata(40))
     with pytest.raises(ValueError, match=message):
         model.train(max_epochs=1, **{**FORK, **arguments})
+    assert not model.is_initialised_
+
+
+def test_refuses_another_number_of_connected_processes(tmp_path):
+    model = model_of(toy_adata(40))
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        with pytest.raises(ValueError, match="`devices` .* 2 processes, but 1 are connected"):
+            model.train(max_epochs=1, devices=2, **FORK)
+    finally:
+        dist.destroy_process_group()
     assert not model.is_initialised_
 
 

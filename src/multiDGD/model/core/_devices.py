@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch.plugins.environments import (
     LightningEnvironment,
     LSFEnvironment,
@@ -44,7 +45,7 @@ def choose_strategy(
     ------
     ValueError
         If ``strategy`` does not keep representations in the process of their cell, or the processes
-        of several hosts have to be started first.
+        of several hosts have to be started first, or another number of processes is connected.
     """
     n_nodes = int(trainer_kwargs.get("num_nodes") or 1)
     strategy = trainer_kwargs.get("strategy") or "auto"
@@ -61,6 +62,13 @@ def choose_strategy(
     if n_nodes > 1 and not _is_started():
         raise ValueError(
             f"`num_nodes` is {n_nodes}: start one process for each device by torchrun or srun."
+        )
+    n_processes = n_devices(devices) * n_nodes
+    if dist.is_initialized() and dist.get_world_size() != n_processes:
+        raise ValueError(
+            f"`devices` and `num_nodes` are for {n_processes} processes, but {dist.get_world_size()} "
+            "are connected by torch.distributed. Pass the number of processes on each host as "
+            "`devices`, and the number of hosts as `num_nodes`."
         )
     return {"strategy": strategy, "use_distributed_sampler": False}
 

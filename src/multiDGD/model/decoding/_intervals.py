@@ -97,7 +97,7 @@ class IntervalMixin(DecodingMixin):
             )
             both: tuple[dict[str, Table], dict[str, Table]] = {}, {}
             for name in chosen:
-                bounds = self.get_expression_interval(
+                of_one: Any = self.get_expression_interval(
                     adata,
                     indices,
                     name,
@@ -109,7 +109,7 @@ class IntervalMixin(DecodingMixin):
                     return_numpy,
                     silent,
                 )
-                for tables, bound in zip(both, bounds, strict=True):
+                for tables, bound in zip(both, of_one, strict=True):
                     tables[name] = bound
             return both
         modality = self._modality(chosen)
