@@ -18,7 +18,8 @@ def test_neighbours_beyond_exact_search():
 
 
 @pytest.mark.parametrize("make", [toy_adata, toy_mudata])
-# scanpy 1.11 announces another backend.
+# scanpy 1.11 announces another backend, and 1.12 recommends it.
+@pytest.mark.filterwarnings("ignore:The `igraph` implementation of leiden:FutureWarning")
 @pytest.mark.filterwarnings("ignore:In the future, the default backend for leiden:FutureWarning")
 def test_leiden_clusters(make):
     pytest.importorskip("igraph")

@@ -197,8 +197,8 @@ class TestImpute:
         part = model.impute(query, "rna", indices=[7, 3], feature_list=["rna2"], batch_size=1)
         np.testing.assert_allclose(part, whole.iloc[[7, 3]][["rna2"]], rtol=1e-4)
         fixed = model.impute(query, "rna", library_size=50)
-        np.testing.assert_allclose(fixed.sum(1), 50, rtol=1e-4)
-        np.testing.assert_allclose(fixed, 50 * whole.div(whole.sum(1), axis=0), rtol=1e-4)
+        np.testing.assert_allclose(fixed.sum(axis=1), 50, rtol=1e-4)
+        np.testing.assert_allclose(fixed, 50 * whole.div(whole.sum(axis=1), axis=0), rtol=1e-4)
 
     def test_draws_are_around_the_mean(self, model):
         query = only(model.adata[:20].copy(), "atac")
