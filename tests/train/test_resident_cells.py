@@ -53,6 +53,27 @@ def test_shapes_depend_on_the_number_of_cells_only():
         assert len(shapes) == 1
 
 
+@pytest.mark.parametrize("cells", [[38, 4, 20], [4, 38, 4]])
+def test_some_cells_of_the_data(cells):
+    """As in one of several processes, which may visit one of its cells twice."""
+    (expected,) = batches(toy_mudata(), 40, batch_key="batch")
+    own, index = torch.arange(0, 40, 2), torch.tensor(cells)
+    found = ResidentCells([take_cells(expected, own)], CPU, own.numpy()).take(index)
+    assert found["cells"].tolist() == cells
+    for modality, counts in found["counts"].items():
+        dense = expected["counts"][modality].to_dense()
+        assert torch.equal(counts.to_dense(), dense[index])
+
+
+@pytest.mark.filterwarnings("ignore:.*no counts")
+def test_all_cells_and_the_largest_twice():
+    (whole,) = batches(with_empty_cells(), 40)
+    largest = int(whole["counts"]["rna"].rows.bincount().argmax())
+    index = torch.tensor([*range(40), largest])
+    found = ResidentCells([whole], CPU).take(index)["counts"]["rna"]
+    assert torch.equal(found.to_dense(), whole["counts"]["rna"].to_dense()[index])
+
+
 def test_unknown_codes_are_noted():
     known = batches(toy_mudata(), 40, batch_key="batch", labels_key="label")
     assert ResidentCells(known, CPU).take(torch.tensor([0]))["has_unknown"] == (False, False)

@@ -92,6 +92,14 @@ def add_model_and_file(parser: argparse.ArgumentParser) -> None:
     )
 
 
+#: Lines of the help on files that all commands with a training write.
+TRAINING_FILES = """\
+  report.html              report: quality, cells, components and training, for any browser
+  cellxgene.h5ad           log-normalised counts and UMAP, for cellxgene
+  model/                   the model, for MultiDGD.load and the other commands
+"""
+
+
 def add_training(parser: argparse.ArgumentParser, out: str) -> None:
     """Add the options for training and for the output folder.
 

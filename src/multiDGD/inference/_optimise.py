@@ -73,9 +73,7 @@ def optimise(
     expansion = _expand(module, batch, active, w, wide, at_once)
     model = HiddenModel(module, curvature, batch, expansion)
     rest, _ = model(active, w)
-    inverse = torch.cat(
-        [torch.linalg.inv(x) for x in _in_parts(curvature, batch, active, w, at_once)]
-    )
+    inverse = _inverse_curvature(curvature, batch, active, w, at_once)
     inner = _MODEL_TOLERANCE * tolerance
     for step in range(max_steps):
         found = _minimum(model, active, w[active], inverse, inner)
@@ -149,6 +147,14 @@ def _expand(
     return Expansion.concatenate(_in_parts(expand_part, batch, cells, w, at_once))
 
 
+def _inverse_curvature(
+    curvature: Curvature, batch: dict[str, Any], cells: Tensor, w: Tensor, at_once: int
+) -> Tensor:
+    """Inverse curvature of the given cells, shape ``(n, d, d)``."""
+    parts = _in_parts(curvature, batch, cells, w, at_once)
+    return torch.cat([torch.linalg.inv(x) for x in parts])
+
+
 def _in_parts(
     function: Callable[..., Any], batch: dict[str, Any], cells: Tensor, w: Tensor, at_once: int
 ) -> list[Any]:
@@ -173,7 +179,6 @@ def _minimise_posterior(
         return torch.cat(losses), torch.cat(gradients)
 
     rows = torch.arange(len(start), device=start.device)
-    parts = _in_parts(curvature, batch, rows, start, at_once)
-    inverse = torch.cat([torch.linalg.inv(x) for x in parts])
+    inverse = _inverse_curvature(curvature, batch, rows, start, at_once)
     w, loss, _ = minimize(objective, start, inverse, tolerance=tolerance, max_steps=max_steps)
     return w, loss

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from multiDGD.cli._shared_arguments import Commands, IntegerFrom, add_command, add_training
+from multiDGD.cli._shared_arguments import (
+    TRAINING_FILES,
+    Commands,
+    IntegerFrom,
+    add_command,
+    add_training,
+)
 
-_EPILOG = """\
+_EPILOG = f"""\
 examples:
   multidgd demo
   multidgd demo --n-cells 500 --seed 1 --out demo
@@ -15,10 +21,7 @@ files written to the --out folder:
   embedding.h5mu           the data with obsm `X_multidgd`, `X_multidgd_batch` and `X_umap`, and
                            obs `multidgd_component`
   history.png, umap.png    training history; UMAP by cell type, batch and component
-  report.html              report: quality, cells, components and training, for any browser
-  cellxgene.h5ad           log-normalised counts and UMAP, for cellxgene
-  model/                   the model, for MultiDGD.load and the other commands
-"""
+{TRAINING_FILES}"""
 
 
 def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from multiDGD.cli._shared_arguments import Commands, IntegerFrom, add_command, add_training
+from multiDGD.cli._shared_arguments import (
+    TRAINING_FILES,
+    Commands,
+    IntegerFrom,
+    add_command,
+    add_training,
+)
 
-_EPILOG = """\
+_EPILOG = f"""\
 examples:
   multidgd fit multiome.h5mu --batch-key donor --covariate-keys site stage
   multidgd fit cite.h5ad --modality-key feature_types --layer counts
@@ -18,10 +24,7 @@ files written to the --out folder:
   embedding.h5mu or .h5ad  the data with obsm `X_multidgd`, `X_multidgd_<covariate>` and `X_umap`,
                            obs `multidgd_component` and, with labels, `multidgd_label`
   history.png, umap.png    training history; UMAP by batch, labels, covariates and component
-  report.html              report: quality, cells, components and training, for any browser
-  cellxgene.h5ad           log-normalised counts and UMAP, for cellxgene
-  model/                   the model, for MultiDGD.load and the other commands
-"""
+{TRAINING_FILES}"""
 
 
 def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
