@@ -18,12 +18,11 @@ INSTALLED = packages_distributions()
 # Packages that a declared requirement installs in the one version it works with.
 INSTALLED_BY = {
     "triton": "torch",  # by its builds for CUDA only; imported on a CUDA device only
-    "ray": "scvi-tools",  # by its extra `autotune`
 }
 # Extras whose packages a folder may import, lazily in the case of `src`.
 EXTRAS = {
     "src": {"atlas", "datasets", "demo", "hub"},
-    "tests": {"autotune", "datasets", "hub", "test", "tutorials"},
+    "tests": {"autotune", "datasets", "hub", "ray", "test", "tutorials"},
     "docs": {"doc"},
     "benchmarks": {"atlas", "benchmarks", "benchmarks-milo", "benchmarks-other", "browser"},
 }

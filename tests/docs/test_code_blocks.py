@@ -11,14 +11,25 @@ from multiDGD.cli._parser import build_parser
 from multiDGD.datasets import simulate_multiome
 
 README = ROOT / "README.md"
+# The page starts a local cluster. Ray raises warnings.
+RAY = DOCS / "user_guide" / "ray.md"
+RAY_MARKS = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 
 def python_pages() -> list[Path]:
     return [page for page in (README, *pages()) if blocks(page, "python")]
 
 
-@pytest.mark.parametrize("page", python_pages(), ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(p, id=str(p.relative_to(ROOT)), marks=RAY_MARKS if p == RAY else ())
+        for p in python_pages()
+    ],
+)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
+    if page == RAY:
+        pytest.importorskip("ray", reason="the extra `ray` is not installed")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plt, "show", lambda: None)
     names: dict[str, object] = {"__name__": "page"}

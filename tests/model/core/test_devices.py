@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
+from multiDGD.model.core._devices import choose_strategy
 from multiDGD.module import FeaturePanels
 from multiDGD.train import EpochCheckpoint, PinnedStrategy, read_checkpoint
 from multiDGD.train._launch import launch
@@ -272,6 +273,17 @@ def test_refuses_another_number_of_connected_processes(tmp_path):
     finally:
         dist.destroy_process_group()
     assert not model.is_initialised_
+
+
+@pytest.mark.parametrize(("n_connected", "is_warned"), [(1, False), (2, True)])
+def test_warns_of_one_model_for_each_connected_process(
+    monkeypatch, caplog, n_connected, is_warned
+):
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: n_connected)
+    with caplog.at_level("WARNING", logger="scvi.multiDGD"):
+        choose_strategy(1, {})
+    assert any("each trains its own model" in m for m in caplog.messages) == is_warned
 
 
 @pytest.mark.parametrize("strategy", ["spawn", PinnedStrategy()])

@@ -44,12 +44,49 @@ z = model.get_latent_representation()
 torch.save((model.module.state_dict(), z), f"{sys.argv[1]}{model.trainer.global_rank}.pt")
 """
 
+RAY = """
+import sys
+import numpy as np
+import ray
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+import multiDGD
+from multiDGD import MultiDGD
+
+
+def fit(config):
+    mdata = multiDGD.datasets.simulate_multiome(n_cells=200, n_genes=30, n_peaks=60)
+    MultiDGD.setup_mudata(mdata, batch_key="batch")
+    model = MultiDGD(mdata, n_latent=3)
+    quiet = {"accelerator": "cpu", "enable_progress_bar": False}
+    try:
+        model.train(max_epochs=2, devices=3, **quiet)
+    except ValueError as error:
+        assert "are for 3 processes, but 2 are connected" in str(error)
+    else:
+        raise AssertionError
+    model.train(max_epochs=2, devices=2, **quiet)
+    model.save(config["path"])
+    rank = ray.train.get_context().get_world_rank()
+    owned = model.trainer.datamodule.owned_cells
+    np.savez(f"{config['path']}{rank}.npz", owned=owned, z=model.get_latent_representation())
+
+
+ray.init(num_cpus=2, include_dashboard=False, object_store_memory=200_000_000)
+TorchTrainer(
+    fit,
+    train_loop_config={"path": f"{sys.argv[1]}/model"},
+    scaling_config=ScalingConfig(num_workers=2),
+    run_config=RunConfig(storage_path=sys.argv[1]),
+).fit()
+"""
+
 
 def run(arguments, text=None):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", *map(str, arguments)],
         input=text,
-        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -79,6 +116,22 @@ def test_torchrun(tmp_path):
     np.testing.assert_array_equal(z, z_other)
     saved = MultiDGD.load(path, adata=False)
     assert torch.equal(saved.module.representations.z, first["representations.z"])
+
+
+@pytest.mark.slow
+def test_ray(tmp_path):
+    pytest.importorskip("ray.train", reason="the extra `ray` is not installed")
+    script = tmp_path / "script.py"
+    script.write_text(RAY)
+    run([script, tmp_path])
+    first, other = (np.load(tmp_path / f"model{rank}.npz") for rank in range(2))
+    np.testing.assert_array_equal(first["z"], other["z"])
+    assert len(first["owned"]) == len(other["owned"]) == 100
+    owned = np.concatenate([first["owned"], other["owned"]])
+    np.testing.assert_array_equal(np.sort(owned), np.arange(200))
+    mdata = simulate_multiome(n_cells=200, n_genes=30, n_peaks=60)
+    loaded = MultiDGD.load(tmp_path / "model", adata=mdata)
+    np.testing.assert_array_equal(loaded.get_latent_representation(), first["z"])
 
 
 @pytest.mark.slow

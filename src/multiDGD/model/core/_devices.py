@@ -17,6 +17,7 @@ from lightning.pytorch.plugins.environments import (
 )
 from lightning.pytorch.strategies import Strategy
 
+from multiDGD.data import logger
 from multiDGD.train import PinnedStrategy
 from multiDGD.train._collectives import compute_once
 from multiDGD.train._launch import launch
@@ -49,7 +50,15 @@ def choose_strategy(
     """
     n_nodes = int(trainer_kwargs.get("num_nodes") or 1)
     strategy = trainer_kwargs.get("strategy") or "auto"
-    if n_devices(devices) * n_nodes == 1:
+    n_processes = n_devices(devices) * n_nodes
+    n_connected = dist.get_world_size() if dist.is_initialized() else None
+    if n_processes == 1:
+        if n_connected is not None and n_connected > 1:
+            logger.warning(
+                "%d processes are connected by torch.distributed, and each trains its own model. To train "
+                "one model, pass the number of processes on each host as `devices`.",
+                n_connected,
+            )
         is_own = isinstance(strategy, PinnedStrategy) or strategy in ("spawn", "fork")
         return {"strategy": "auto" if is_own else strategy}
     if strategy in ("auto", "spawn", "fork"):
@@ -63,10 +72,9 @@ def choose_strategy(
         raise ValueError(
             f"`num_nodes` is {n_nodes}: start one process for each device by torchrun or srun."
         )
-    n_processes = n_devices(devices) * n_nodes
-    if dist.is_initialized() and dist.get_world_size() != n_processes:
+    if n_connected is not None and n_connected != n_processes:
         raise ValueError(
-            f"`devices` and `num_nodes` are for {n_processes} processes, but {dist.get_world_size()} "
+            f"`devices` and `num_nodes` are for {n_processes} processes, but {n_connected} "
             "are connected by torch.distributed. Pass the number of processes on each host as "
             "`devices`, and the number of hosts as `num_nodes`."
         )
