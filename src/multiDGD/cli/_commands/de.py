@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from typing import Any
 
 import pandas as pd
 
+from multiDGD._log import logger
 from multiDGD.cli._output import make_folder, print_paths
 from multiDGD.cli._read_model import calling_model, read_model_and_data
 from multiDGD.stats import is_discovery
-
-logger = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> None:
