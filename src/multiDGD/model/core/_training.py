@@ -23,7 +23,7 @@ from multiDGD.train import (
     EpochCheckpoint,
 )
 
-from ._choose_plan import choose_plan
+from ._choose_plan import check_plan_names, choose_plan
 from ._devices import (
     check_sizes,
     choose_strategy,
@@ -183,6 +183,7 @@ class TrainingMixin(RepresentationMixin):
         if max_epochs is not None:
             positive_int("max_epochs", max_epochs)
         check_trainer_arguments(trainer_kwargs, inspect.signature(self.train).parameters)
+        check_plan_names(plan_kwargs or {})
         strategy = choose_strategy(devices, trainer_kwargs)
         check_precision(str(trainer_kwargs.get("precision", "32-true")))
         if train_size is not None and not 0 < train_size <= 1:
