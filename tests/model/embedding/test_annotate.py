@@ -142,13 +142,12 @@ def test_data_read_by_muon(tmp_path):
     assert list(mdata.mod) == ["rna", "atac"]
 
 
-def test_progress_bars(monkeypatch, capsys):
+@pytest.mark.parametrize("silent", [False, True])
+def test_progress_bars(monkeypatch, capsys, silent):
     model = fitted(toy_adata(), labels_key="label")
     monkeypatch.setattr(scvi.settings, "batch_size", 5)
-    model.annotate(toy_adata(), silent=True)
-    assert not capsys.readouterr().out
     query = toy_adata()
     query.obs_names = [f"new{name}" for name in query.obs_names]
-    model.annotate(query)
+    model.annotate(query, silent=silent)
     shown = capsys.readouterr().out
-    assert "Embedding" in shown and "Evaluating" in shown
+    assert ("Embedding" in shown, "Evaluating" in shown) == (not silent, not silent)
