@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,8 @@ from multiDGD.nn import Likelihood
 
 from ._decoding import DecodingMixin
 
+CorrelationType: TypeAlias = Literal["spearman", "pearson"]
+
 
 class CorrelationMixin(DecodingMixin):
     """Correlations of features over cells, including their uncertainty."""
@@ -33,7 +35,7 @@ class CorrelationMixin(DecodingMixin):
         batch_size: int | None = None,
         rna_size_factor: float = 1000,
         transform_batch: str | int | Sequence[str | int] | None = None,
-        correlation_type: Literal["spearman", "pearson"] = "spearman",
+        correlation_type: CorrelationType = "spearman",
         log_transform: bool = False,
         silent: bool = True,
         modality: str | Sequence[str] | None = None,
@@ -86,7 +88,7 @@ class CorrelationMixin(DecodingMixin):
         ...     gene_list=["CD4", "CD8A"]
         ... )  # doctest: +SKIP
         """
-        choice("correlation_type", correlation_type, ["spearman", "pearson"])
+        choice("correlation_type", correlation_type, get_args(CorrelationType))
         positive("rna_size_factor", rna_size_factor)
         positive_int("n_samples", n_samples)
         modalities = self._modalities(modality)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor, nn
 
-from multiDGD._checks import positive, positive_int
+from multiDGD._checks import choice, positive, positive_int
 from multiDGD._names import has_peaks, nearest
 from multiDGD.data import CellManager, find_categories
 from multiDGD.model.core._output_array import check_out, new_array, write_rows
@@ -25,6 +25,10 @@ from multiDGD.nn import Likelihood
 
 #: Function of a likelihood, decoded means, library sizes and the slice of their cells.
 Value = Callable[[Likelihood, Tensor, Tensor, slice], Tensor]
+
+
+LibraryName: TypeAlias = Literal["latent", "median"]
+LibrarySize: TypeAlias = float | LibraryName
 
 
 class DecodingMixin(PosteriorMixin):
@@ -216,10 +220,12 @@ class DecodingMixin(PosteriorMixin):
         manager: CellManager,
         indices: Sequence[int] | None,
         modality: str,
-        library_size: float | Literal["latent", "median"],
+        library_size: LibrarySize,
         batch_size: int | None,
     ) -> Tensor:
         """Total of the decoded values of each selected cell, shape ``(n,)``."""
+        if isinstance(library_size, str):
+            choice("library_size", library_size, get_args(LibraryName), " or a number above 0")
         if isinstance(library_size, str) and library_size == "latent":
             return self._library_or_median(
                 self._complete_libraries(manager, indices, batch_size), modality
@@ -248,7 +254,7 @@ class DecodingMixin(PosteriorMixin):
         *,
         adata: AnnData | MuData | None,
         indices: Sequence[int] | None,
-        library_size: float | Literal["latent", "median"],
+        library_size: LibrarySize,
         transform_batch: str | int | Sequence[str | int] | None,
         n_samples: int | None,
         return_mean: bool,

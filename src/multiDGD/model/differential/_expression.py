@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from multiDGD.stats._fold_changes import Reference
+
 from ._comparisons import ComparisonMixin, joined
 from ._groups import read_groups
-from ._table import Order, TestSettings, raw_statistics, sort_positions
+from ._table import Mode, Order, TestSettings, raw_statistics, sort_positions
 
 
 class DifferentialExpressionMixin(ComparisonMixin):
@@ -26,7 +28,7 @@ class DifferentialExpressionMixin(ComparisonMixin):
         idx1: Any = None,
         idx2: Any = None,
         modality: str | Sequence[str] | None = None,
-        mode: Literal["change", "vanilla"] = "change",
+        mode: Mode = "change",
         delta: float = 0.25,
         batch_size: int | None = None,
         all_stats: bool = True,
@@ -38,7 +40,7 @@ class DifferentialExpressionMixin(ComparisonMixin):
         weights: str | Sequence[float] | None = None,
         sample_key: str | None = None,
         cred_interval_lvls: Sequence[float] = (),
-        reference: Literal["share", "median"] | Sequence[str] = "median",
+        reference: Reference | Sequence[str] = "median",
         order_by: Order | None = None,
     ) -> pd.DataFrame:
         r"""Compare the expression of each feature between groups of cells.

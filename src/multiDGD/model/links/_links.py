@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,12 @@ from ._conditional import ConditionalLinkMixin
 from ._positions import GivenPositions, Positions, check_positions, find_positions
 from ._published_step import published_step
 
-Method = Literal["association", "conditional", "published"]
-_SCORES = {"association": "association", "conditional": "association", "published": "change"}
+Method: TypeAlias = Literal["association", "conditional", "published"]
+_SCORES: dict[Method, str] = {
+    "association": "association",
+    "conditional": "association",
+    "published": "change",
+}
 _WINDOW = 500_000.0
 
 
@@ -191,7 +195,7 @@ class LinkMixin(ConditionalLinkMixin):
         is_gene: bool,
         source: str,
         target: str,
-        method: str,
+        method: Method,
         n_controls: int,
         positions: GivenPositions | None,
         window: float | None,
@@ -276,7 +280,7 @@ class LinkMixin(ConditionalLinkMixin):
         feature: str,
         is_gene: bool,
         modalities: tuple[str, str],
-        method: str,
+        method: Method,
         given: GivenPositions | None,
         window: float | None,
     ) -> tuple[Positions | None, float | None]:
@@ -302,7 +306,7 @@ class LinkMixin(ConditionalLinkMixin):
         at: int,
         source: str,
         target: str,
-        method: str,
+        method: Method,
         n_controls: int,
         batches: Sequence[tuple[dict[str, Any], Tensor]],
         rng: np.random.Generator,

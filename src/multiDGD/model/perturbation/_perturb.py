@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -31,8 +31,9 @@ from multiDGD.stats import (
 
 from ._shift import Shift, summed_log_shares
 
+Direction: TypeAlias = Literal["knock-down", "knock-out", "overexpress"]
 #: Factor of the means in each direction of perturbation.
-FOLDS = {"knock-out": 0.01, "knock-down": 0.5, "overexpress": 2.0}
+FOLDS: dict[Direction, float] = {"knock-out": 0.01, "knock-down": 0.5, "overexpress": 2.0}
 
 
 class PerturbationMixin(DecodingMixin):
@@ -42,7 +43,7 @@ class PerturbationMixin(DecodingMixin):
         self,
         features: str | Sequence[str],
         modality: str | None = None,
-        direction: Literal["knock-down", "knock-out", "overexpress"] = "knock-down",
+        direction: Direction = "knock-down",
         fold: float | None = None,
         adata: AnnData | MuData | None = None,
         indices: Sequence[int] | None = None,
@@ -263,7 +264,7 @@ class PerturbationMixin(DecodingMixin):
         return table.iloc[np.argsort(-np.abs(table["lfc"].to_numpy()), kind="stable")]
 
 
-def _fold(direction: str, fold: float | None) -> float:
+def _fold(direction: Direction, fold: float | None) -> float:
     choice("direction", direction, list(FOLDS))
     if fold is None:
         return FOLDS[direction]
