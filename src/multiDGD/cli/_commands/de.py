@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     group1, group2 = _groups(data.obs, args)
     modalities = model.module.modalities
     if args.modality is None and len(modalities) > 1 and not args.accessibility:
-        args.modality = modalities[0]
+        args.modality = model._modality_of_genes(None)
         logger.info("Using modality %s; choose another one with --modality", args.modality)
     with calling_model():
         table = compare(

@@ -68,9 +68,10 @@ class CorrelationMixin(DecodingMixin):
         silent
             Whether to hide the progress bars.
         modality
-            Name of the modality, or names of several; the first one by default.
+            Name of the modality, or names of several. By default, the one with the names in
+            ``gene_list``, and without names all modalities.
         gene_list
-            Names of the features, if ``modality`` is a single name; all by default.
+            Names of the features of a single modality; all by default.
 
         Returns
         -------
@@ -91,6 +92,8 @@ class CorrelationMixin(DecodingMixin):
         choice("correlation_type", correlation_type, get_args(CorrelationType))
         positive("rna_size_factor", rna_size_factor)
         positive_int("n_samples", n_samples)
+        if modality is None:
+            modality = self._modalities_with(gene_list)
         modalities = self._modalities(modality)
         if gene_list is not None and len(modalities) > 1:
             raise ValueError("`gene_list` needs a single `modality`.")
@@ -103,7 +106,7 @@ class CorrelationMixin(DecodingMixin):
         if pd.api.types.is_list_like(transform_batch):
             categories = list(cast(Sequence[Any], transform_batch))
         names = np.concatenate([self.summary.features[m][features[m]] for m in modalities])
-        total = np.zeros((len(names), len(names)))
+        total = allocate((len(names), len(names)), np.float64)
         for category in categories:
             rates = allocate((n_samples * n_cells, len(names)))
             first = 0

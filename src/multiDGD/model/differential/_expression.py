@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from multiDGD.data import logger
 from multiDGD.stats._fold_changes import Reference
 
 from ._comparisons import ComparisonMixin, joined
@@ -80,8 +81,10 @@ class DifferentialExpressionMixin(ComparisonMixin):
             Cells of the first and second group, instead of ``groupby``: a mask, positions, or a
             query of ``.obs``. ``idx2`` defaults to all other cells.
         modality
-            Name of the modality, the first one by default, or a list of names. For a list, the
-            table has the column ``modality``.
+            Name of the modality, or a list of names. For a list, the table has the column
+            ``modality``. By default, the first modality whose features are neither peaks nor
+            proteins; it is logged if there are others, and named in ``attrs["modality"]`` of the
+            table.
         mode
             ``"change"`` tests if the absolute log2 fold change is larger than ``delta``,
             ``"vanilla"`` which group has the larger share.
@@ -176,7 +179,11 @@ class DifferentialExpressionMixin(ComparisonMixin):
         (30, True)
         """
         settings = TestSettings(mode, delta, fdr_target, cred_interval_lvls, reference, order_by)
-        is_one = modality is None or isinstance(modality, str)
+        if modality is None:
+            modality = self._modality_of_genes(None)
+            if len(self.module.modalities) > 1:
+                logger.info("Comparing modality %r; pass `modality` for others", modality)
+        is_one = isinstance(modality, str)
         modalities = self._modalities(modality)
         manager = self._manager_of(adata)
         groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)
@@ -204,4 +211,6 @@ class DifferentialExpressionMixin(ComparisonMixin):
                     table = table.join(raw_statistics(sums))
                 table = self._named_table(table, comparison, manager, name).iloc[order]
                 tables.append(table if is_one else table.assign(modality=name))
-        return joined(tables, omitted)
+        table = joined(tables, omitted)
+        table.attrs["modality"] = modality if is_one else modalities
+        return table

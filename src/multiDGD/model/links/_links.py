@@ -59,8 +59,9 @@ class LinkMixin(ConditionalLinkMixin):
         gene
             Name of the gene.
         gene_modality, peak_modality
-            Modalities of the gene and the peaks; by default the first one, and the last one that
-            consists of peaks by its name or those of its features, or else the last one.
+            Modalities of the gene and the peaks. By default, the first one that consists of
+            neither peaks nor proteins, and the last one that consists of peaks, by its name or
+            those of its features, or else the last one.
         adata, indices
             Cells to include, as for :meth:`get_latent_representation`.
         method
@@ -127,7 +128,7 @@ class LinkMixin(ConditionalLinkMixin):
         >>> model.gene2peak("gene_3", method="conditional").columns[:2].tolist()
         ['probability', 'effect']
         """
-        source = self._modality(gene_modality)
+        source = self._modality_of_genes(gene_modality)
         target = self._modality_of_peaks(peak_modality, or_last=True)
         cells = adata, indices, n_cells, batch_size
         return self._link_table(
@@ -174,7 +175,7 @@ class LinkMixin(ConditionalLinkMixin):
             As for :meth:`gene2peak`.
         """
         source = self._modality_of_peaks(peak_modality, or_last=True)
-        target = self._modality(gene_modality)
+        target = self._modality_of_genes(gene_modality)
         cells = adata, indices, n_cells, batch_size
         return self._link_table(
             peak,

@@ -67,7 +67,7 @@ class PerturbationMixin(DecodingMixin):
         features
             Name of a feature, or names of several features to perturb together.
         modality
-            Modality of the features; the first one by default.
+            Modality of the features; by default, the one that contains them.
         direction
             ``"knock-down"`` halves the means of the features, ``"knock-out"`` reduces them to 1 %,
             and ``"overexpress"`` doubles them.
@@ -123,7 +123,8 @@ class PerturbationMixin(DecodingMixin):
         >>> bool(change.loc["gene_3", "lfc"] < -1)
         True
         """
-        modality = self._modality(modality)
+        if modality is not None:
+            self._modality(modality)
         if features is None:
             raise ValueError("`features` must be a name or a list of names, found None.")
         if isinstance(features, Mapping):
@@ -133,6 +134,8 @@ class PerturbationMixin(DecodingMixin):
                 f"and `fold` set the change: `perturb({example!r}, direction='knock-out')`."
             )
         names = [features] if isinstance(features, str) else features
+        if modality is None:
+            modality = self._modality_with("features", names)
         at = self._features(modality, "features", names)
         if not len(at):
             raise ValueError("`features` must name at least one feature, found none.")
