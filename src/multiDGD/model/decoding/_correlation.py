@@ -19,7 +19,7 @@ from multiDGD.model.core._random import new_generator, resolve_seed
 from multiDGD.model.core._representations import as_positions
 from multiDGD.nn import Likelihood
 
-from ._decoding import DecodingMixin
+from ._decoding import DecodingMixin, LibrarySize
 
 CorrelationType: TypeAlias = Literal["spearman", "pearson"]
 
@@ -112,7 +112,7 @@ class CorrelationMixin(DecodingMixin):
             first = 0
             for m in modalities:
                 has_background = self.module.likelihood(m).has_background
-                size: float | Literal["median"] = "median" if has_background else rna_size_factor
+                size: LibrarySize = "median" if has_background else rna_size_factor
                 last = first + len(features[m])
                 rates[:, first:last] = self._rates(
                     m, features[m], adata, indices, size, category, n_samples, batch_size, silent
@@ -128,7 +128,7 @@ class CorrelationMixin(DecodingMixin):
         features: np.ndarray,
         adata: AnnData | MuData | None,
         indices: Sequence[int] | None,
-        library_size: float | Literal["median"],
+        library_size: LibrarySize,
         category: str | int | None,
         n_samples: int,
         batch_size: int | None,
