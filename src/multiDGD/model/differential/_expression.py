@@ -173,7 +173,7 @@ class DifferentialExpressionMixin(ComparisonMixin):
         >>> model = MultiDGD(mdata, n_latent=5)
         >>> model.train(max_epochs=2, enable_progress_bar=False)
         >>> table = model.differential_expression(
-        ...     groupby="cell_type", group1="type_1", silent=True
+        ...     groupby="cell_type", group1="type_1", modality="rna", silent=True
         ... )
         >>> table.shape[0], {"proba_de", "lfc_mean", "lfdr"} <= set(table)
         (30, True)
