@@ -1,5 +1,6 @@
 """Fixtures for every test: a fixed seed, no stray files, and real data if available."""
 
+import logging
 import os
 
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -51,6 +52,22 @@ def logging_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     scvi.settings.logging_dir = tmp_path_factory.mktemp("scvi_log")
     yield scvi.settings.logging_dir
     scvi.settings.logging_dir = before
+
+
+@pytest.fixture
+def messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str]]]:
+    """Levels and texts that the package logs in a test, whatever other tests have set."""
+    found: list[tuple[str, str]] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append((record.levelname, record.getMessage()))
+    logger = logging.getLogger("scvi.multiDGD")
+    monkeypatch.setattr(logger, "disabled", False)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    yield found
+    logger.removeHandler(handler)
+    logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -42,9 +42,13 @@ def pair(name: str, meaning: str, value: Any) -> tuple[Any, Any]:
     return value[0], value[1]
 
 
-def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
-    """Return ``value``, or raise ``ValueError`` unless it is one of the ``allowed`` strings."""
+def choice(name: str, value: Any, allowed: Sequence[str], other: str = "") -> str:
+    """Return ``value``, or raise ``ValueError`` unless it is one of the ``allowed`` strings.
+
+    ``other`` describes what else the argument accepts, such as ``" or an array"``.
+    """
     if not isinstance(value, str) or value not in allowed:
         options = ", ".join(repr(option) for option in allowed)
-        raise ValueError(f"`{name}` must be one of {options}, found {value!r}.")
+        which = "one of " if len(allowed) > 1 else ""
+        raise ValueError(f"`{name}` must be {which}{options}{other}, found {value!r}.")
     return value

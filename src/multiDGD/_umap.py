@@ -8,6 +8,8 @@ import scanpy as sc
 import torch
 from anndata import AnnData
 
+from ._log import logger
+
 #: The spectral initialisation of a two-dimensional UMAP computes three eigenvectors.
 MIN_CELLS = 4
 _N_NEIGHBORS = 15
@@ -31,6 +33,7 @@ def umap(representation: np.ndarray, seed: int = 0) -> np.ndarray:
     frame = AnnData(
         obs=pd.DataFrame(index=pd.RangeIndex(n_cells).astype(str)), obsm={"X": representation}
     )
+    logger.info("Computing the UMAP of %d cells", n_cells)
     n_neighbors = min(_N_NEIGHBORS, n_cells - 1)
     n_threads = torch.get_num_threads()
     try:

@@ -1,5 +1,3 @@
-import logging
-
 import anndata as ad
 import mudata as md
 import numpy as np
@@ -12,18 +10,6 @@ from multiDGD import MultiDGD
 from multiDGD.data import CellManager
 
 KEYS = {"batch_key": "batch"}
-
-
-@pytest.fixture
-def messages():
-    """Warnings and information that are logged in a test."""
-    found = []
-    handler = logging.Handler()
-    handler.emit = lambda record: found.append((record.levelname, record.getMessage()))
-    logger = logging.getLogger("scvi.multiDGD")
-    logger.addHandler(handler)
-    yield found
-    logger.removeHandler(handler)
 
 
 def registered(data, **setup) -> CellManager:

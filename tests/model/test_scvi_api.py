@@ -7,13 +7,16 @@ import pytest
 from anndata import AnnData
 from mudata import MuData
 from scvi.model import MULTIVI, SCVI, TOTALVI
+from scvi.train import AdversarialTrainingPlan, TrainingPlan
 from tests.model.fitting import fitted
 from tests.toy import toy_adata, toy_mudata
 
 from multiDGD import MultiDGD
-from multiDGD.model.core._scvi_api import scvi_api
+from multiDGD.model.core._scvi_api import PLAN, scvi_api
+from multiDGD.train import MultiDGDTrainingPlan
 
-MODELS = (SCVI, TOTALVI, MULTIVI)
+PLANS = {SCVI: TrainingPlan, TOTALVI: AdversarialTrainingPlan, MULTIVI: AdversarialTrainingPlan}
+MODELS = tuple(PLANS)
 TABLE = {(e.method, e.parameter): e for e in scvi_api()}
 
 
@@ -93,6 +96,7 @@ def test_the_same_parameters_have_the_same_default():
 
 def test_refused_arguments_name_the_alternative(model):
     arguments = [e for e in scvi_api() if e.status == "refused" and e.parameter]
+    arguments = [e for e in arguments if e.method != PLAN]
     assert len(arguments) > 60
     for entry in arguments:
         method = MultiDGD if entry.method == "__init__" else getattr(model, entry.method)
@@ -111,6 +115,21 @@ def test_refused_methods_name_the_alternative(model):
             getattr(model, entry.method)()
         assert entry.note in str(error.value)
     assert not hasattr(model, "minified_data_type")
+
+
+def test_items_of_plans(model):
+    own = {*parameters(MultiDGDTrainingPlan), "capture"}
+    for name in {name for plan in PLANS.values() for name in parameters(plan)} - {"module"}:
+        entry = TABLE[PLAN, name]
+        theirs = {m.__name__ for m in MODELS if name in parameters(PLANS[m])}
+        assert set(entry.models.split()) == theirs, entry
+        assert (entry.status == "refused") == (name not in own), entry
+        if entry.status == "refused":
+            with pytest.raises(TypeError) as error:
+                model.train(max_epochs=1, plan_kwargs={name: 1})
+            assert str(error.value) == f"`plan_kwargs` has no item `{name}`: {entry.note}."
+    with pytest.raises(TypeError, match=r"`plan_kwargs` has no item `lr_rep`. Nearest: \['lr_rep"):
+        model.train(max_epochs=1, plan_kwargs={"lr_rep": 0.1})
 
 
 def test_the_message_contains_the_given_value():

@@ -128,7 +128,7 @@ class TestNormalizedExpression:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"weights": "importance"}, "`weights` must be 'uniform', found 'importance'"),
+            ({"weights": "importance"}, "`weights` must be 'uniform' .*, found 'importance'"),
             ({"n_samples_overall": 0}, "`n_samples_overall`"),
             ({"modality": []}, "`modality` must name at least one"),
             ({"modality": ["rna", "atac"]}, "`modality` must be one of"),

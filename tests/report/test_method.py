@@ -15,6 +15,18 @@ def test_file(model, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["fit.html"]
 
 
+def test_long_steps_are_logged(model, tmp_path, messages):
+    path = model.report(tmp_path / "fit.html")
+    n_cells, n_held_out = model.adata.n_obs, len(model.validation_indices_)
+    assert messages == [
+        ("INFO", "Writing the report"),
+        ("INFO", f"Computing the typicality and uncertainty of {n_cells} cells"),
+        ("INFO", f"Predicting the counts of {n_held_out} held-out cells"),
+        ("INFO", f"Computing the UMAP of {n_cells} cells"),
+        ("INFO", f"Wrote the report {path}"),
+    ]
+
+
 def test_file_is_replaced(model, tmp_path):
     (tmp_path / "fit.html").write_text("older")
     model.report(str(tmp_path / "fit.html"), title="<b>", basis="X_true")

@@ -7,13 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from multiDGD._log import logger
 from multiDGD._quiet import quiet_mudata
 
 from ._errors import UserError, use_option_names
 from ._parser import build_parser
 
-# The commands log to the first; the model logs to the second, under the logger of scvi-tools.
-_LOGGERS = ("multiDGD", "scvi.multiDGD")
 # Convention of shells: 128 plus the number of the signal.
 _INTERRUPTED = 130
 
@@ -58,20 +57,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 @contextmanager
 def _log_to_stderr() -> Iterator[None]:
     """Log to standard error, and hide a warning that the user cannot act on."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    before = [(logger.level, logger.propagate) for logger in loggers]
+    level, propagate = logger.level, logger.propagate
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        # Handlers that other libraries attach to parent loggers would repeat every line.
-        logger.propagate = False
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    # Handlers that other libraries attach to parent loggers would repeat every line.
+    logger.propagate = False
     try:
         with quiet_mudata():
             yield
     finally:
-        for logger, (level, propagate) in zip(loggers, before, strict=True):
-            logger.removeHandler(handler)
-            logger.setLevel(level)
-            logger.propagate = propagate
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate

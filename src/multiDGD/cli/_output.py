@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -14,6 +13,7 @@ from mudata import MuData
 
 from multiDGD import pl
 from multiDGD._files import replacing
+from multiDGD._log import logger
 
 from ._errors import UserError
 from ._explorer import write_explorer
@@ -21,8 +21,6 @@ from ._umap import draw_umap
 
 if TYPE_CHECKING:
     from multiDGD import MultiDGD
-
-logger = logging.getLogger(__name__)
 
 MODEL_FOLDER = "model"
 _EMBEDDINGS = ("embedding.h5ad", "embedding.h5mu")
@@ -156,7 +154,6 @@ def write_training_results(
     }
     if umap:
         paths["cellxgene"] = write_explorer(model, data, folder / _EXPLORER)
-    logger.info("Writing the report")
     paths["report"] = model.report(
         folder / _REPORT,
         label_key=label_key,

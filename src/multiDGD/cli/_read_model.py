@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -13,6 +12,7 @@ from mudata import MuData
 
 from multiDGD import MultiDGD
 from multiDGD._checks import choice
+from multiDGD._log import logger
 from multiDGD.data import find_categories, observed_features
 from multiDGD.saving import Place
 
@@ -20,8 +20,6 @@ from ._errors import UserError, as_user_error
 from ._feature_names import match_names
 from ._output import MODEL_FOLDER
 from ._read_data import read_data
-
-logger = logging.getLogger(__name__)
 
 # Raised for files that cannot be read, are damaged or have other content.
 _LOAD_ERRORS = (OSError, RuntimeError, AttributeError, KeyError, TypeError, ValueError)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from multiDGD._log import logger
 from multiDGD._scores import batch_mixing, kmeans_nmi_ari, knn_accuracy
-
-logger = logging.getLogger(__name__)
 
 
 def score(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 from anndata import AnnData
 
+from multiDGD._log import logger
 from multiDGD._umap import MIN_CELLS, umap
 from multiDGD.pl._embedding import name_axes
 from multiDGD.pl._scatter import Coloring, as_categories, draw_cells
 
 if TYPE_CHECKING:
     from mudata import MuData
-
-logger = logging.getLogger(__name__)
 
 # In inches. Panels are placed beside each other up to this width.
 _ROW_WIDTH = 13.0
@@ -38,7 +36,6 @@ def add_umap(data: AnnData | MuData, seed: int) -> None:
     if data.n_obs < MIN_CELLS:
         logger.warning("Skipped the UMAP: it requires %d cells, found %d", MIN_CELLS, data.n_obs)
         return
-    logger.info("Computing the UMAP")
     data.obsm["X_umap"] = umap(data.obsm["X_multidgd"], seed)
 
 

@@ -1,12 +1,13 @@
 """Registration of AnnData and MuData objects, and minibatches of sparse counts."""
 
+from multiDGD._log import logger
+
 from ._categories import find_categories
 from ._checks import check_names, check_unique_column, listed
 from ._count_fields import CountsField, ModalityField, MuDataCountsField
 from ._dataset import CellDataset
 from ._feature_matching import check_features, matched_columns, observed_features
 from ._fingerprints import CellIndex, fingerprints
-from ._log import logger
 from ._manager import CellManager
 from ._matrix_reader import is_on_disk
 from ._modality_layers import modalities_and_layers

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from multiDGD._log import logger
+
 from ._checks import listed
 from ._group_totals import GroupTotals
-from ._log import logger
 from ._panels import MeasuredFeatures
 
 # A gene of one sex or one cell type can be absent from a batch in which it was measured. Antibodies

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from scvi import settings
 
+from multiDGD._log import logger
 from multiDGD._names import nearest_columns
 from multiDGD.nn import Counts
 
-from ._log import logger
 from ._matrix_reader import MatrixReader
 
 # About half of all large fragment counts are even, and fewer of the small ones (most are 1). Reads

@@ -9,9 +9,10 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from multiDGD._log import logger
+
 from ._categories import find_categories
 from ._checks import check_unique_column, listed
-from ._log import logger
 
 _LOW_SHARE = 0.8  # the share of shared features below which scvi-tools warns
 

@@ -9,8 +9,9 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from multiDGD._log import logger
+
 from ._checks import listed
-from ._log import logger
 
 
 def check_object(data: AnnData | MuData) -> None:

@@ -10,6 +10,8 @@ import pandas as pd
 from anndata import AnnData
 from scvi.data.fields import CategoricalJointObsField, CategoricalObsField, MuDataWrapper
 
+from multiDGD._log import logger
+
 from ._categories import (
     add_categories,
     check_categories,
@@ -18,7 +20,6 @@ from ._categories import (
     text_of,
 )
 from ._checks import check_unique_column, listed
-from ._log import logger
 from ._registry import N_ADDED_KEY
 
 # Spellings of missing labels, in lower case.

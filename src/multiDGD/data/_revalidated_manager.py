@@ -13,11 +13,12 @@ from mudata import MuData
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 
+from multiDGD._log import logger
+
 from ._changes import CellRecord
 from ._checks import listed
 from ._count_fields import CountsField
 from ._fingerprints import modality_fingerprints
-from ._log import logger
 from ._panels import PANEL_KEY
 from ._registry import DataSummary, summarize_registry
 from ._snapshot import Snapshot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from multiDGD.latent._parameters import MixtureParameters
 # Largest number of values (cells x components x dimensions) in memory at once without gradients:
 # 64 MB in float32.
 _CHUNK_VALUES = 2**24
+
+
+ResampleType: TypeAlias = Literal["mean", "sample"]
 
 
 def log_normal(x: Tensor, mean: Tensor, neglogvar: Tensor) -> Tensor:
@@ -229,7 +233,9 @@ class GaussianMixture(MixtureParameters):
         return self._around(self.mean[component_n], self.stddev[component_n], generator)
 
     @torch.no_grad()
-    def sample_new_points(self, resample_type: str = "mean", n_new_samples: int = 1) -> Tensor:
+    def sample_new_points(
+        self, resample_type: ResampleType = "mean", n_new_samples: int = 1
+    ) -> Tensor:
         """Propose representations for new samples.
 
         Parameters
@@ -250,7 +256,7 @@ class GaussianMixture(MixtureParameters):
         ValueError
             If ``resample_type`` is unknown or ``n_new_samples`` is not a positive integer.
         """
-        choice("resample_type", resample_type, ("mean", "sample"))
+        choice("resample_type", resample_type, get_args(ResampleType))
         n_new_samples = positive_int("n_new_samples", n_new_samples)
         if resample_type == "mean":
             return self.mean.clone()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from multiDGD.latent._priors import GaussianPrior, SoftballPrior
 
 # A cluster of one cell has variance 0 and may have weight 0. Training could not change such a
 # component: its density would be infinite or its gradient zero.
+CovarianceType: TypeAlias = Literal["fixed", "isotropic", "diagonal"]
 _MIN_VARIANCE = 1e-6
 _MIN_RELATIVE_WEIGHT = 1e-3
 
@@ -30,7 +31,7 @@ class MixtureParameters(nn.Module):
         self,
         n_mix_comp: int,
         dim: int,
-        covariance_type: str = "diagonal",
+        covariance_type: CovarianceType = "diagonal",
         mean_init: tuple[float, float] = (0.0, 1.0),
         sd_init: tuple[float, float] = (0.5, 1.0),
         weight_alpha: float = 1,
@@ -38,9 +39,7 @@ class MixtureParameters(nn.Module):
         super().__init__()
         self.n_mix_comp = positive_int("n_mix_comp", n_mix_comp)
         self.dim = positive_int("dim", dim)
-        self.covariance_type = choice(
-            "covariance_type", covariance_type, ("fixed", "isotropic", "diagonal")
-        )
+        self.covariance_type = choice("covariance_type", covariance_type, get_args(CovarianceType))
         self.weight_alpha = positive("weight_alpha", weight_alpha)
         self.mean_prior = _softball(self.dim, mean_init)
         self.mean = nn.Parameter(self._initial_means())

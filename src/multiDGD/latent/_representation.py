@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
 from multiDGD._checks import choice, finite, positive_int
 from multiDGD.latent import _checks
+
+Start: TypeAlias = Literal["zero"]
 
 
 class RepresentationLayer(nn.Module):
@@ -59,14 +61,14 @@ class RepresentationLayer(nn.Module):
     z: nn.Parameter
 
     def __init__(
-        self, n_rep: int, n_sample: int, value_init: str | float | Tensor | Any = "zero"
+        self, n_rep: int, n_sample: int, value_init: Start | float | Tensor | Any = "zero"
     ) -> None:
         super().__init__()
         self.n_rep = positive_int("n_rep", n_rep)
         self.n_sample = positive_int("n_sample", n_sample)
         shape = (self.n_sample, self.n_rep)
         if isinstance(value_init, str):
-            choice("value_init", value_init, ("zero",))
+            choice("value_init", value_init, get_args(Start), ", a number or a tensor")
             z_nl = torch.zeros(shape)
         elif isinstance(value_init, Real):
             z_nl = torch.full(shape, finite("value_init", value_init))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,10 @@ from multiDGD._checks import choice, positive, positive_int
 from multiDGD.latent import _checks
 from multiDGD.latent._labels import class_labels
 from multiDGD.latent._mixture import GaussianMixture, log_normal
+
+from ._parameters import CovarianceType
+
+SampleType: TypeAlias = Literal["random", "mean"]
 
 
 class GaussianMixtureSupervised(GaussianMixture):
@@ -69,7 +73,7 @@ class GaussianMixtureSupervised(GaussianMixture):
         Nclass: int,
         Ncompperclass: int,
         dim: int,
-        covariance_type: str = "isotropic",
+        covariance_type: CovarianceType = "isotropic",
         mean_init: tuple[float, float] = (0.0, 1.0),
         sd_init: tuple[float, float] = (0.5, 1.0),
         alpha: float = 1,
@@ -252,7 +256,7 @@ class GaussianMixtureSupervised(GaussianMixture):
     def supervised_sampling(
         self,
         label: Any,
-        sample_type: str = "random",
+        sample_type: SampleType = "random",
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Draw one point from the class of each label.
@@ -278,7 +282,7 @@ class GaussianMixtureSupervised(GaussianMixture):
         ValueError
             If ``sample_type`` is unknown, or ``label`` is not integer or is out of range.
         """
-        choice("sample_type", sample_type, ("random", "mean"))
+        choice("sample_type", sample_type, get_args(SampleType))
         label_n = self._labels(label)
         class_n = label_n.masked_scatter(
             label_n < 0, self._unlabelled_classes(label_n, sample_type, generator)

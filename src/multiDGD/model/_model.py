@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from anndata import AnnData
 from mudata import MuData
 
+from multiDGD.latent._parameters import CovarianceType
 from multiDGD.model.abundance._abundance import AbundanceMixin
 from multiDGD.model.core._build import build_module, describe_model
 from multiDGD.model.core._copying import CopyMixin
 from multiDGD.model.core._description import DescriptionMixin
 from multiDGD.model.core._loading import LoadMixin
-from multiDGD.model.core._n_components import resolve_n_components
+from multiDGD.model.core._n_components import Auto, resolve_n_components
 from multiDGD.model.core._presets import published_defaults
 from multiDGD.model.core._public_names import name_methods
 from multiDGD.model.core._random import resolve_seed, seeded_initialisation
@@ -163,12 +164,12 @@ class MultiDGD(
         self,
         adata: AnnData | MuData | None = None,
         n_latent: int = 20,
-        n_components: int | Literal["auto"] | None = None,
+        n_components: int | Auto | None = None,
         n_components_per_class: int = 1,
         supervised: bool = True,
         likelihoods: str | Mapping[str, str] | None = None,
         n_covariate_latent: int = 2,
-        covariance_type: Literal["diagonal", "isotropic", "fixed"] = "diagonal",
+        covariance_type: CovarianceType = "diagonal",
         softball: tuple[float, float] = (2.0, 5.0),
         sd_mean: float | None = None,
         sd_sd: float = 1.0,

@@ -80,6 +80,7 @@ class ReportMixin(RepresentationMixin):
             choice("basis", basis, [*keys, *(key.removeprefix("X_") for key in keys)])
         from multiDGD.report import collect, render
 
+        logger.info("Writing the report")
         report = collect(
             self,
             label_key=label_key,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
-from multiDGD._checks import pair, positive, positive_int
+from multiDGD._checks import choice, pair, positive, positive_int
+from multiDGD.latent._parameters import CovarianceType
 
 #: Default weight of an unsupervised mixture over z; the benchmark `defaults` compares others.
 UNSUPERVISED_MIXTURE_WEIGHT = 0.2
@@ -69,7 +70,7 @@ class ModuleConfig:
     n_covariate_latent: int = 2
     n_continuous: int = 0
     likelihoods: str | Mapping[str, str] | None = None
-    covariance_type: str = "diagonal"
+    covariance_type: CovarianceType = "diagonal"
     softball: tuple[float, float] = (2.0, 5.0)
     sd_mean: float | None = None
     sd_sd: float = 1.0
@@ -86,6 +87,7 @@ class ModuleConfig:
             "n_covariate_latent",
         ):
             positive_int(argument, getattr(self, argument))
+        choice("covariance_type", self.covariance_type, get_args(CovarianceType))
         if self.sd_mean is not None:
             positive("sd_mean", self.sd_mean)
         for argument in ("sd_sd", "dirichlet_alpha", "dirichlet_alpha_covariates"):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from mudata import MuData
+
+from multiDGD._checks import choice
 
 from ._figure import finish, panel, upright_height
 from ._scatter import as_categories, obs_column
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from multiDGD.model import MultiDGD
 
 _NUMBER_INCHES = 0.5
+Whole: TypeAlias = Literal["component", "label"]
 _UNITS = {
     "component": "share of the component's cells",
     "label": "share of the label's cells",
@@ -30,7 +33,7 @@ def composition(
     label_key: str | None = None,
     *,
     adata: AnnData | MuData | None = None,
-    normalize: Literal["component", "label"] | None = "component",
+    normalize: Whole | None = "component",
     cmap: Any = "Blues",
     ax: Axes | None = None,
     show: bool | None = None,
@@ -79,9 +82,8 @@ def composition(
     >>> [label.get_text() for label in composition(cells).get_xticklabels()]
     ['T', 'B']
     """
-    if normalize not in _UNITS:
-        known = list(_UNITS)
-        raise ValueError(f"`normalize` must be one of {known}, found {normalize!r}.")
+    if normalize is not None:
+        choice("normalize", normalize, get_args(Whole), " or None")
     counts = model if isinstance(model, pd.DataFrame) else _counts(model, label_key, adata)
     counts = counts.loc[counts.sum(axis=1) > 0, counts.sum(axis=0) > 0]
     if counts.empty:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
 from mudata import MuData
 
+from multiDGD._checks import choice
+
 from ._figure import finish, not_found, panel
 
 if TYPE_CHECKING:
     from multiDGD.model import MultiDGD
 
-_LABELS = {"mean": "mean count", "detected": "detection rate"}
+Statistic: TypeAlias = Literal["mean", "detected"]
+_LABELS: dict[Statistic, str] = {"mean": "mean count", "detected": "detection rate"}
 # Number of cells to decode at once, to limit memory.
 _CHUNK = 1024
 # Lowest prediction that is drawn to scale, relative to the smallest observed value.
@@ -28,7 +31,7 @@ def counts_vs_predicted(
     model: MultiDGD,
     modality: str | None = None,
     *,
-    statistic: Literal["mean", "detected"] = "mean",
+    statistic: Statistic = "mean",
     adata: AnnData | MuData | None = None,
     indices: Sequence[int] | None = None,
     ax: Axes | None = None,
@@ -84,8 +87,7 @@ def counts_vs_predicted(
     >>> multiDGD.pl.counts_vs_predicted(model, "atac").get_xlabel()
     'observed mean count'
     """
-    if statistic not in _LABELS:
-        raise ValueError(f"`statistic` must be one of {list(_LABELS)}, found {statistic!r}.")
+    choice("statistic", statistic, list(_LABELS))
     modalities = model.module.modalities
     modality = modalities[0] if modality is None else modality
     if modality not in modalities:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -17,8 +16,6 @@ from ._figure import not_found
 
 if TYPE_CHECKING:
     from multiDGD.model import MultiDGD
-
-logger = logging.getLogger(__name__)
 
 _CAPITALS = {"umap": "UMAP", "pca": "PCA", "tsne": "tSNE", "phate": "PHATE"}
 # Representations of the last UMAP of each model, and the UMAP.
@@ -40,7 +37,6 @@ def umap_of_cells(model: MultiDGD, adata: AnnData | MuData | None) -> np.ndarray
         )
     known = _last.get(model)
     if known is None or not np.array_equal(known[0], z):
-        logger.info("Computing the UMAP of %d cells", len(z))
         known = _last[model] = (z, umap(z))
     return known[1]
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from multiDGD._checks import choice
+
 from ._figure import finish, panels, require_columns
 
+Quantity: TypeAlias = Literal["difference", "detection"]
 _MADE_BY = "`MultiDGD.compare_likelihoods(...)`"
-_LABELS = {
+_LABELS: dict[Quantity, str] = {
     "difference": "log-likelihood difference from {first} (nats per cell)",
     "detection": "log-likelihood of detection (nats per cell)",
 }
@@ -23,7 +26,7 @@ _Z = 1.96
 def likelihoods(
     table: pd.DataFrame,
     *,
-    by: Literal["difference", "detection"] = "difference",
+    by: Quantity = "difference",
     ax: Axes | Sequence[Axes] | None = None,
     show: bool | None = None,
     save: str | Path | None = None,
@@ -72,8 +75,7 @@ def likelihoods(
     >>> [label.get_text() for label in likelihoods(table).get_yticklabels()]
     ['nb', 'poisson']
     """
-    if by not in _LABELS:
-        raise ValueError(f"`by` must be one of {list(_LABELS)}, found {by!r}.")
+    choice("by", by, list(_LABELS))
     columns = ["modality", "likelihood", by, f"{by}_se"]
     require_columns(table, columns, "table", _MADE_BY)
     groups = dict(tuple(table.groupby("modality", sort=False)))
@@ -86,7 +88,7 @@ def likelihoods(
     return axes[0] if len(axes) == 1 else axes
 
 
-def _draw(ax: Axes, rows: pd.DataFrame, by: str) -> None:
+def _draw(ax: Axes, rows: pd.DataFrame, by: Quantity) -> None:
     names = rows["likelihood"].astype(str).tolist()
     value = rows[by].to_numpy(dtype=float)
     se = np.nan_to_num(rows[f"{by}_se"].to_numpy(dtype=float))

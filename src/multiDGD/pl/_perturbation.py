@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from multiDGD._checks import positive_int
+from multiDGD._checks import choice, positive_int
 
 from ._figure import finish, not_found, panel, require_columns, upright_height
 
+Value: TypeAlias = Literal["lfc", "z_score"]
 _MADE_BY = "`model.perturb(...)`"
-_VALUES = {"lfc": "log2 fold change", "z_score": "z-score relative to controls"}
+_VALUES: dict[Value, str] = {"lfc": "log2 fold change", "z_score": "z-score relative to controls"}
 _SINGLE = "all cells"
 # Space between heat map and colour bar, for the names of the modalities.
 _NAME_INCHES = 0.4
@@ -31,7 +32,7 @@ def perturbation(
     *,
     features: Sequence[str] | None = None,
     n_features: int = 15,
-    value: Literal["lfc", "z_score"] = "lfc",
+    value: Value = "lfc",
     alpha: float = 0.05,
     cmap: Any = "RdBu_r",
     ax: Axes | None = None,
@@ -91,8 +92,7 @@ def perturbation(
     >>> [label.get_text() for label in perturbation(table).get_yticklabels()]
     ['ACTB', 'CD3D']
     """
-    if value not in _VALUES:
-        raise ValueError(f"`value` must be one of {list(_VALUES)}, found {value!r}.")
+    choice("value", value, list(_VALUES))
     positive_int("n_features", n_features)
     long_table = _long(table, value)
     values = long_table.pivot(index=["modality", "feature"], columns="column", values=value)

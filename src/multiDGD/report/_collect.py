@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from multiDGD._log import logger
 from multiDGD._scores import batch_mixing, has_labels
 
 from . import _checks
@@ -65,6 +66,7 @@ def collect(
     component = model.get_cluster_assignments(indices=cells.tolist())
 
     scored = cells[:_MAX_SCORED]
+    logger.info("Computing the typicality and uncertainty of %d cells", len(scored))
     typicality, sd, reliability = _scores_of(model, scored)
     is_atypical = typicality < _ATYPICAL
     share = None if np.isnan(typicality).all() else float(is_atypical.mean())

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.decomposition import PCA
 
+from multiDGD._log import logger
 from multiDGD.data import CellManager
 from multiDGD.stats import ProfileScores, split_counts
 
@@ -44,6 +45,7 @@ def predictions(
     held_out = _at_most(held_out, _MAX_HELD_OUT, generator)
     if not len(held_out):
         return []
+    logger.info("Predicting the counts of %d held-out cells", len(held_out))
     manager = model.adata_manager
     table = model.get_count_split_score(indices=held_out.tolist(), silent=True, seed=seed)
     linear = _linear_scores(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from multiDGD._checks import choice
+
 from ._group_rates import GroupRates
 
+Reference: TypeAlias = Literal["share", "median"]
 # Step and limit of the grid, in log2.
 _STEP = 0.04
 _LIMIT = 10.0
@@ -86,7 +89,7 @@ class FoldChanges:
         self,
         rates1: GroupRates,
         rates2: GroupRates,
-        reference: Literal["share", "median"] | Sequence[int] = "share",
+        reference: Reference | Sequence[int] = "share",
     ) -> None:
         n_steps = round(_LIMIT / _STEP)
         self.grid = torch.arange(-n_steps, n_steps + 1, dtype=torch.float32) * _STEP
@@ -102,6 +105,7 @@ class FoldChanges:
         self._df = _welch_df(counts, [rates1.df, rates2.df])
         self.reference = 0.0
         if isinstance(reference, str):
+            choice("reference", reference, get_args(Reference), " or a list of positions")
             if reference == "median":
                 self._refer_to(_median_change(rates1, rates2))
                 self._refer_to(self._find_mode(sd=math.inf))

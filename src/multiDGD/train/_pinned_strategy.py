@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import torch
 import torch.distributed as dist
@@ -20,7 +20,7 @@ from torch import Tensor
 from multiDGD._checks import choice
 
 T = TypeVar("T")
-_START_METHODS = ("spawn", "fork")
+StartMethod: TypeAlias = Literal["spawn", "fork"]
 
 
 class PinnedStrategy(ParallelStrategy):
@@ -60,12 +60,12 @@ class PinnedStrategy(ParallelStrategy):
 
     def __init__(
         self,
-        start_method: Literal["spawn", "fork"] = "spawn",
+        start_method: StartMethod = "spawn",
         process_group_backend: str | None = None,
         timeout: timedelta = timedelta(days=1),
         cluster_environment: ClusterEnvironment | None = None,
     ) -> None:
-        choice("start_method", start_method, _START_METHODS)
+        choice("start_method", start_method, get_args(StartMethod))
         super().__init__(cluster_environment=cluster_environment)
         self.start_method = start_method
         self.process_group_backend = process_group_backend

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from scvi.module.base import LossOutput
 from scvi.train import TrainingPlan
 from torch import Tensor
 
+from multiDGD._checks import choice
 from multiDGD.init import remove_covariates
 from multiDGD.module import FeaturePanels, MultiDGDModule, frozen_gradient
 
@@ -24,6 +25,7 @@ from ._loss_terms import PRIOR, mean_terms, terms_of
 from ._pinned_strategy import PinnedStrategy
 from ._row_adam import RowAdam
 
+Schedule: TypeAlias = Literal["cosine", "constant"]
 # Maximum number of steps of validation cells per validation, however many epochs apart.
 _MAX_VALIDATION_STEPS = 100
 
@@ -111,7 +113,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
         weight_precision: float = 30.0,
         weight_decay: float = 0.0,
         l1: float = 0.0,
-        schedule: str = "cosine",
+        schedule: Schedule = "cosine",
         n_warmup_steps: int = 50,
         hold: float = 0.3,
         remove_covariates_at: float | None = 0.5,
@@ -137,8 +139,7 @@ class MultiDGDTrainingPlan(TrainingPlan):
                 "`remove_covariates_at` must be None or a share of the epochs in [0, 1), found "
                 f"{remove_covariates_at}."
             )
-        if schedule not in ("cosine", "constant"):
-            raise ValueError(f"`schedule` must be 'cosine' or 'constant', found {schedule!r}.")
+        choice("schedule", schedule, get_args(Schedule))
         super().__init__(module, lr=lr, eps=eps, weight_decay=weight_decay)
         self.lr_representation = lr_representation
         self.lr_mixture = lr_mixture

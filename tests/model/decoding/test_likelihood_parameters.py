@@ -18,7 +18,7 @@ def model():
 
 class TestParameters:
     def test_of_a_negative_binomial(self, model):
-        found = model.get_likelihood_parameters()
+        found = model.get_likelihood_parameters(modality="rna")
         expected = model.get_normalized_expression(
             modality="rna", library_size="latent", return_numpy=True
         )
@@ -35,9 +35,10 @@ class TestParameters:
         assert (found["mean_background"] <= found["mean_foreground"]).all()
 
     def test_draws(self, model):
-        draws = model.get_likelihood_parameters(n_samples=3, indices=[1, 2])
-        mean = model.get_likelihood_parameters(n_samples=3, indices=[1, 2], give_mean=True)
-        one = model.get_likelihood_parameters(n_samples=1, indices=[1, 2])
+        given = {"indices": [1, 2], "modality": "rna"}
+        draws = model.get_likelihood_parameters(n_samples=3, **given)
+        mean = model.get_likelihood_parameters(n_samples=3, give_mean=True, **given)
+        one = model.get_likelihood_parameters(n_samples=1, **given)
         for name in ("mean", "dispersions"):
             assert draws[name].shape == (3, 2, 12) and one[name].shape == (2, 12)
             np.testing.assert_allclose(mean[name], draws[name].mean(0), rtol=1e-6)
@@ -74,7 +75,7 @@ class TestCorrelations:
     def test_types(self, model, monkeypatch):
         rates = np.random.default_rng(0).poisson(3, (160, 12)).astype(np.float32)
         monkeypatch.setattr(type(model), "_rates", lambda *args: rates)
-        given = {"n_samples": 4}
+        given = {"n_samples": 4, "modality": "rna"}
         spearman = model.get_feature_correlation_matrix(**given)
         np.testing.assert_allclose(spearman, spearmanr(rates)[0], atol=1e-5)
         pearson = model.get_feature_correlation_matrix(correlation_type="pearson", **given)

@@ -330,7 +330,7 @@ def test_batch_size_does_not_matter(model):
             {"batch_correction": True, "batchid1": ["batch_9"]},
             "'batch_9' is not one of",
         ),
-        ({"reference": "mean"}, '`reference` must be "share", "median" or a list'),
+        ({"reference": "mean"}, "`reference` must be one of 'share', 'median' or a list"),
         ({"reference": ["gen_1"]}, "`reference`: 1 of 1 features do not exist .*gene_1"),
         (
             {"modality": ["rna", "atac"], "reference": ["gene_1"]},
@@ -338,9 +338,12 @@ def test_batch_size_does_not_matter(model):
         ),
         (
             {"order_by": "p"},
-            r"`order_by` must be one of \('information', 'lfc_bound', 'bayes_factor'\)",
+            r"`order_by` must be one of 'information', 'lfc_bound', 'bayes_factor'",
         ),
-        ({"order_by": "lfc_bound", "mode": "vanilla"}, "with `mode` 'vanilla'"),
+        (
+            {"order_by": "lfc_bound", "mode": "vanilla"},
+            "must be 'bayes_factor' with `mode=.vanilla.`",
+        ),
         ({"modality": ["rna", "prot"]}, "`modality` must be one of .*'prot'"),
     ],
 )

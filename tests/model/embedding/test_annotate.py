@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
+import scvi
 from scipy import sparse
 from tests.toy import toy_adata, toy_mudata, write_10x
 
@@ -139,3 +140,14 @@ def test_data_read_by_muon(tmp_path):
     model.annotate()
     assert_annotated(mdata, model)
     assert list(mdata.mod) == ["rna", "atac"]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_progress_bars(monkeypatch, capsys, silent):
+    model = fitted(toy_adata(), labels_key="label")
+    monkeypatch.setattr(scvi.settings, "batch_size", 5)
+    query = toy_adata()
+    query.obs_names = [f"new{name}" for name in query.obs_names]
+    model.annotate(query, silent=silent)
+    shown = capsys.readouterr().out
+    assert ("Embedding" in shown, "Evaluating" in shown) == (not silent, not silent)

@@ -51,7 +51,7 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     comparison.add_argument(
         "--modality",
         metavar="NAME",
-        help="modality to compare (default: the first; with --accessibility, the last one of "
+        help="modality to compare (default: the first of genes; with --accessibility, the last one of "
         "peaks)",
     )
     comparison.add_argument(

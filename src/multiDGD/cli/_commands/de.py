@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from typing import Any
 
 import pandas as pd
 
+from multiDGD._log import logger
 from multiDGD.cli._output import make_folder, print_paths
 from multiDGD.cli._read_model import calling_model, read_model_and_data
 from multiDGD.stats import is_discovery
-
-logger = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -32,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     group1, group2 = _groups(data.obs, args)
     modalities = model.module.modalities
     if args.modality is None and len(modalities) > 1 and not args.accessibility:
-        args.modality = modalities[0]
+        args.modality = model._modality_of_genes(None)
         logger.info("Using modality %s; choose another one with --modality", args.modality)
     with calling_model():
         table = compare(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
 
 import numpy as np
 import scvi
 
 from multiDGD import MultiDGD
+from multiDGD._log import logger
 from multiDGD._scores import mean_correlation
 from multiDGD.cli._describe_data import summarize_counts
 from multiDGD.cli._linear import linear_representations
@@ -22,8 +22,6 @@ from multiDGD.cli._scores import format_table, score
 from multiDGD.cli._training import train
 from multiDGD.cli._umap import add_umap
 from multiDGD.datasets import simulate_multiome
-
-logger = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> None:

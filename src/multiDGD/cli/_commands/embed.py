@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import logging
 
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from multiDGD._log import logger
 from multiDGD.cli._output import make_folder, print_paths, write_data
 from multiDGD.cli._read_model import calling_model, read_model_and_data
-
-logger = logging.getLogger(__name__)
 
 # A quantile among 20 cells, the minimum number of held-out cells, can be this small.
 _UNUSUAL = 0.05

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from typing import Any
 
 import pandas as pd
@@ -12,6 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from multiDGD import MultiDGD
+from multiDGD._log import logger
 from multiDGD.cli._describe_data import summarize_counts
 from multiDGD.cli._errors import UserError, as_user_error
 from multiDGD.cli._output import (
@@ -24,8 +24,6 @@ from multiDGD.cli._read_data import find_modality_key, read_data
 from multiDGD.cli._scores import format_scores, score
 from multiDGD.cli._training import train
 from multiDGD.cli._umap import add_umap
-
-logger = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> None:

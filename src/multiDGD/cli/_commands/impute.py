@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
 
 import pandas as pd
 from anndata import AnnData
 
+from multiDGD._log import logger
 from multiDGD.cli._output import make_folder, print_paths
 from multiDGD.cli._read_model import calling_model, read_model_and_data
-
-logger = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> None:

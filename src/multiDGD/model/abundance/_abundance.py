@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,7 @@ from ._tables import cell_table, proportion_table
 _BLOCK_PAIRS = 2**22
 # Default of `n_neighbors`: cells for each sample, and largest share of all cells.
 _NEIGHBORS_PER_SAMPLE, _MAX_NEIGHBORS = 20, 0.2
-_UNITS = ("cell", "component", "label")
+Unit: TypeAlias = Literal["cell", "component", "label"]
 
 
 class AbundanceMixin(ComponentMixin):
@@ -101,7 +101,7 @@ class AbundanceMixin(ComponentMixin):
         groupby: str | None = None,
         group1: Any = None,
         group2: Any = None,
-        by: Literal["cell", "component", "label"] = "cell",
+        by: Unit = "cell",
         label_key: str | None = None,
         n_neighbors: int | None = None,
         level: float = 0.95,
@@ -219,7 +219,7 @@ class AbundanceMixin(ComponentMixin):
         >>> table["p_value"].is_monotonic_increasing
         True
         """
-        choice("by", by, _UNITS)
+        choice("by", by, get_args(Unit))
         if not 0 < finite("level", level) < 1:
             raise ValueError(f"`level` must be between 0 and 1, found {level}.")
         for argument, value in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +10,28 @@ from multiDGD.module import FeaturePanels
 from multiDGD.train import CapturedTrainingPlan, MultiDGDTrainingPlan
 
 from ._devices import count_processes
+from ._scvi_api import PLAN, check_names, refused_arguments
 
 # Settings of the trainer that change what happens between gradients and update.
 _UNSUPPORTED = {"gradient_clip_val": None, "accumulate_grad_batches": 1}
+
+
+def check_plan_names(plan_kwargs: Mapping[str, Any]) -> None:
+    """Check the names in the argument ``plan_kwargs`` of :meth:`multiDGD.MultiDGD.train`.
+
+    Parameters
+    ----------
+    plan_kwargs
+        Arguments of the plan, and ``capture``.
+
+    Raises
+    ------
+    TypeError
+        If the plan has no such argument. The message contains the alternative to an argument of
+        scvi-tools' plans, or the nearest names.
+    """
+    names = {*inspect.signature(MultiDGDTrainingPlan).parameters, "capture"} - {"module"}
+    check_names("`plan_kwargs` has no item", plan_kwargs, refused_arguments()[PLAN], sorted(names))
 
 
 def choose_plan(

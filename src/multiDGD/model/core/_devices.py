@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 import torch.distributed as dist
@@ -21,6 +21,7 @@ from multiDGD.data import logger
 from multiDGD.train import PinnedStrategy
 from multiDGD.train._collectives import compute_once
 from multiDGD.train._launch import launch
+from multiDGD.train._pinned_strategy import StartMethod
 
 if TYPE_CHECKING:
     from ._training import TrainingMixin
@@ -59,9 +60,9 @@ def choose_strategy(
                 "one model, pass the number of processes on each host as `devices`.",
                 n_connected,
             )
-        is_own = isinstance(strategy, PinnedStrategy) or strategy in ("spawn", "fork")
+        is_own = isinstance(strategy, PinnedStrategy) or strategy in get_args(StartMethod)
         return {"strategy": "auto" if is_own else strategy}
-    if strategy in ("auto", "spawn", "fork"):
+    if strategy in ("auto", *get_args(StartMethod)):
         strategy = PinnedStrategy("fork" if strategy == "fork" else "spawn")
     if not isinstance(strategy, PinnedStrategy):
         raise ValueError(

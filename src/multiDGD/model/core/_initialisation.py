@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial, reduce
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
 from scipy import sparse
 from scvi import settings
 
+from multiDGD._checks import choice
 from multiDGD.data import CellDataset, CellManager
 from multiDGD.init import CountBlocks, spectral_embedding
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.module import MultiDGDModule
 from multiDGD.train import initialise_at_zero, initialise_from_embedding
 
+Start: TypeAlias = Literal["spectral", "zero"]
+
 
 def initialise(
     module: MultiDGDModule,
     manager: CellManager,
-    start: str | np.ndarray,
+    start: Start | np.ndarray,
     train_cells: np.ndarray,
 ) -> None:
     """Initialise representations, mixtures, decoder and scales of continuous covariates.
@@ -83,15 +87,14 @@ def _columns(
 def _initial_embedding(
     module: MultiDGDModule,
     manager: CellManager,
-    start: str | np.ndarray,
+    start: Start | np.ndarray,
     counts: Mapping[str, sparse.csr_matrix | CountBlocks],
     train_cells: np.ndarray,
 ) -> np.ndarray:
     """The given embedding, or the spectral embedding learned from the training cells."""
     shape = (manager.adata.n_obs, module.n_latent)
     if isinstance(start, str):
-        if start != "spectral":
-            raise ValueError(f"`start` must be 'spectral', 'zero' or an array, found {start!r}.")
+        choice("start", start, get_args(Start), " or an array")
         fit_cells = np.zeros(shape[0], dtype=bool)
         fit_cells[train_cells] = True
         return compute_spectral_embedding(manager, counts, shape[1], fit_cells)

@@ -28,6 +28,7 @@ from multiDGD.saving import (
 )
 
 from ._device import find_device
+from ._object_type import check_object_type
 from ._training import TrainingMixin
 from ._training_cells import TrainingCells
 
@@ -113,6 +114,7 @@ class LoadMixin(TrainingMixin):
         registry = attributes.pop("registry_")
         arguments = attributes.pop("init_params_")
         if data is not None:
+            check_object_type(data, registry)
             _warn_of_other_features(data, contents.var_names)
             setup = getattr(cls, contents.setup_method)
             setup(data, source_registry=registry, **registry["setup_args"])

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from scvi import settings
 
-from multiDGD._checks import positive_int
+from multiDGD._checks import choice, positive_int
 from multiDGD.data import CellManager
 from multiDGD.init import choose_n_components
 
 from ._initialisation import compute_spectral_embedding
 
+Auto: TypeAlias = Literal["auto"]
 # The mixture is fitted to at most 2,000 of them.
 _MAX_CELLS = 10_000
 
 
 def resolve_n_components(
-    n_components: int | Literal["auto"] | None,
+    n_components: int | Auto | None,
     n_components_per_class: int,
     n_labels: int,
     *,
@@ -50,6 +51,8 @@ def resolve_n_components(
     """
     positive_int("n_latent", n_latent)
     positive_int("n_components_per_class", n_components_per_class)
+    if isinstance(n_components, str):
+        choice("n_components", n_components, get_args(Auto), " or a number")
     if n_components is None and n_labels:
         n_components = n_labels * n_components_per_class
     elif n_components is None or n_components == "auto":

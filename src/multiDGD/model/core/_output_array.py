@@ -55,13 +55,15 @@ def check_out(out: str | Path | None, suffixes: Sequence[str] = (".npy", ".zarr"
         raise ImportError("`out` requires zarr: `pip install zarr`.") from error
 
 
-def allocate(shape: tuple[int, ...]) -> np.ndarray:
-    """Allocate zeros (float32) in memory.
+def allocate(shape: tuple[int, ...], dtype: type[np.floating] = np.float32) -> np.ndarray:
+    """Allocate zeros in memory.
 
     Parameters
     ----------
     shape
         Shape of the array.
+    dtype
+        Type of its values.
 
     Raises
     ------
@@ -73,14 +75,14 @@ def allocate(shape: tuple[int, ...]) -> np.ndarray:
     >>> allocate((2, 3)).shape
     (2, 3)
     """
-    required, available = 4 * math.prod(shape), _physical_memory()
+    required, available = np.dtype(dtype).itemsize * math.prod(shape), _physical_memory()
     if available is not None and required > available:
         raise ValueError(
             f"The result of shape {shape} requires {required / _GIB:.0f} GiB, but the machine has "
             f"{available / _GIB:.0f} GiB. Select fewer features or, with `indices`, fewer cells; "
             "return the mean of the draws; or pass a file as `out`."
         )
-    return np.zeros(shape, np.float32)
+    return np.zeros(shape, dtype)
 
 
 @contextmanager

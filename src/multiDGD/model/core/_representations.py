@@ -23,6 +23,7 @@ from multiDGD.inference import infer_representations
 from multiDGD.module import FeaturePanels, MultiDGDModule
 
 from ._learned import SavedAttributes
+from ._object_type import check_object_type
 from ._progress import progress
 from ._representation_cache import RepresentationCache
 from ._training_cells import TrainingCells
@@ -81,17 +82,12 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
 
     def _check_type(self, adata: object) -> None:
         """Raise if an argument for cells is something else, such as a name."""
-        features = self.summary.features
-        is_mudata_model = self.registry_["setup_method_name"] == "setup_mudata"
-        if isinstance(adata, AnnData) and is_mudata_model:
-            raise ValueError(
-                "`adata` must be a MuData, as in the setup of the model, found AnnData. Wrap one "
-                f"modality as `MuData({{{next(iter(features))!r}: adata}})`."
-            )
-        if isinstance(adata, (AnnData, MuData)):
+        if isinstance(adata, AnnData | MuData):
+            check_object_type(adata, self.registry_)
             return
         is_text = isinstance(adata, str)
-        example = f"modality={nearest(adata, features)[0]!r}" if is_text else "indices=range(10)"
+        near = nearest(adata, self.summary.features)
+        example = f"modality={near[0]!r}" if is_text else "indices=range(10)"
         raise ValueError(
             f"`adata` must be an AnnData or MuData, found "
             f"{repr(adata) if is_text else type(adata).__name__}. Pass other arguments by name, "

@@ -1,7 +1,7 @@
 """Methods and arguments of scvi-tools' multi-omics models that have another form here.
 
-``scvi_api.csv`` lists all public methods and arguments of SCVI, TOTALVI and MULTIVI. The status of
-each is "same", "different" (the note is the difference), or "refused" (the note is the
+``scvi_api.csv`` lists all public methods and arguments of SCVI, TOTALVI and MULTIVI, and the items
+of ``plan_kwargs``. The status of each is "same", "different" (the note is the difference), or "refused" (the note is the
 alternative). In notes, ``<value>`` stands for the value of the argument.
 """
 
@@ -10,13 +10,16 @@ from __future__ import annotations
 import csv
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from multiDGD._names import nearest
 
 C = TypeVar("C", bound=type)
+
+#: The argument ``plan_kwargs`` of ``train``, among the methods of the table.
+PLAN = "train(plan_kwargs)"
 
 
 class Entry(NamedTuple):
@@ -37,15 +40,53 @@ def scvi_api() -> tuple[Entry, ...]:
     return tuple(Entry(*row) for row in list(csv.reader(lines))[1:])
 
 
+def check_names(
+    owner: str,
+    given: Mapping[str, Any],
+    alternatives: Mapping[str, str],
+    names: Iterable[str] | None,
+) -> None:
+    """Check the names of arguments.
+
+    Parameters
+    ----------
+    owner
+        Beginning of the message, such as ``"train() has no argument"``.
+    given
+        Values of the arguments by name.
+    alternatives
+        Alternatives to the refused arguments.
+    names
+        All accepted names; `None` if they are checked elsewhere.
+
+    Raises
+    ------
+    TypeError
+        If an argument is refused or unknown. The message contains the alternative or the nearest
+        names.
+    """
+    for name, value in given.items():
+        if name in alternatives:
+            alternative = alternatives[name].replace("<value>", repr(value))
+            raise TypeError(f"{owner} `{name}`: {alternative}.")
+        if names is not None and name not in (known := list(names)):
+            raise TypeError(f"{owner} `{name}`. Nearest: {nearest(name, known)}.")
+
+
+def refused_arguments() -> dict[str, dict[str, str]]:
+    """Alternatives to the refused arguments, by method and argument."""
+    found: dict[str, dict[str, str]] = {}
+    for entry in scvi_api():
+        if entry.status == "refused" and entry.parameter:
+            found.setdefault(entry.method, {})[entry.parameter] = entry.note
+    return found
+
+
 def refuse_other_forms(cls: C) -> C:
     """Refuse the methods and arguments of the table in a class, and name their alternatives."""
-    methods: dict[str, str] = {}
-    arguments: dict[str, dict[str, str]] = {}
-    for entry in scvi_api():
-        if entry.status == "refused" and not entry.parameter:
-            methods[entry.method] = entry.note
-        elif entry.status == "refused":
-            arguments.setdefault(entry.method, {})[entry.parameter] = entry.note
+    methods = {e.method: e.note for e in scvi_api() if e.status == "refused" and not e.parameter}
+    arguments = refused_arguments()
+    del arguments[PLAN]  # checked by `train`
     for name, alternatives in arguments.items():
         method = inspect.getattr_static(cls, name)
         if isinstance(method, classmethod):
@@ -73,20 +114,11 @@ def _checked(method: Callable[..., Any], alternatives: dict[str, str]) -> Callab
     parameters = inspect.signature(method).parameters
     accepts_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     names = [name for name in parameters if name not in ("self", "cls")]
+    owner = f"{method.__name__}() has no argument"
 
     @functools.wraps(method)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        for argument, value in kwargs.items():
-            if argument in alternatives:
-                alternative = alternatives[argument].replace("<value>", repr(value))
-                raise TypeError(
-                    f"{method.__name__}() has no argument `{argument}`: {alternative}."
-                )
-            if argument not in names and not accepts_all:
-                raise TypeError(
-                    f"{method.__name__}() has no argument `{argument}`. "
-                    f"Nearest: {nearest(argument, names)}."
-                )
+        check_names(owner, kwargs, alternatives, None if accepts_all else names)
         return method(*args, **kwargs)
 
     return checked

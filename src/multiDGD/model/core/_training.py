@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from multiDGD.train import (
     EpochCheckpoint,
 )
 
-from ._choose_plan import choose_plan
+from ._choose_plan import check_plan_names, choose_plan
 from ._devices import (
     check_sizes,
     choose_strategy,
@@ -33,7 +33,7 @@ from ._devices import (
     share_result,
 )
 from ._history import LoggedTerms
-from ._initialisation import initialise
+from ._initialisation import Start, initialise
 from ._interrupts import interruptible
 from ._learned import Learned
 from ._random import resolve_seed
@@ -79,7 +79,7 @@ class TrainingMixin(RepresentationMixin):
         shuffle_set_split: bool = True,
         batch_size: int = 128,
         early_stopping: bool = True,
-        start: Literal["spectral", "zero"] | np.ndarray | None = None,
+        start: Start | np.ndarray | None = None,
         keep_on_device: bool = False,
         checkpoint_dir: str | Path | None = None,
         resume_from: str | Path | None = None,
@@ -183,6 +183,7 @@ class TrainingMixin(RepresentationMixin):
         if max_epochs is not None:
             positive_int("max_epochs", max_epochs)
         check_trainer_arguments(trainer_kwargs, inspect.signature(self.train).parameters)
+        check_plan_names(plan_kwargs or {})
         strategy = choose_strategy(devices, trainer_kwargs)
         check_precision(str(trainer_kwargs.get("precision", "32-true")))
         if train_size is not None and not 0 < train_size <= 1:
@@ -228,7 +229,7 @@ class TrainingMixin(RepresentationMixin):
     def _fit(
         self,
         resumed: Resumed | None,
-        start: Literal["spectral", "zero"] | np.ndarray | None,
+        start: Start | np.ndarray | None,
         *,
         max_epochs: int | None,
         early_stopping: bool,
@@ -341,9 +342,7 @@ class TrainingMixin(RepresentationMixin):
                 "methods need records that are learned after the last epoch."
             )
 
-    def _initialise(
-        self, start: Literal["spectral", "zero"] | np.ndarray | None, train_cells: np.ndarray
-    ) -> None:
+    def _initialise(self, start: Start | np.ndarray | None, train_cells: np.ndarray) -> None:
         """Initialise the module, or resize its table if training continues."""
         if start is None and self.is_initialised_:
             self._resize_to_data()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from scipy.sparse import csr_matrix, vstack
 from multiDGD._checks import finite
 from multiDGD.model.core._representations import as_positions
 
-from ._decoding import DecodingMixin
+from ._decoding import DecodingMixin, LibrarySize
 
 # Cells whose dense values are in memory at once.
 _BLOCK_CELLS = 1024
@@ -32,7 +31,7 @@ class AccessibilityMixin(DecodingMixin):
         indices: Sequence[int] | None = None,
         modality: str | None = None,
         region_list: Sequence[str] | None = None,
-        library_size: float | Literal["latent"] | None = None,
+        library_size: LibrarySize | None = None,
         transform_batch: str | int | Sequence[str | int] | None = None,
         n_samples: int | None = None,
         return_mean: bool = True,

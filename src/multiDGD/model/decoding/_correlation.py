@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,9 @@ from multiDGD.model.core._random import new_generator, resolve_seed
 from multiDGD.model.core._representations import as_positions
 from multiDGD.nn import Likelihood
 
-from ._decoding import DecodingMixin
+from ._decoding import DecodingMixin, LibrarySize
+
+CorrelationType: TypeAlias = Literal["spearman", "pearson"]
 
 
 class CorrelationMixin(DecodingMixin):
@@ -33,7 +35,7 @@ class CorrelationMixin(DecodingMixin):
         batch_size: int | None = None,
         rna_size_factor: float = 1000,
         transform_batch: str | int | Sequence[str | int] | None = None,
-        correlation_type: Literal["spearman", "pearson"] = "spearman",
+        correlation_type: CorrelationType = "spearman",
         log_transform: bool = False,
         silent: bool = True,
         modality: str | Sequence[str] | None = None,
@@ -66,9 +68,10 @@ class CorrelationMixin(DecodingMixin):
         silent
             Whether to hide the progress bars.
         modality
-            Name of the modality, or names of several; the first one by default.
+            Name of the modality, or names of several. By default, the one with the names in
+            ``gene_list``, and without names all modalities.
         gene_list
-            Names of the features, if ``modality`` is a single name; all by default.
+            Names of the features of a single modality; all by default.
 
         Returns
         -------
@@ -86,9 +89,11 @@ class CorrelationMixin(DecodingMixin):
         ...     gene_list=["CD4", "CD8A"]
         ... )  # doctest: +SKIP
         """
-        choice("correlation_type", correlation_type, ["spearman", "pearson"])
+        choice("correlation_type", correlation_type, get_args(CorrelationType))
         positive("rna_size_factor", rna_size_factor)
         positive_int("n_samples", n_samples)
+        if modality is None:
+            modality = self._modalities_with(gene_list)
         modalities = self._modalities(modality)
         if gene_list is not None and len(modalities) > 1:
             raise ValueError("`gene_list` needs a single `modality`.")
@@ -101,13 +106,13 @@ class CorrelationMixin(DecodingMixin):
         if pd.api.types.is_list_like(transform_batch):
             categories = list(cast(Sequence[Any], transform_batch))
         names = np.concatenate([self.summary.features[m][features[m]] for m in modalities])
-        total = np.zeros((len(names), len(names)))
+        total = allocate((len(names), len(names)), np.float64)
         for category in categories:
             rates = allocate((n_samples * n_cells, len(names)))
             first = 0
             for m in modalities:
                 has_background = self.module.likelihood(m).has_background
-                size: float | Literal["median"] = "median" if has_background else rna_size_factor
+                size: LibrarySize = "median" if has_background else rna_size_factor
                 last = first + len(features[m])
                 rates[:, first:last] = self._rates(
                     m, features[m], adata, indices, size, category, n_samples, batch_size, silent
@@ -123,7 +128,7 @@ class CorrelationMixin(DecodingMixin):
         features: np.ndarray,
         adata: AnnData | MuData | None,
         indices: Sequence[int] | None,
-        library_size: float | Literal["median"],
+        library_size: LibrarySize,
         category: str | int | None,
         n_samples: int,
         batch_size: int | None,

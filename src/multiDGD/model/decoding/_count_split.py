@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from multiDGD.stats import ProfileScores, split_counts
 
 from ._decoding import DecodingMixin
 
+Thinning: TypeAlias = Literal["binomial", "dirichlet_multinomial"]
 _BATCH = 128
 T = TypeVar("T", pd.Series, pd.DataFrame)
 
@@ -38,7 +39,7 @@ class CountSplitMixin(DecodingMixin):
         indices: Sequence[int] | None = None,
         fraction: float = 0.5,
         n_splits: int = 1,
-        thinning: Literal["binomial", "dirichlet_multinomial"] = "binomial",
+        thinning: Thinning = "binomial",
         seed: int = 0,
         silent: bool = False,
     ) -> pd.DataFrame:
@@ -102,7 +103,7 @@ class CountSplitMixin(DecodingMixin):
         if not 0 < finite("fraction", fraction) < 1:
             raise ValueError(f"`fraction` must be between 0 and 1, found {fraction}.")
         positive_int("n_splits", n_splits)
-        choice("thinning", thinning, ["binomial", "dirichlet_multinomial"])
+        choice("thinning", thinning, get_args(Thinning))
         if integer("seed", seed) < 0:
             raise ValueError(f"`seed` must not be negative, found {seed}.")
         manager = self._manager_of(adata)
@@ -174,7 +175,7 @@ def _score_split(
     cells: np.ndarray,
     average: dict[str, np.ndarray],
     fraction: float,
-    thinning: str,
+    thinning: Thinning,
     seed: tuple[int, int],
     silent: bool,
 ) -> dict[str, ProfileScores]:
@@ -233,7 +234,7 @@ def _add_batch(
         )
 
 
-def _dispersion(module: MultiDGDModule, modality: str, thinning: str) -> np.ndarray | None:
+def _dispersion(module: MultiDGDModule, modality: str, thinning: Thinning) -> np.ndarray | None:
     dispersion = getattr(module.likelihood(modality), "dispersion", None)
     if thinning == "binomial" or dispersion is None:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor, nn
 
-from multiDGD._checks import positive, positive_int
+from multiDGD._checks import choice, positive, positive_int
 from multiDGD._names import has_peaks, nearest
 from multiDGD.data import CellManager, find_categories
 from multiDGD.model.core._output_array import check_out, new_array, write_rows
@@ -21,10 +21,14 @@ from multiDGD.model.core._posterior import DecoderInput, PosteriorMixin
 from multiDGD.model.core._random import resolve_seed
 from multiDGD.model.core._representations import as_positions
 from multiDGD.module import category_means
-from multiDGD.nn import Likelihood
+from multiDGD.nn import Likelihood, get_likelihood, likelihood_names
 
 #: Function of a likelihood, decoded means, library sizes and the slice of their cells.
 Value = Callable[[Likelihood, Tensor, Tensor, slice], Tensor]
+
+
+LibraryName: TypeAlias = Literal["latent", "median"]
+LibrarySize: TypeAlias = float | LibraryName
 
 
 class DecodingMixin(PosteriorMixin):
@@ -40,14 +44,24 @@ class DecodingMixin(PosteriorMixin):
             for m, total in zip(modalities, libraries, strict=True)
         }
 
-    def _modality(self, modality: str | None) -> str:
-        """Check the name of a modality; the default is the first one."""
+    def _modality(self, modality: str) -> str:
+        """Check the name of a modality."""
         known = self.module.modalities
-        if modality is None:
-            return known[0]
         if modality not in known:
             raise ValueError(f"`modality` must be one of {known}, found {modality!r}.")
         return modality
+
+    def _modality_of_genes(self, modality: str | None) -> str:
+        """Check the name of a modality; the default is the first one of genes, or the first one.
+
+        Genes are features that are neither peaks nor, by the name of the modality, proteins.
+        """
+        if modality is not None:
+            return self._modality(modality)
+        features, usual = self.summary.features, likelihood_names(self.module.modalities, {})
+        others = [m for m in usual if get_likelihood(usual[m]).has_background]
+        found = [m for m in usual if m not in others and not has_peaks(m, features[m])]
+        return [*found, *usual][0]
 
     def _modality_of_peaks(self, modality: str | None, *, or_last: bool = False) -> str:
         """Check the name of a modality; the default is the last one that consists of peaks.
@@ -67,9 +81,9 @@ class DecodingMixin(PosteriorMixin):
             )
         return found[-1]
 
-    def _modalities(self, modality: str | Sequence[str] | None) -> list[str]:
-        """Check one name of a modality or several different ones; the default is the first."""
-        if modality is None or isinstance(modality, str):
+    def _modalities(self, modality: str | Sequence[str]) -> list[str]:
+        """Check one name of a modality or several different ones."""
+        if isinstance(modality, str):
             return [self._modality(modality)]
         names = [self._modality(m) for m in modality]
         if not names or len(set(names)) < len(names):
@@ -89,15 +103,20 @@ class DecodingMixin(PosteriorMixin):
             return known
         if isinstance(gene_list, Mapping):
             return list(gene_list)
-        if not _is_list_of_names(gene_list):
-            return known[0]
-        names = list(gene_list)
+        return self._modality_with("gene_list", gene_list)
+
+    def _modality_with(self, argument: str, wanted: Sequence[str]) -> str:
+        """Modality with most of the features named in an argument."""
+        known = self.module.modalities
+        if not _is_list_of_names(wanted):
+            return known[0]  # refused as names of features
+        names = list(wanted)
         n_found = {m: pd.Index(self.summary.features[m]).isin(names).sum() for m in known}
         most = [m for m in known if n_found[m] == max(n_found.values())]
         if len(most) > 1 and n_found[most[0]]:
             raise ValueError(
-                f"`gene_list`: {n_found[most[0]]} of {len(names)} names exist in each of the "
-                f"modalities {most}. Name one of them as `modality`, or map modalities to names."
+                f"`{argument}`: {n_found[most[0]]} of {len(names)} names exist in each of the "
+                f"modalities {most}. Name one of them as `modality`."
             )
         return most[0]
 
@@ -216,10 +235,12 @@ class DecodingMixin(PosteriorMixin):
         manager: CellManager,
         indices: Sequence[int] | None,
         modality: str,
-        library_size: float | Literal["latent", "median"],
+        library_size: LibrarySize,
         batch_size: int | None,
     ) -> Tensor:
         """Total of the decoded values of each selected cell, shape ``(n,)``."""
+        if isinstance(library_size, str):
+            choice("library_size", library_size, get_args(LibraryName), " or a number above 0")
         if isinstance(library_size, str) and library_size == "latent":
             return self._library_or_median(
                 self._complete_libraries(manager, indices, batch_size), modality
@@ -248,7 +269,7 @@ class DecodingMixin(PosteriorMixin):
         *,
         adata: AnnData | MuData | None,
         indices: Sequence[int] | None,
-        library_size: float | Literal["latent", "median"],
+        library_size: LibrarySize,
         transform_batch: str | int | Sequence[str | int] | None,
         n_samples: int | None,
         return_mean: bool,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,13 @@ from lightning.fabric.utilities import move_data_to_device
 from mudata import MuData
 from torch import Tensor
 
+from multiDGD._checks import choice
 from multiDGD.model.core._representations import as_positions
 from multiDGD.nn import Counts, Likelihood
 
-from ._decoding import DecodingMixin, Value, decoded_mean
+from ._decoding import DecodingMixin, LibrarySize, Value, decoded_mean
+
+Weights: TypeAlias = Literal["uniform"]
 
 
 class ExpressionMixin(DecodingMixin):
@@ -31,7 +34,7 @@ class ExpressionMixin(DecodingMixin):
         indices: Sequence[int] | None = None,
         modality: str | Sequence[str] | None = None,
         gene_list: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-        library_size: float | Literal["latent", "median"] = 1,
+        library_size: LibrarySize = 1,
         transform_batch: str | int | Sequence[str | int] | None = None,
         n_samples: int | None = None,
         return_mean: bool = True,
@@ -42,7 +45,7 @@ class ExpressionMixin(DecodingMixin):
         condition_on_counts: bool = False,
         scale_protein: bool = False,
         n_samples_overall: int | None = None,
-        weights: Literal["uniform"] | None = None,
+        weights: Weights | None = None,
         silent: bool = True,
     ) -> pd.DataFrame | np.ndarray | dict[str, pd.DataFrame] | dict[str, np.ndarray]:
         """Decode the values of a modality: each feature's share of the cell's counts.
@@ -133,11 +136,8 @@ class ExpressionMixin(DecodingMixin):
         ...     modality="prot", library_size="median", include_protein_background=False
         ... )  # doctest: +SKIP
         """
-        if weights not in (None, "uniform"):
-            raise ValueError(
-                f"`weights` must be 'uniform', found {weights!r}: draws from the posterior "
-                "(`n_samples`) have equal weights."
-            )
+        if weights is not None:
+            choice("weights", weights, get_args(Weights), " (draws have equal weights)")
         if condition_on_counts and (transform_batch is not None or not include_protein_background):
             raise ValueError(
                 "`condition_on_counts` needs the cells' own batches and background: leave out "

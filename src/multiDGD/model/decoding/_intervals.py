@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from torch import Tensor
 from multiDGD._checks import finite
 from multiDGD.inference import Laplace, OutputPosterior, hidden_jacobians, log_mean_jacobian
 
-from ._decoding import DecodingMixin
+from ._decoding import DecodingMixin, LibrarySize
 
 Table: TypeAlias = pd.DataFrame | np.ndarray
 
@@ -33,7 +33,7 @@ class IntervalMixin(DecodingMixin):
         modality: str | None = None,
         gene_list: Sequence[str] | None = None,
         level: float = 0.9,
-        library_size: float | Literal["latent"] = 1,
+        library_size: LibrarySize = 1,
         transform_batch: str | int | None = None,
         batch_size: int | None = None,
         return_numpy: bool = False,

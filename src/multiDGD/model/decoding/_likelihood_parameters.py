@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from mudata import MuData
 
 from ._decoding import DecodingMixin, decoded_mean
 
+Parameters: TypeAlias = dict[str, np.ndarray]
 # Cells whose parameters are computed at a time.
 _BLOCK_CELLS = 1024
 
@@ -28,7 +30,7 @@ class LikelihoodParameterMixin(DecodingMixin):
         batch_size: int | None = None,
         modality: str | None = None,
         silent: bool = True,
-    ) -> dict[str, np.ndarray]:
+    ) -> Parameters | dict[str, Parameters]:
         """Return the parameters of the likelihood of each count, at the cell's library size.
 
         Parameters
@@ -43,7 +45,7 @@ class LikelihoodParameterMixin(DecodingMixin):
         batch_size
             Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
         modality
-            Name of the modality; the first one by default.
+            Name of the modality; all by default.
         silent
             Whether to hide the progress bars.
 
@@ -58,6 +60,8 @@ class LikelihoodParameterMixin(DecodingMixin):
           ``"mean_background"``, ``"mean_foreground"``, ``"dispersions_background"`` and
           ``"dispersions_foreground"`` of both components.
 
+        If there are several modalities and none is named, a dictionary of these by modality.
+
         Raises
         ------
         ValueError
@@ -67,7 +71,24 @@ class LikelihoodParameterMixin(DecodingMixin):
         --------
         >>> model.get_likelihood_parameters(modality="rna")["dispersions"]  # doctest: +SKIP
         """
-        modality = self._modality(modality)
+        modalities = self.module.modalities if modality is None else [self._modality(modality)]
+        found = {
+            m: self._parameters_of(m, adata, indices, n_samples, give_mean, batch_size, silent)
+            for m in modalities
+        }
+        return found if len(found) > 1 else next(iter(found.values()))
+
+    def _parameters_of(
+        self,
+        modality: str,
+        adata: AnnData | MuData | None,
+        indices: Sequence[int] | None,
+        n_samples: int | None,
+        give_mean: bool,
+        batch_size: int | None,
+        silent: bool,
+    ) -> Parameters:
+        """Parameters of one modality."""
         n_features = self.summary.n_features[modality]
         mean = self._decoded_table(
             decoded_mean,
@@ -107,7 +128,7 @@ class LikelihoodParameterMixin(DecodingMixin):
         give_mean: bool = True,
         batch_size: int | None = None,
         modality: str | None = None,
-    ) -> np.ndarray:
+    ) -> np.ndarray | dict[str, np.ndarray]:
         """Return the library size of each cell in one modality.
 
         It is the total count of the cell, extrapolated to features that its panel lacks. Where
@@ -122,11 +143,12 @@ class LikelihoodParameterMixin(DecodingMixin):
         batch_size
             Number of cells in a minibatch; ``scvi.settings.batch_size`` by default.
         modality
-            Name of the modality; the first one by default.
+            Name of the modality; all by default.
 
         Returns
         -------
-        Array of shape ``(n_cells, 1)``.
+        Array of shape ``(n_cells, 1)``. If there are several modalities and none is named, a
+        dictionary of these by modality.
 
         Raises
         ------
@@ -137,7 +159,8 @@ class LikelihoodParameterMixin(DecodingMixin):
         --------
         >>> model.get_latent_library_size(modality="prot")  # doctest: +SKIP
         """
-        modality = self._modality(modality)
+        modalities = self.module.modalities if modality is None else [self._modality(modality)]
         manager = self._manager_of(adata)
-        library_n = self._library_sizes(manager, indices, modality, "latent", batch_size)
-        return library_n.numpy()[:, None]
+        library_nm = self._complete_libraries(manager, indices, batch_size)
+        found = {m: self._library_or_median(library_nm, m).numpy()[:, None] for m in modalities}
+        return found if len(found) > 1 else next(iter(found.values()))

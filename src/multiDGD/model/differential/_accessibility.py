@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,11 @@ from anndata import AnnData
 from mudata import MuData
 
 from multiDGD.data import CellManager
+from multiDGD.stats._fold_changes import Reference
 
 from ._comparisons import ComparisonMixin, joined
 from ._groups import read_groups
-from ._table import Order, TestSettings, accessibility, raw_statistics, sort_positions
+from ._table import Mode, Order, TestSettings, accessibility, raw_statistics, sort_positions
 
 
 class DifferentialAccessibilityMixin(ComparisonMixin):
@@ -29,7 +30,7 @@ class DifferentialAccessibilityMixin(ComparisonMixin):
         idx1: Any = None,
         idx2: Any = None,
         modality: str | None = None,
-        mode: Literal["change", "vanilla"] = "change",
+        mode: Mode = "change",
         delta: float = 0.25,
         batch_size: int | None = None,
         batch_correction: bool = False,
@@ -39,7 +40,7 @@ class DifferentialAccessibilityMixin(ComparisonMixin):
         silent: bool = False,
         weights: str | Sequence[float] | None = None,
         sample_key: str | None = None,
-        reference: Literal["share", "median"] | Sequence[str] = "median",
+        reference: Reference | Sequence[str] = "median",
         order_by: Order | None = None,
     ) -> pd.DataFrame:
         """Compare the accessibility of regions between groups of cells.

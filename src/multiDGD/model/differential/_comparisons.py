@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from multiDGD.model.decoding._decoding import DecodingMixin
 from multiDGD.module import FeatureSubset
 from multiDGD.nn import Likelihood
 from multiDGD.stats import FoldChanges, GroupRates, RateSums
+from multiDGD.stats._fold_changes import Reference
 
 from ._group_sizes import check_sizes, large_enough
 from ._groups import Comparison, Groups
@@ -55,7 +56,7 @@ class ComparisonMixin(DecodingMixin):
         groups: Groups,
         modality: str,
         settings: TestSettings,
-        reference: Literal["share", "median"] | list[int],
+        reference: Reference | list[int],
         batches: tuple[Sequence[str] | None, Sequence[str] | None] | None,
         weights: str | Sequence[float] | None,
         sample_key: str | None,
@@ -129,7 +130,7 @@ class ComparisonMixin(DecodingMixin):
 
     def _reference_positions(
         self, settings: TestSettings, modality: str, manager: CellManager
-    ) -> Literal["share", "median"] | list[int]:
+    ) -> Reference | list[int]:
         """Reference of the fold changes; positions among the observed features of the modality."""
         reference = settings.reference
         if isinstance(reference, str):  # arrays of names cannot be compared with a name

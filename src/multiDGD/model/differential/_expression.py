@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from multiDGD.data import logger
+from multiDGD.stats._fold_changes import Reference
+
 from ._comparisons import ComparisonMixin, joined
 from ._groups import read_groups
-from ._table import Order, TestSettings, raw_statistics, sort_positions
+from ._table import Mode, Order, TestSettings, raw_statistics, sort_positions
 
 
 class DifferentialExpressionMixin(ComparisonMixin):
@@ -26,7 +29,7 @@ class DifferentialExpressionMixin(ComparisonMixin):
         idx1: Any = None,
         idx2: Any = None,
         modality: str | Sequence[str] | None = None,
-        mode: Literal["change", "vanilla"] = "change",
+        mode: Mode = "change",
         delta: float = 0.25,
         batch_size: int | None = None,
         all_stats: bool = True,
@@ -38,7 +41,7 @@ class DifferentialExpressionMixin(ComparisonMixin):
         weights: str | Sequence[float] | None = None,
         sample_key: str | None = None,
         cred_interval_lvls: Sequence[float] = (),
-        reference: Literal["share", "median"] | Sequence[str] = "median",
+        reference: Reference | Sequence[str] = "median",
         order_by: Order | None = None,
     ) -> pd.DataFrame:
         r"""Compare the expression of each feature between groups of cells.
@@ -78,8 +81,10 @@ class DifferentialExpressionMixin(ComparisonMixin):
             Cells of the first and second group, instead of ``groupby``: a mask, positions, or a
             query of ``.obs``. ``idx2`` defaults to all other cells.
         modality
-            Name of the modality, the first one by default, or a list of names. For a list, the
-            table has the column ``modality``.
+            Name of the modality, or a list of names. For a list, the table has the column
+            ``modality``. By default, the first modality whose features are neither peaks nor
+            proteins; it is logged if there are others, and named in ``attrs["modality"]`` of the
+            table.
         mode
             ``"change"`` tests if the absolute log2 fold change is larger than ``delta``,
             ``"vanilla"`` which group has the larger share.
@@ -168,13 +173,17 @@ class DifferentialExpressionMixin(ComparisonMixin):
         >>> model = MultiDGD(mdata, n_latent=5)
         >>> model.train(max_epochs=2, enable_progress_bar=False)
         >>> table = model.differential_expression(
-        ...     groupby="cell_type", group1="type_1", silent=True
+        ...     groupby="cell_type", group1="type_1", modality="rna", silent=True
         ... )
         >>> table.shape[0], {"proba_de", "lfc_mean", "lfdr"} <= set(table)
         (30, True)
         """
         settings = TestSettings(mode, delta, fdr_target, cred_interval_lvls, reference, order_by)
-        is_one = modality is None or isinstance(modality, str)
+        if modality is None:
+            modality = self._modality_of_genes(None)
+            if len(self.module.modalities) > 1:
+                logger.info("Comparing modality %r; pass `modality` for others", modality)
+        is_one = isinstance(modality, str)
         modalities = self._modalities(modality)
         manager = self._manager_of(adata)
         groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)
@@ -202,4 +211,6 @@ class DifferentialExpressionMixin(ComparisonMixin):
                     table = table.join(raw_statistics(sums))
                 table = self._named_table(table, comparison, manager, name).iloc[order]
                 tables.append(table if is_one else table.assign(modality=name))
-        return joined(tables, omitted)
+        table = joined(tables, omitted)
+        table.attrs["modality"] = modality if is_one else modalities
+        return table

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from multiDGD._checks import finite
+from multiDGD._checks import choice, finite
 from multiDGD.data import logger
 from multiDGD.nn import Likelihood
 from multiDGD.stats import FoldChanges, GroupRates, RateSums, discrimination, is_discovery
+from multiDGD.stats._fold_changes import Reference
 
+Mode: TypeAlias = Literal["change", "vanilla"]
 Order: TypeAlias = Literal["information", "lfc_bound", "bayes_factor"]
 
 # Share of called features above which a comparison is reported.
@@ -51,33 +53,26 @@ class TestSettings:
         If a setting is out of range.
     """
 
-    mode: Literal["change", "vanilla"]
+    mode: Mode
     delta: float
     fdr_target: float
     levels: Sequence[float]
-    reference: Literal["share", "median"] | Sequence[str] = "median"
+    reference: Reference | Sequence[str] = "median"
     order_by: Order | None = None
 
     def __post_init__(self) -> None:
-        if self.mode not in ("change", "vanilla"):
-            raise ValueError(f'`mode` must be "change" or "vanilla", found {self.mode!r}.')
+        choice("mode", self.mode, get_args(Mode))
         if finite("delta", self.delta) < 0:
             raise ValueError(f"`delta` must be at least 0, found {self.delta}.")
         if not pd.api.types.is_list_like(self.levels):
             raise ValueError(
                 f"`cred_interval_lvls` must be a list of levels, found {self.levels!r}."
             )
-        if isinstance(self.reference, str) and self.reference not in ("share", "median"):
-            raise ValueError(
-                f'`reference` must be "share", "median" or a list of features, found '
-                f"{self.reference!r}."
-            )
-        allowed = ("bayes_factor",) if self.mode == "vanilla" else get_args(Order)
-        if self.order_by is not None and self.order_by not in allowed:
-            raise ValueError(
-                f"`order_by` must be one of {allowed} with `mode` {self.mode!r}, found "
-                f"{self.order_by!r}."
-            )
+        if isinstance(self.reference, str):
+            choice("reference", self.reference, get_args(Reference), " or a list of features")
+        if self.order_by is not None:
+            allowed = ("bayes_factor",) if self.mode == "vanilla" else get_args(Order)
+            choice("order_by", self.order_by, allowed, f' with `mode="{self.mode}"`')
         levels = [("cred_interval_lvls", level) for level in self.levels]
         for argument, value in [("fdr_target", self.fdr_target), *levels]:
             if not 0 < finite(argument, value) < 1:

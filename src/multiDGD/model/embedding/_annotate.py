@@ -26,6 +26,7 @@ class AnnotationMixin(LatentMixin, LabelMixin):
         *,
         prefix: str = "multidgd",
         out: str | Path | None = None,
+        silent: bool = False,
     ) -> None:
         """Write representations, components and labels of all cells to their object.
 
@@ -50,6 +51,8 @@ class AnnotationMixin(LatentMixin, LabelMixin):
         out
             New zarr store (``.zarr``) for the results, an AnnData with the names of the cells and
             without counts. ``adata`` then stays unchanged.
+        silent
+            Whether to hide the progress bars.
 
         Raises
         ------
@@ -67,20 +70,24 @@ class AnnotationMixin(LatentMixin, LabelMixin):
         data = self._manager_of(None).adata if adata is None else adata
         if out is not None:
             target = AnnData(obs=pd.DataFrame(index=data.obs_names))
-            self._write_results(adata, target, prefix)
+            self._write_results(adata, target, prefix, silent)
             _write_zarr(target, out)
             return
         if data.is_view:
             raise ValueError(
                 "`adata` is a view, and results written to a view are lost. Copy it first."
             )
-        self._write_results(adata, data, prefix)
+        self._write_results(adata, data, prefix, silent)
 
     def _write_results(
-        self, adata: AnnData | MuData | None, target: AnnData | MuData, prefix: str
+        self,
+        adata: AnnData | MuData | None,
+        target: AnnData | MuData,
+        prefix: str,
+        silent: bool,
     ) -> None:
         """Write the results for ``adata`` to an object with the same cells."""
-        target.obsm[f"X_{prefix}"] = self.get_latent_representation(adata)
+        target.obsm[f"X_{prefix}"] = self.get_latent_representation(adata, silent=silent)
         for key in self.module.covariates:
             target.obsm[f"X_{prefix}_{key}"] = self.get_covariate_representation(key, adata)
         component = pd.Series(self.get_cluster_assignments(adata))
@@ -88,7 +95,7 @@ class AnnotationMixin(LatentMixin, LabelMixin):
         target.obs[f"{prefix}_component"] = pd.Categorical(component.astype(str), names)
         if isinstance(self.module.mixture, GaussianMixtureSupervised):
             labels = [str(label) for label in self.summary.labels]
-            predicted = self.predict(adata).astype(str)
+            predicted = self.predict(adata, silent=silent).astype(str)
             target.obs[f"{prefix}_label"] = pd.Categorical(predicted, labels)
 
 

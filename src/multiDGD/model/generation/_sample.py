@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from mudata import MuData
 from scipy import sparse
 from torch import Tensor
 
-from multiDGD._checks import integer, positive, positive_int
+from multiDGD._checks import choice, integer, positive, positive_int
 from multiDGD._names import nearest
 from multiDGD.latent import GaussianMixture, GaussianMixtureSupervised
 from multiDGD.model.core._cell_subset import CellSubset
@@ -22,6 +22,7 @@ from multiDGD.model.decoding._decoding import DecodingMixin
 
 from ._as_data import as_anndata, as_mudata
 
+Source: TypeAlias = Literal["mixture", "cells"]
 _BATCH = 256
 # Training cells whose representations, library sizes and annotation are stored.
 _MAX_CELLS = 5_000
@@ -52,7 +53,7 @@ class GenerationMixin(DecodingMixin):
         batch: str | None = None,
         covariates: Mapping[str, str] | None = None,
         library_size: float | Mapping[str, float] | None = None,
-        from_: Literal["mixture", "cells"] = "mixture",
+        from_: Source = "mixture",
         seed: int | None = None,
     ) -> AnnData | MuData:
         """Simulate cells with counts of every modality.
@@ -120,8 +121,7 @@ class GenerationMixin(DecodingMixin):
         if not self.is_trained_:
             raise RuntimeError("The model is not trained: call `train()` first.")
         positive_int("n", n)
-        if from_ not in ("mixture", "cells"):
-            raise ValueError(f"`from_` must be 'mixture' or 'cells', found {from_!r}.")
+        choice("from_", from_, get_args(Source))
         subset = self._learned.cell_subset
         if subset is None:
             raise ValueError(

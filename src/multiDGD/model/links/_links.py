@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,12 @@ from ._conditional import ConditionalLinkMixin
 from ._positions import GivenPositions, Positions, check_positions, find_positions
 from ._published_step import published_step
 
-Method = Literal["association", "conditional", "published"]
-_SCORES = {"association": "association", "conditional": "association", "published": "change"}
+Method: TypeAlias = Literal["association", "conditional", "published"]
+_SCORES: dict[Method, str] = {
+    "association": "association",
+    "conditional": "association",
+    "published": "change",
+}
 _WINDOW = 500_000.0
 
 
@@ -55,8 +59,9 @@ class LinkMixin(ConditionalLinkMixin):
         gene
             Name of the gene.
         gene_modality, peak_modality
-            Modalities of the gene and the peaks; by default the first one, and the last one that
-            consists of peaks by its name or those of its features, or else the last one.
+            Modalities of the gene and the peaks. By default, the first one that consists of
+            neither peaks nor proteins, and the last one that consists of peaks, by its name or
+            those of its features, or else the last one.
         adata, indices
             Cells to include, as for :meth:`get_latent_representation`.
         method
@@ -123,7 +128,7 @@ class LinkMixin(ConditionalLinkMixin):
         >>> model.gene2peak("gene_3", method="conditional").columns[:2].tolist()
         ['probability', 'effect']
         """
-        source = self._modality(gene_modality)
+        source = self._modality_of_genes(gene_modality)
         target = self._modality_of_peaks(peak_modality, or_last=True)
         cells = adata, indices, n_cells, batch_size
         return self._link_table(
@@ -170,7 +175,7 @@ class LinkMixin(ConditionalLinkMixin):
             As for :meth:`gene2peak`.
         """
         source = self._modality_of_peaks(peak_modality, or_last=True)
-        target = self._modality(gene_modality)
+        target = self._modality_of_genes(gene_modality)
         cells = adata, indices, n_cells, batch_size
         return self._link_table(
             peak,
@@ -191,7 +196,7 @@ class LinkMixin(ConditionalLinkMixin):
         is_gene: bool,
         source: str,
         target: str,
-        method: str,
+        method: Method,
         n_controls: int,
         positions: GivenPositions | None,
         window: float | None,
@@ -276,7 +281,7 @@ class LinkMixin(ConditionalLinkMixin):
         feature: str,
         is_gene: bool,
         modalities: tuple[str, str],
-        method: str,
+        method: Method,
         given: GivenPositions | None,
         window: float | None,
     ) -> tuple[Positions | None, float | None]:
@@ -302,7 +307,7 @@ class LinkMixin(ConditionalLinkMixin):
         at: int,
         source: str,
         target: str,
-        method: str,
+        method: Method,
         n_controls: int,
         batches: Sequence[tuple[dict[str, Any], Tensor]],
         rng: np.random.Generator,

@@ -19,7 +19,7 @@ from ._gtf import read_gtf
 
 #: Table with the columns chrom, start and end (and strand) by feature name, path of a GTF file, or
 #: (chrom, start, end) by feature name.
-GivenPositions: TypeAlias = "pd.DataFrame | Mapping[str, Sequence[object]] | str | Path"
+GivenPositions: TypeAlias = pd.DataFrame | Mapping[str, Sequence[object]] | str | Path
 
 _POSITION = ["chrom", "start", "end"]
 _COLUMNS = [*_POSITION, "strand"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -31,8 +31,9 @@ from multiDGD.stats import (
 
 from ._shift import Shift, summed_log_shares
 
+Direction: TypeAlias = Literal["knock-down", "knock-out", "overexpress"]
 #: Factor of the means in each direction of perturbation.
-FOLDS = {"knock-out": 0.01, "knock-down": 0.5, "overexpress": 2.0}
+FOLDS: dict[Direction, float] = {"knock-out": 0.01, "knock-down": 0.5, "overexpress": 2.0}
 
 
 class PerturbationMixin(DecodingMixin):
@@ -42,7 +43,7 @@ class PerturbationMixin(DecodingMixin):
         self,
         features: str | Sequence[str],
         modality: str | None = None,
-        direction: Literal["knock-down", "knock-out", "overexpress"] = "knock-down",
+        direction: Direction = "knock-down",
         fold: float | None = None,
         adata: AnnData | MuData | None = None,
         indices: Sequence[int] | None = None,
@@ -66,7 +67,7 @@ class PerturbationMixin(DecodingMixin):
         features
             Name of a feature, or names of several features to perturb together.
         modality
-            Modality of the features; the first one by default.
+            Modality of the features; by default, the one that contains them.
         direction
             ``"knock-down"`` halves the means of the features, ``"knock-out"`` reduces them to 1 %,
             and ``"overexpress"`` doubles them.
@@ -122,7 +123,8 @@ class PerturbationMixin(DecodingMixin):
         >>> bool(change.loc["gene_3", "lfc"] < -1)
         True
         """
-        modality = self._modality(modality)
+        if modality is not None:
+            self._modality(modality)
         if features is None:
             raise ValueError("`features` must be a name or a list of names, found None.")
         if isinstance(features, Mapping):
@@ -132,6 +134,8 @@ class PerturbationMixin(DecodingMixin):
                 f"and `fold` set the change: `perturb({example!r}, direction='knock-out')`."
             )
         names = [features] if isinstance(features, str) else features
+        if modality is None:
+            modality = self._modality_with("features", names)
         at = self._features(modality, "features", names)
         if not len(at):
             raise ValueError("`features` must name at least one feature, found none.")
@@ -263,7 +267,7 @@ class PerturbationMixin(DecodingMixin):
         return table.iloc[np.argsort(-np.abs(table["lfc"].to_numpy()), kind="stable")]
 
 
-def _fold(direction: str, fold: float | None) -> float:
+def _fold(direction: Direction, fold: float | None) -> float:
     choice("direction", direction, list(FOLDS))
     if fold is None:
         return FOLDS[direction]

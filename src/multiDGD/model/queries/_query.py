@@ -18,6 +18,7 @@ from scvi import settings
 from multiDGD._quiet import quiet_mudata
 from multiDGD.data import check_features, check_names, is_on_disk, logger, matched_columns
 from multiDGD.inference import learn_categories
+from multiDGD.model.core._object_type import check_object_type
 from multiDGD.model.core._random import subsample
 from multiDGD.model.core._training import TrainingMixin
 from multiDGD.model.core._training_cells import TrainingCells
@@ -221,6 +222,7 @@ class QueryMixin(TrainingMixin):
                 "model on all cells."
             )
         reference = cls._reference(reference_model, accelerator=accelerator, device=device)
+        check_object_type(adata, reference.registry_)
         method = reference.registry_["setup_method_name"]
         if inplace_subset_query_vars and method == "setup_mudata":
             cls.prepare_query_mudata(adata, reference)
