@@ -62,7 +62,7 @@ def test_invalid_changes_of_a_query(model, n_cases):
         # After the repair, the object has its answers again.
         adata.X, adata.obs_names, adata.var_names = good.X, good.obs_names, good.var_names
         for key in ("batch", "age"):
-            adata.obs[key] = good.obs[key].to_numpy()
+            adata.obs[key] = good.obs[key].array
         assert_same(answers(model, adata), expected)
 
     check()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import trapezoid
 from scipy.stats import binom, norm
 
 from multiDGD.stats import FoldChanges, GroupRates, _fold_changes, shrink_variances
@@ -49,15 +50,15 @@ def test_posterior_matches_quadrature_of_binomial_likelihood(x1, x2):
         * likelihood
     )
     at_none = none * np.interp(found.mode, theta, likelihood)
-    total = np.trapezoid(density, theta) + at_none
+    total = trapezoid(density, theta) + at_none
     summary = found.summary(delta=0.5)
-    mean = (np.trapezoid(density * theta, theta) + at_none * found.mode) / total
+    mean = (trapezoid(density * theta, theta) + at_none * found.mode) / total
     assert summary["mean"][0] == pytest.approx(mean, rel=1e-3)
     # The limits of 0.52 are half a step of the grid (0.04) beyond delta.
     for limit, sign in ((0.52, 1), (-0.52, -1)):
         beyond = density * (theta * sign > abs(limit))
         name = "proba_up" if sign > 0 else "proba_down"
-        assert summary[name][0] == pytest.approx(np.trapezoid(beyond, theta) / total, abs=5e-3)
+        assert summary[name][0] == pytest.approx(trapezoid(beyond, theta) / total, abs=5e-3)
 
 
 def test_probabilities_are_calibrated(changes):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from multiDGD._checks import choice, integer, positive_int
 from multiDGD._files import replacing
 from multiDGD.data import logger
@@ -76,7 +78,7 @@ class ReportMixin(RepresentationMixin):
         if label_key is not None:
             column_of(data.obs, "label_key", label_key)
         if basis is not None:
-            keys = [key for key in map(str, data.obsm) if data.obsm[key].shape[1] > 1]
+            keys = [key for key in map(str, data.obsm) if np.shape(data.obsm[key])[1:] > (1,)]
             choice("basis", basis, [*keys, *(key.removeprefix("X_") for key in keys)])
         from multiDGD.report import collect, render
 

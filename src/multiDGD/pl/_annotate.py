@@ -15,6 +15,8 @@ _RADII = (6, 14, 24, 36, 50, 66, 84, 104)
 _MIN_LINE_RADIUS = 14
 # Pixels to keep free on each side of a point.
 _MARGIN = 3
+# The same for a label, whose position matplotlib rounds.
+_LABEL_MARGIN = 1
 
 
 def annotate_points(
@@ -88,7 +90,8 @@ def annotate_points(
         elif text.arrow_patch is not None:
             text.arrow_patch.set_visible(False)
         text.get_window_extent()  # applies the position
-        taken = np.vstack([taken, boxes[first]])
+        margin = np.array([-_LABEL_MARGIN, -_LABEL_MARGIN, _LABEL_MARGIN, _LABEL_MARGIN])
+        taken = np.vstack([taken, boxes[first] + margin])
         labels = np.vstack([labels, boxes[first]])
         placed.append(text)
     return placed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.optimize import brentq, nnls
+from scipy.optimize import brentq, lsq_linear
 from scipy.special import digamma, polygamma
 from sklearn.covariance import ledoit_wolf_shrinkage
 
@@ -85,7 +85,9 @@ def _trend(
     coefficients = np.array([fitted[0], 0.0])
     for _ in range(_N_REWEIGHTINGS):
         weight = np.sqrt(df) / fitted
-        coefficients, _ = nnls(terms * weight[:, None], variances * weight)
+        a, b = terms * weight[:, None], variances * weight
+        # `nnls` of scipy 1.12 does not converge if the columns of `a` have different scales.
+        coefficients = lsq_linear(a, b, bounds=(0, np.inf), method="bvls").x
         fitted = np.maximum(terms @ coefficients, np.finfo(float).tiny)
     return np.maximum(coefficients[0] + coefficients[1] * at, np.finfo(float).tiny)
 

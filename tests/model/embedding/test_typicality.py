@@ -28,8 +28,8 @@ class TestTypicality:
     def test_quantiles_of_calibration_cells_do_not_depend_on_minibatches(self, model):
         cells = np.concatenate([model.validation_indices, model.test_indices])
         quantiles = [model.get_typicality(indices=cells, batch_size=n) for n in (1, 7, 128)]
-        np.testing.assert_array_equal(quantiles[0], quantiles[2])
-        np.testing.assert_array_equal(quantiles[1], quantiles[2])
+        for found in quantiles[:2]:  # rounding can exchange two ranks
+            np.testing.assert_allclose(found, quantiles[2], atol=1.01 / (len(cells) + 1))
 
     def test_scores_do_not_depend_on_other_cells(self, model):
         cells = model.validation_indices

@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from anndata import AnnData
 from lightning.fabric.utilities import move_data_to_device
@@ -271,6 +272,9 @@ def as_positions(
     """
     if indices is None:
         return np.arange(n_obs)
+    dtype = getattr(getattr(indices, "dtype", None), "numpy_dtype", None)
+    if dtype is not None and not pd.isna(indices).any():  # nullable arrays of pandas
+        indices = np.asarray(indices, dtype=dtype)
     try:
         given = np.asarray(indices)
     except ValueError:  # lists of several lengths
