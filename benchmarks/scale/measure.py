@@ -64,7 +64,7 @@ class EndPhases(Callback):
 
 def measure(path: Path, query_path: Path, place: str) -> dict[str, Any]:
     """Phases of a training of one epoch and a query, with the counts on disk or in memory."""
-    _warm_up()
+    warm_up()
     phases = Phases()
     read = open_zarr if place == "disk" else mudata.read_zarr
     mdata = read(path)
@@ -83,7 +83,8 @@ def measure(path: Path, query_path: Path, place: str) -> dict[str, Any]:
     return {**sizes, "place": place, "phases": phases.found}
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
+    """Load and compile all libraries by a short training of other data."""
     mdata = simulate_multiome(n_cells=300, n_genes=60, n_peaks=120)
     MultiDGD.setup_mudata(mdata, batch_key="batch")
     MultiDGD(mdata, n_components=2).train(max_epochs=1, **QUIET)

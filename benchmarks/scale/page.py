@@ -16,7 +16,14 @@ PHASES = ("setup", "start", "epoch", "end", "query")
 def render() -> dict[Path, str]:
     """Text of the pages."""
     page = FOLDER / "scale.md"
-    tables = {"training": training(), "reading": reading(), "devices": devices(), "order": order()}
+    makers = {
+        "training": training,
+        "reading": reading,
+        "devices": devices,
+        "state": state,
+        "order": order,
+    }
+    tables = {name: make() for name, make in makers.items()}
     return {page: fill(page, tables), **cost_page.render()}
 
 
@@ -81,6 +88,17 @@ def devices() -> str:
             ]
         )
     return markdown(lines, n_left=2)
+
+
+def state() -> str:
+    """Markdown table with a line per phase and a column per number of cells."""
+    found = rows(RESULTS / "state.json")
+    names = [f"{row['n_cells']:,} cells, {value}" for row in found for value in ("end", "peak")]
+    lines = [["phase", *names]]
+    for phase in found[0]["phases"]:
+        sizes = (row["phases"][phase][value] for row in found for value in ("end", "peak"))
+        lines.append([phase, *(f"{size:,.0f}" for size in sizes)])
+    return markdown(lines, n_left=1)
 
 
 def order() -> str:

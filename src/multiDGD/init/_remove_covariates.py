@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from sklearn.cluster import KMeans
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.integer]
 Mask = npt.NDArray[np.bool_]
+F = TypeVar("F", bound=np.floating)
 
 DIVERSITY = 2.0
 """Exponent of the preference for clusters that contain all categories (Harmony's theta)."""
@@ -36,8 +38,13 @@ class _Round:
 
 
 def remove_covariates(
-    embedding: Array, covariates: Sequence[Codes], fit: Mask, *, seed: int = 0
-) -> Array:
+    embedding: npt.NDArray[F],
+    covariates: Sequence[Codes],
+    fit: Mask,
+    *,
+    centre: Array | float = 0.0,
+    seed: int = 0,
+) -> npt.NDArray[F]:
     r"""Remove the shifts between categories within soft clusters, as in Harmony.
 
     Centring each category would remove biological differences if categories differ in
@@ -61,38 +68,46 @@ def remove_covariates(
     Parameters
     ----------
     embedding
-        Shape ``(n_cells, L)``, centred.
+        Shape ``(n_cells, L)``.
     covariates
         Integer codes, each of shape ``(n_cells,)``.
     fit
         Cells to which clusters and shifts are fitted, boolean, shape ``(n_cells,)``.
+    centre
+        Mean of the fitted cells, shape ``(L,)``; zero for a centred embedding.
     seed
         Seed of k-means and of the subsample of cells.
 
     Returns
     -------
     numpy.ndarray
-        Corrected embedding, shape ``(n_cells, L)``.
+        Corrected embedding, shape ``(n_cells, L)``, with the type of ``embedding``.
     """
-    designs = [design for design in (_one_hot(c, fit) for c in covariates) if design.shape[1] > 1]
-    if not designs or fit.sum() < 4:
+    known = [(codes, _categories(codes, fit)) for codes in map(np.asarray, covariates)]
+    known = [(codes, categories) for codes, categories in known if len(categories) > 1]
+    if not known or fit.sum() < 4:
         return embedding
-    design = np.hstack(designs)
+
+    def design(cells: npt.NDArray[np.integer]) -> Array:
+        return np.hstack([_one_hot(codes[cells], categories) for codes, categories in known])
+
     # Sorting by the first axis makes the result independent of the order of the cells.
     fitted = np.flatnonzero(fit)
     fitted = fitted[np.argsort(embedding[fitted, 0], kind="stable")]
     if len(fitted) > _MAX_FIT_CELLS:
         picked = np.random.default_rng(seed).choice(len(fitted), _MAX_FIT_CELLS, replace=False)
         fitted = fitted[np.sort(picked)]
-    rounds = _fit_rounds(embedding[fitted], design[fitted], seed)
-    corrected = embedding.copy()
+    rounds = _fit_rounds(_centred(embedding[fitted], centre), design(fitted), seed)
+    corrected = np.empty_like(embedding)
+    # Whole tables of double precision or of indicators would be the peak of a training's memory.
     for part in np.array_split(np.arange(len(embedding)), max(len(embedding) // 20_000, 1)):
-        z = embedding[part]
+        z = z0 = _centred(embedding[part], centre)
+        of_part = design(part)
         for step in rounds:
             similar = _assign(_unit(z), step.centres)
-            share = _normalise(similar * _prefer(design[part], step.preference))
-            z = embedding[part] - _shift(share, design[part], step.shift)
-        corrected[part] = z
+            share = _normalise(similar * _prefer(of_part, step.preference))
+            z = z0 - _shift(share, of_part, step.shift)
+        corrected[part] = z + centre
     return corrected
 
 
@@ -169,13 +184,20 @@ def _normalise(share: Array) -> Array:
     return share / np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
 
 
+def _centred(embedding: npt.NDArray[np.floating], centre: Array | float) -> Array:
+    return np.asarray(embedding - centre, dtype=np.float64)
+
+
 def _unit(z: Array) -> Array:
     return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
 
 
-def _one_hot(codes: Codes, fit: Mask) -> Array:
-    """Indicators of the categories with enough fitted cells, shape ``(n_cells, n_categories)``."""
-    codes = np.asarray(codes)
+def _categories(codes: Codes, fit: Mask) -> Codes:
+    """Categories with enough fitted cells."""
     values, sizes = np.unique(codes[fit & (codes >= 0)], return_counts=True)
-    known = values[sizes >= _MIN_CATEGORY_CELLS]
-    return (codes[:, None] == known[None, :]).astype(np.float64)
+    return values[sizes >= _MIN_CATEGORY_CELLS]
+
+
+def _one_hot(codes: Codes, categories: Codes) -> Array:
+    """Indicators of the categories, shape ``(n_cells, n_categories)``."""
+    return (codes[:, None] == categories[None, :]).astype(np.float64)

@@ -73,9 +73,10 @@ def write_save(
         "attributes": {"dict": {n: encoder.encode(v, n) for n, v in attributes.items()}},
         "var_names": encoder.encode(contents.var_names, "var_names"),
     }
-    # Copies are contiguous and share no memory, as the format requires.
+    # Copies are contiguous and share no memory, as the format requires. The table has a file of its
+    # own, and can be large.
     parameters = {
-        name: value.detach().to("cpu", copy=True).contiguous()
+        name: value.detach().to("cpu", copy=name != TABLE).contiguous()
         for name, value in contents.parameters.items()
     }
     table = {name: parameters.pop(name) for name in (TABLE,) if name in parameters}

@@ -12,6 +12,8 @@ from multiDGD._record import Record
 # Number of cells that is equivalent to the prior of no correlation. Predictions for held-out cells
 # change little between 10 and 100.
 _RIDGE = 30.0
+# Number of cells whose regressors are in memory at a time.
+_BLOCK = 50_000
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,25 @@ class LibraryRegression(Record):
         modalities
             Names of the M modalities.
         """
-        x = _regressors(z_nl, library_nm)
-        known = np.isfinite(x)
-        mean = np.nanmean(x, axis=0)
-        scale = np.nanstd(x, axis=0)
+        n_cells = len(z_nl)
+
+        def blocks() -> Iterator[np.ndarray]:
+            for start in range(0, n_cells, _BLOCK):
+                part = slice(start, start + _BLOCK)
+                yield _regressors(z_nl[part], library_nm[part])
+
+        n_known = np.maximum(sum(np.isfinite(x).sum(0) for x in blocks()), 1)
+        mean = sum(np.nansum(x, axis=0) for x in blocks()) / n_known
+        variance = sum(np.nansum((x - mean) ** 2, axis=0) for x in blocks()) / n_known
+        scale = np.sqrt(variance)
         scale[scale == 0] = 1
-        x = np.where(known, (x - mean) / scale, 0)
-        pairs = known.astype(float).T @ known
-        return cls(modalities, mean, scale, x.T @ x / np.maximum(pairs, 1), len(x))
+        products, pairs = np.zeros((2, len(mean), len(mean)))
+        for x in blocks():
+            known = np.isfinite(x).astype(float)
+            x = np.where(known, (x - mean) / scale, 0)
+            products += x.T @ x
+            pairs += known.T @ known
+        return cls(modalities, mean, scale, products / np.maximum(pairs, 1), n_cells)
 
     def predict(
         self, z_nl: np.ndarray, library_nm: np.ndarray, modality: str

@@ -239,15 +239,16 @@ class MultiDGDTrainingPlan(TrainingPlan):
         if not covariates.shape[1]:
             return
         table, n_latent = self.row_optimizer.table, self.module.n_latent
-        z_nl = table[:, :n_latent].cpu().double().numpy()
+        z_nl = table[:, :n_latent].cpu().numpy()
         fit = np.zeros(len(z_nl), dtype=bool)
         fit[splitter.train_idx] = True
-        centre = z_nl[fit].mean(0)
+        centre = z_nl.mean(0, dtype=np.float64, where=fit[:, None])
 
         def removed() -> np.ndarray:
-            return remove_covariates(z_nl - centre, list(covariates.T), fit, seed=splitter.seed)
+            codes = list(covariates.T)
+            return remove_covariates(z_nl, codes, fit, centre=centre, seed=splitter.seed)
 
-        z_new = compute_once(self.trainer.strategy, removed) + centre
+        z_new = compute_once(self.trainer.strategy, removed)
         table[:, :n_latent] = torch.from_numpy(z_new).to(table)
 
     @property
