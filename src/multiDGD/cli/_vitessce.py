@@ -28,8 +28,17 @@ _SCHEMA = "1.0.16"
 _COMPONENT = "multidgd_component"
 _HEATMAP = "heatmap"
 _N_HEATMAP = 50
-# Entries of a sparse matrix that are requested at once; one feature of an atlas has about as many.
+# Stored entries of the matrix in one file.
 _CHUNK = 2**17
+# Each view with the colours that it shares with others, and its place on a grid of 12 columns.
+_VIEWS = (
+    ("scatterplot", "sets", (0, 0, 4, 7)),
+    ("scatterplot", "feature", (4, 0, 4, 7)),
+    ("obsSets", "sets", (8, 0, 2, 7)),
+    ("featureList", "feature", (10, 0, 2, 7)),
+    ("heatmap", "sets", (0, 7, 6, 5)),
+    ("obsSetFeatureValueDistribution", "sets", (6, 7, 6, 5)),
+)
 
 
 def write_vitessce(cells: AnnData, folder: Path, columns: Sequence[str]) -> dict[str, Path]:
@@ -94,9 +103,8 @@ def _write_store(cells: AnnData, path: Path) -> None:
     # zarr 2 has no other version, and no such argument.
     version = {"zarr_format": 2} if hasattr(zarr, "config") else {}
     group = zarr.open_group(str(path), mode="w", **version)
-    x = cells.X
     write_elem(group, "/", AnnData(obs=cells.obs, var=cells.var, obsm=dict(cells.obsm)))
-    write_elem(group, "X", x, dataset_kwargs={"chunks": (_CHUNK,)})
+    write_elem(group, "X", cells.X, dataset_kwargs={"chunks": (_CHUNK,)})
 
 
 def _config(
@@ -107,7 +115,7 @@ def _config(
         "obsType": "cell",
         # Vitessce looks up the names of genes on the web.
         "featureType": "feature",
-        "featureValueType": "log-normalised count",
+        "featureValueType": "log count",
     }
     cells = {
         "fileType": "anndata.zarr",
@@ -116,7 +124,8 @@ def _config(
         "options": {
             "obsFeatureMatrix": {"path": "X", "initialFeatureFilterPath": f"var/{_HEATMAP}"},
             "obsEmbedding": [
-                {"path": f"obsm/{key}", "dims": [0, 1], "embeddingType": key} for key in embeddings
+                {"path": f"obsm/{key}", "dims": [0, 1], "embeddingType": key.removeprefix("X_")}
+                for key in embeddings
             ],
             "obsSets": [{"name": column, "path": f"obs/{column}"} for column in columns],
         },
@@ -124,17 +133,9 @@ def _config(
     space = {
         "dataset": {"A": "A"},
         **{key: {"A": value} for key, value in values.items()},
-        "embeddingType": {"A": "X_umap"},
+        "embeddingType": {"A": "umap"},
         "featureSelection": {"A": list(selected)},
-        "obsColorEncoding": {"A": "cellSetSelection"},
-    }
-    scopes = dict.fromkeys(space, "A")
-    places = {
-        "scatterplot": (0, 0, 6, 8),
-        "obsSets": (6, 0, 3, 8),
-        "featureList": (9, 0, 3, 8),
-        "heatmap": (0, 8, 6, 4),
-        "obsSetFeatureValueDistribution": (6, 8, 6, 4),
+        "obsColorEncoding": {"sets": "cellSetSelection", "feature": "geneSelection"},
     }
     return {
         "version": _SCHEMA,
@@ -146,9 +147,9 @@ def _config(
         "layout": [
             {
                 "component": component,
-                "coordinationScopes": scopes,
+                "coordinationScopes": {**dict.fromkeys(space, "A"), "obsColorEncoding": color},
                 **dict(zip("xywh", place, strict=True)),
             }
-            for component, place in places.items()
+            for component, color, place in _VIEWS
         ],
     }
