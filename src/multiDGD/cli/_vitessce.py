@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from anndata import AnnData
+from anndata import AnnData, settings
 from anndata.io import write_elem
 
 from multiDGD._files import replacing
@@ -103,8 +103,11 @@ def _write_store(cells: AnnData, path: Path) -> None:
     # zarr 2 has no other version, and no such argument.
     version = {"zarr_format": 2} if hasattr(zarr, "config") else {}
     group = zarr.open_group(str(path), mode="w", **version)
-    write_elem(group, "/", AnnData(obs=cells.obs, var=cells.var, obsm=dict(cells.obsm)))
-    write_elem(group, "X", cells.X, dataset_kwargs={"chunks": (_CHUNK,)})
+    annotations = AnnData(obs=cells.obs, var=cells.var, obsm=dict(cells.obsm))
+    # With pandas 3, AnnData writes names with a mask, which only Vitessce 4 reads.
+    with settings.override(allow_write_nullable_strings=False):
+        write_elem(group, "/", annotations)
+        write_elem(group, "X", cells.X, dataset_kwargs={"chunks": (_CHUNK,)})
 
 
 def _config(
