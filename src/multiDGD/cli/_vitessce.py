@@ -101,7 +101,7 @@ def _write_store(cells: AnnData, path: Path) -> None:
     import zarr
 
     # zarr 2 has no other version, and no such argument.
-    version = {"zarr_format": 2} if hasattr(zarr, "config") else {}
+    version: dict[str, Any] = {"zarr_format": 2} if hasattr(zarr, "config") else {}
     group = zarr.open_group(str(path), mode="w", **version)
     annotations = AnnData(obs=cells.obs, var=cells.var, obsm=dict(cells.obsm))
     # With pandas 3, AnnData writes names with a mask, which only Vitessce 4 reads.
