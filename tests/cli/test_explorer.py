@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from multiDGD import MultiDGD
-from multiDGD.cli._explorer import write_explorer
+from multiDGD.cli._explorer import make_explorer, write_cellxgene
 
 # Types that cellxgene shows without conversion.
 SHOWN = {"float32", "int32", "bool", "category"}
@@ -36,7 +36,8 @@ def file(multiome, tmp_path_factory):
     data.obsm["X_umap"] = data.obsm["X_multidgd"][:, :2]
     data.obsm["X_infinite"] = np.full((n, 2), np.inf)
     data.obsm["X_line"] = np.zeros((n, 1))
-    return write_explorer(model, data, tmp_path_factory.mktemp("explorer") / "cellxgene.h5ad")
+    path = tmp_path_factory.mktemp("explorer") / "cellxgene.h5ad"
+    return write_cellxgene(make_explorer(model, data), path)
 
 
 def test_requirements_of_cellxgene(file):

@@ -1,4 +1,4 @@
-"""A file for cellxgene, which shows one AnnData with log-normalised counts."""
+"""One AnnData with log-normalised counts, as cellxgene and Vitessce show it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from multiDGD import MultiDGD
 
 
-def write_explorer(model: MultiDGD, data: AnnData | MuData, path: Path) -> Path:
-    """Write log-normalised counts, annotations and embeddings of all modalities.
+def make_explorer(model: MultiDGD, data: AnnData | MuData) -> AnnData:
+    """Join log-normalised counts, annotations and embeddings of all modalities.
 
     cellxgene requires unique names of cells and features, finite coordinates, and recommends
-    columns of 32 bits and a matrix that is stored by feature.
+    columns of 32 bits and a matrix that is stored by feature. Vitessce requires the same.
 
     Parameters
     ----------
@@ -31,13 +31,11 @@ def write_explorer(model: MultiDGD, data: AnnData | MuData, path: Path) -> Path:
         A trained model of the data.
     data
         Its annotated data.
-    path
-        File to write; an existing one is replaced.
 
     Returns
     -------
-    pathlib.Path
-        The file.
+    anndata.AnnData
+        Cells by the features of all modalities; ``var["modality"]`` names the modality.
     """
     matrices, names, modalities = [], [], []
     for modality, features in model.summary.features.items():
@@ -52,14 +50,31 @@ def write_explorer(model: MultiDGD, data: AnnData | MuData, path: Path) -> Path:
     # cellxgene selects the first embedding.
     keys = ["X_umap", *(key for key in data.obsm if str(key).startswith("X_") and key != "X_umap")]
     embeddings = {key: np.asarray(data.obsm[key], dtype=np.float32) for key in keys}
-    frame = AnnData(
+    return AnnData(
         sparse.csc_matrix(sparse.hstack(matrices, format="csc"), dtype=np.float32),
         obs=_columns(data.obs),
         var=table,
         obsm={key: x for key, x in embeddings.items() if _is_embedding(x)},
     )
+
+
+def write_cellxgene(cells: AnnData, path: Path) -> Path:
+    """Write the file for cellxgene.
+
+    Parameters
+    ----------
+    cells
+        Result of :func:`make_explorer`.
+    path
+        File to write; an existing one is replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+    """
     with replacing(path) as partial:
-        frame.write_h5ad(partial)
+        cells.write_h5ad(partial)
     return path
 
 

@@ -12,12 +12,13 @@ from anndata import AnnData
 from mudata import MuData
 
 from multiDGD import pl
-from multiDGD._files import replacing
+from multiDGD._files import remove, replacing
 from multiDGD._log import logger
 
 from ._errors import UserError
-from ._explorer import write_explorer
+from ._explorer import make_explorer, write_cellxgene
 from ._umap import draw_umap
+from ._vitessce import CONFIG, STORE, write_vitessce
 
 if TYPE_CHECKING:
     from multiDGD import MultiDGD
@@ -26,8 +27,8 @@ MODEL_FOLDER = "model"
 _EMBEDDINGS = ("embedding.h5ad", "embedding.h5mu")
 _FIGURES = ("history.png", "umap.png")
 _REPORT = "report.html"
-_EXPLORER = "cellxgene.h5ad"
-_RESULTS = (*_EMBEDDINGS, *_FIGURES, _REPORT, _EXPLORER)
+_CELLXGENE = "cellxgene.h5ad"
+_RESULTS = (*_EMBEDDINGS, *_FIGURES, _REPORT, _CELLXGENE, CONFIG, STORE)
 
 
 def refuse_results(path: Path, overwrite: bool) -> None:
@@ -65,7 +66,7 @@ def remove_results(path: Path, keep: Path | None) -> None:
     """
     for name in _RESULTS:
         if keep is None or (path / name).resolve() != keep.resolve():
-            (path / name).unlink(missing_ok=True)
+            remove(path / name)
 
 
 def make_folder(path: Path) -> None:
@@ -119,7 +120,7 @@ def write_training_results(
     colors: Sequence[str],
     label_key: str | None,
 ) -> dict[str, Path]:
-    """Write the data, the training history, the UMAP, the file for cellxgene and the report.
+    """Write the data, the training history, the UMAP, the files for browsers and the report.
 
     Parameters
     ----------
@@ -153,7 +154,9 @@ def write_training_results(
         **umap,
     }
     if umap:
-        paths["cellxgene"] = write_explorer(model, data, folder / _EXPLORER)
+        cells = make_explorer(model, data)
+        paths["cellxgene"] = write_cellxgene(cells, folder / _CELLXGENE)
+        paths |= write_vitessce(cells, folder, colors)
     paths["report"] = model.report(
         folder / _REPORT,
         label_key=label_key,

@@ -96,6 +96,7 @@ def add_model_and_file(parser: argparse.ArgumentParser) -> None:
 TRAINING_FILES = """\
   report.html              report: quality, cells, components and training, for any browser
   cellxgene.h5ad           log-normalised counts and UMAP, for cellxgene
+  vitessce.json            views of vitessce.zarr, for Vitessce; both require zarr
   model/                   the model, for MultiDGD.load and the other commands
 """
 

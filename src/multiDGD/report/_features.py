@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import sparse
 
 from multiDGD._names import are_coordinates
+from multiDGD._ranking import rank_features, take_turns
 from multiDGD.data import CellManager
 from multiDGD.init import NORMALIZATIONS
 
@@ -53,9 +53,9 @@ def feature_colorings(
     for m in modalities:
         present = np.asarray(counts[m].sum(1)).ravel() > 0
         values[m] = NORMALIZATIONS["log"](counts[m], present).tocsc()
-        ranked[m] = _rank(values[m], component, present, names[m], markers.get(m, ()))
+        ranked[m] = rank_features(values[m], component, present, names[m], markers.get(m, ()))
     found = []
-    for modality, j in _take_turns(ranked, _N_FEATURES):
+    for modality, j in take_turns(ranked, _N_FEATURES):
         column = values[modality][:, [j]].toarray().ravel()
         is_known = is_measured(manager, modality)[manager.panels.codes[cells], j]
         is_known &= np.asarray(counts[modality].sum(1)).ravel() > 0
@@ -65,30 +65,3 @@ def feature_colorings(
         name = str(names[modality][j])
         found.append(Coloring(name, "numbers", data, high=high, group=modality))
     return found
-
-
-def _rank(
-    values: sparse.csc_matrix,
-    component: np.ndarray,
-    present: np.ndarray,
-    names: np.ndarray,
-    markers: Sequence[str],
-) -> np.ndarray:
-    """Positions of features with counts, markers first, then by variance between components."""
-    code = np.unique(component, return_inverse=True)[1]
-    member = sparse.csr_matrix((present.astype(float), (code, np.arange(len(code)))))
-    n_k = np.asarray(member.sum(1)).ravel()
-    mean_kf = (member @ values).toarray() / np.maximum(n_k, 1)[:, None]
-    weight_k = n_k / max(n_k.sum(), 1)
-    variance_f = weight_k @ (mean_kf - weight_k @ mean_kf) ** 2
-    first = {str(name): -i for i, name in enumerate(markers, start=-len(markers))}
-    marker_f = np.array([first.get(str(name), 0) for name in names])
-    order = np.lexsort((-variance_f, -marker_f))
-    return order[np.asarray(values.sum(0)).ravel()[order] > 0]
-
-
-def _take_turns(ranked: Mapping[str, np.ndarray], n: int) -> list[tuple[str, int]]:
-    """Modality and position of the first ``n`` features, one of each modality in turn."""
-    longest = max(map(len, ranked.values()), default=0)
-    turns = [(m, int(at[i])) for i in range(longest) for m, at in ranked.items() if i < len(at)]
-    return turns[:n]
