@@ -115,7 +115,7 @@ def likelihoods(save: Path) -> None:
 
 
 def locus(save: Path) -> None:
-    """Draw peaks of bone marrow around CD247, a gene of T and NK cells."""
+    """Draw peaks of bone marrow around CD247, a gene of T and NK cells (NCBI Gene 919, GRCh38)."""
     mdata = read("bmmc_multiome.h5mu")
     scvi.settings.seed = 0
     MultiDGD.setup_mudata(mdata, batch_key="batch")
@@ -123,7 +123,7 @@ def locus(save: Path) -> None:
     model.train(**QUIET)
     # Position in the genome GRCh38.
     gene = pd.DataFrame(
-        {"chrom": ["chr1"], "start": [167_430_640], "end": [167_518_610]}, ["CD247"]
+        {"chrom": ["chr1"], "start": [167_430_640], "end": [167_518_529]}, ["CD247"]
     )
     links = model.gene2peak("CD247", positions=gene, n_cells=300)
     pl.locus(links, "CD247", window=20_000_000, save=save)

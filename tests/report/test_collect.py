@@ -110,6 +110,8 @@ def test_components(report, model):
     for component in report.components:
         assert component.top_label == table["top_label"][component.number]
         assert table["top_rna"][component.number].startswith(component.markers["rna"][0][0])
+        changes = [lfc for pairs in component.markers.values() for _, lfc in pairs]
+        assert min(changes) > 0.25
 
 
 def test_groups(report, model):

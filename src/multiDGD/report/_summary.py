@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("multidgd", "scvi-tools", "torch", "anndata", "mudata", "scanpy")
 _N_MARKERS = 5
+# Smaller log2 fold changes, of 19 % or less, mark no component.
+_MIN_LFC = 0.25
 
 
 def fit_of(model: MultiDGD, counts: Matrices) -> Fit:
@@ -90,7 +92,7 @@ def components_of(model: MultiDGD, label_key: str | None) -> list[Component]:
         for modality, lfc_kf in changes.items():
             top = np.argsort(-lfc_kf[number], kind="stable")[:_N_MARKERS]
             pairs = [(str(names[modality][j]), float(lfc_kf[number, j])) for j in top]
-            markers[modality] = [(name, lfc) for name, lfc in pairs if lfc > 0]
+            markers[modality] = [(name, lfc) for name, lfc in pairs if lfc > _MIN_LFC]
         label, top_label, top_share = (
             row.get(key) for key in ("label_of_component", "top_label", "top_share")
         )
