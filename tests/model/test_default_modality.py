@@ -97,3 +97,28 @@ def test_features_to_perturb_determine_their_modality(model):
         model.perturb("rna3", "gex", **FEW)
     with pytest.raises(ValueError, match="`features`: 1 of 1 features do not exist"):
         model.perturb("gene", **FEW)
+
+
+def test_proteins_are_not_taken_for_peaks(single):
+    model = fitted(toy_mudata(names=("rna", "prot")))
+    for links, name in ((model.gene2peak, "rna1"), (model.peak2gene, "prot1")):
+        with pytest.raises(ValueError, match=r"`peak_modality` must be given, .*'rna', 'prot'"):
+            links(name, n_controls=3)
+        assert len(links(name, peak_modality="prot", n_controls=3))
+    with pytest.raises(ValueError, match="`modality` must be given, because no modality"):
+        model.differential_accessibility(groupby="label", silent=True)
+    assert len(single.differential_accessibility(groupby="label", silent=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        ("protein", "by name, for example `modality='prot'`."),
+        ("donor", "by name."),
+        ([1, 2], "by name, for example `indices=range(10)`."),
+    ],
+)
+def test_another_argument_in_place_of_the_cells(model, given, advice):
+    with pytest.raises(ValueError, match="`adata` must be an AnnData or MuData, found") as raised:
+        model.get_latent_representation(given)
+    assert str(raised.value).endswith(advice)

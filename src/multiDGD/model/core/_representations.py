@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from math import ceil
 from typing import Any
 
@@ -18,7 +19,6 @@ from scvi.model.base import BaseModelClass
 from torch import Tensor
 
 from multiDGD._checks import positive_int
-from multiDGD._names import nearest
 from multiDGD.data import CellManager, DataSummary, listed, summarize_registry
 from multiDGD.inference import infer_representations
 from multiDGD.module import FeaturePanels, MultiDGDModule
@@ -87,12 +87,13 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
             check_object_type(adata, self.registry_)
             return
         is_text = isinstance(adata, str)
-        near = nearest(adata, self.summary.features)
-        example = f"modality={near[0]!r}" if is_text else "indices=range(10)"
+        near = get_close_matches(adata, self.summary.features, 1) if is_text else ["range(10)"]
+        argument = "modality={!r}" if is_text else "indices={}"
+        example = f", for example `{argument.format(near[0])}`" if near else ""
         raise ValueError(
             f"`adata` must be an AnnData or MuData, found "
-            f"{repr(adata) if is_text else type(adata).__name__}. Pass other arguments by name, "
-            f"for example `{example}`."
+            f"{repr(adata) if is_text else type(adata).__name__}. Pass other arguments by name"
+            f"{example}."
         )
 
     def _check_training_cells(self) -> None:

@@ -63,20 +63,22 @@ class DecodingMixin(PosteriorMixin):
         found = [m for m in usual if m not in others and not has_peaks(m, features[m])]
         return [*found, *usual][0]
 
-    def _modality_of_peaks(self, modality: str | None, *, or_last: bool = False) -> str:
+    def _modality_of_peaks(
+        self, modality: str | None, argument: str = "modality", *, or_only: bool = False
+    ) -> str:
         """Check the name of a modality; the default is the last one that consists of peaks.
 
-        With ``or_last``, it is the last one of all if none consists of peaks.
+        With ``or_only``, it is the only modality of a model, whatever the names of its features.
         """
         if modality is not None:
             return self._modality(modality)
         features = self.summary.features
         found = [m for m in self.module.modalities if has_peaks(m, features[m])]
-        if or_last:
-            found = found or self.module.modalities
+        if or_only and len(self.module.modalities) == 1:
+            found = self.module.modalities
         if not found:
             raise ValueError(
-                "`modality` must be given, because no modality consists of peaks, by its name "
+                f"`{argument}` must be given, because no modality consists of peaks, by its name "
                 f"or those of its features; found {self.module.modalities}."
             )
         return found[-1]
