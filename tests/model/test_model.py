@@ -86,7 +86,10 @@ def test_arguments_that_do_not_fit_the_data_raise(arguments, message):
 def test_invalid_sizes_raise(argument, value):
     adata = numbered_batches()
     MultiDGD.setup_anndata(adata)
-    with pytest.raises(ValueError, match=f"`{argument}` must be an integer of at least 1, found"):
+    valid = "an integer of at least 1"
+    if argument == "n_components" and isinstance(value, str):
+        valid = "'auto' or a number"
+    with pytest.raises(ValueError, match=f"`{argument}` must be {valid}, found"):
         MultiDGD(adata, **{argument: value})
 
 

@@ -87,7 +87,11 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
             check_object_type(adata, self.registry_)
             return
         is_text = isinstance(adata, str)
-        near = get_close_matches(adata, self.summary.features, 1) if is_text else ["range(10)"]
+        near = (
+            get_close_matches(str(adata), list(self.summary.features), 1)
+            if is_text
+            else ["range(10)"]
+        )
         argument = "modality={!r}" if is_text else "indices={}"
         example = f", for example `{argument.format(near[0])}`" if near else ""
         raise ValueError(
