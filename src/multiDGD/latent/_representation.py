@@ -71,8 +71,10 @@ class RepresentationLayer(nn.Module):
         elif isinstance(value_init, Real):
             z_nl = torch.full(shape, finite("value_init", value_init))
         else:
-            z_nl = _checks.values_like("value_init", value_init, _template(value_init), shape)
-        self.z = nn.Parameter(z_nl.clone())
+            template = _template(value_init)
+            z_nl = _checks.values_like("value_init", value_init, template, shape).clone()
+        # Zeros take no memory before they are written, which a copy of them would.
+        self.z = nn.Parameter(z_nl)
 
     def forward(self, idx: Tensor | Sequence[int] | slice | Any | None = None) -> Tensor:
         """Return the representations of the given samples, or of all.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from multiDGD._record import Record
 # Number of cells that is equivalent to the prior of no correlation. Predictions for held-out cells
 # change little between 10 and 100.
 _RIDGE = 30.0
+# Cells whose regressors are in memory at once.
+_PART = 2**16
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,23 @@ class LibraryRegression(Record):
         modalities
             Names of the M modalities.
         """
-        x = _regressors(z_nl, library_nm)
-        known = np.isfinite(x)
-        mean = np.nanmean(x, axis=0)
-        scale = np.nanstd(x, axis=0)
+        # The regressors of all cells would take several times the memory of the representations.
+        slices = [slice(i, i + _PART) for i in range(0, len(z_nl), _PART)]
+
+        def total(of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+            return reduce(np.add, (of(_regressors(z_nl[s], library_nm[s])) for s in slices))
+
+        def products(x: np.ndarray) -> np.ndarray:
+            x = np.where(np.isfinite(x), (x - mean) / scale, 0)
+            return x.T @ x
+
+        n_known = total(lambda x: np.isfinite(x).sum(0))
+        mean = total(lambda x: np.nansum(x, axis=0)) / n_known
+        scale = np.sqrt(total(lambda x: np.nansum((x - mean) ** 2, axis=0)) / n_known)
         scale[scale == 0] = 1
-        x = np.where(known, (x - mean) / scale, 0)
-        pairs = known.astype(float).T @ known
-        return cls(modalities, mean, scale, x.T @ x / np.maximum(pairs, 1), len(x))
+        pairs = total(lambda x: np.isfinite(x).astype(float).T @ np.isfinite(x))
+        correlation = total(products) / np.maximum(pairs, 1)
+        return cls(modalities, mean, scale, correlation, len(z_nl))
 
     def predict(
         self, z_nl: np.ndarray, library_nm: np.ndarray, modality: str

@@ -223,6 +223,12 @@ class MultiDGDTrainingPlan(TrainingPlan):
         if self._resumed is not None:
             self.row_optimizer.load_state_dict(self._resumed["representations"])
             restore_history(self.trainer.logger, self._resumed["history"])
+            # It contains the moments once more.
+            self._resumed = None
+
+    def release(self) -> None:
+        """Free the moments of the representations, after the last epoch."""
+        del self.row_optimizer
 
     @torch.no_grad()
     def on_train_epoch_start(self) -> None:
@@ -363,7 +369,18 @@ class MultiDGDTrainingPlan(TrainingPlan):
         check_together(self.trainer.strategy, lambda: check_parameters(self.module, *known))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the optimiser of the representations, and the history up to this epoch."""
+        """Add the optimiser of the representations, and the history up to this epoch.
+
+        Raises
+        ------
+        RuntimeError
+            If the training has ended.
+        """
+        if not hasattr(self, "row_optimizer"):
+            raise RuntimeError(
+                "The training has ended, and the state of its optimiser has been freed. Write "
+                "checkpoints during the training (`checkpoint_dir`), or save the model."
+            )
         super().on_save_checkpoint(checkpoint)
         history = plain_history(self.trainer.logger)
         # Lightning passes the means of an epoch to the logger after it has saved checkpoints.
