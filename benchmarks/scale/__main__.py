@@ -6,6 +6,8 @@ measures the start, one epoch and the mapping of other cells, each training in a
 reading them; without ``--time``, only the size.
 ``python -m benchmarks.scale cost`` draws the plot of the estimated cost of larger data.
 ``python -m benchmarks.scale devices --cells 20000`` measures an epoch in one and in two processes.
+``python -m benchmarks.scale rows --cells 1000000`` measures the memory of a training whose tables of one
+row for each cell are in memory or in mapped files.
 ``python -m benchmarks.scale order --seeds 0`` measures the effect of the order in which cells are
 read on the quality of a model of real cells.
 """
@@ -33,7 +35,9 @@ from benchmarks.shared.results import ROOT, command, environment, rows, write
 def main() -> None:
     """Parse the command line, measure, write the page."""
     parser = make_parser(__package__, __doc__)
-    parser.add_argument("task", choices=("training", "reading", "devices", "cost", "order"))
+    parser.add_argument(
+        "task", choices=("training", "reading", "devices", "rows", "cost", "order")
+    )
     parser.add_argument("--cells", nargs="+", type=int, default=[20_000])
     parser.add_argument(
         "--places", nargs="+", choices=("disk", "memory"), default=["disk", "memory"]
@@ -65,6 +69,11 @@ def main() -> None:
             for new in _measured("devices", _store(args.cache, n)):
                 key = ("n_cells", "n_processes", "batch_size")
                 _add(args.out / "devices.json", new, key)
+    elif args.task == "rows":
+        for n in args.cells:
+            for place in ("memory", "mapped"):
+                found = _measured("row_tables", str(n), place)
+                _add(args.out / "rows.json", found, ("n_cells", "place"))
     elif args.task == "order":
         for seed in args.seeds:
             for variant in order.VARIANTS:

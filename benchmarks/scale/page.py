@@ -16,7 +16,13 @@ PHASES = ("setup", "start", "epoch", "end", "query")
 def render() -> dict[Path, str]:
     """Text of the pages."""
     page = FOLDER / "scale.md"
-    tables = {"training": training(), "reading": reading(), "devices": devices(), "order": order()}
+    tables = {
+        "training": training(),
+        "reading": reading(),
+        "rows": row_tables(),
+        "devices": devices(),
+        "order": order(),
+    }
     return {page: fill(page, tables), **cost_page.render()}
 
 
@@ -57,6 +63,19 @@ def reading() -> str:
             ]
         )
     return markdown(lines, n_left=0)
+
+
+def row_tables() -> str:
+    """Markdown table with a line per number of cells and place of the tables."""
+    found = rows(RESULTS / "rows.json")
+    phases = list(found[0]["bytes_per_cell"]) if found else []
+    lines = [["cells", "tables", *phases, "peak"]]
+    for row in found:
+        peaks = row["bytes_per_cell"]
+        place = "in memory" if row["place"] == "memory" else "mapped"
+        values = [*(peaks[phase] for phase in phases), max(peaks.values())]
+        lines.append([f"{row['n_cells']:,}", place, *(f"{v:,.0f}" for v in values)])
+    return markdown(lines, n_left=2)
 
 
 def devices() -> str:

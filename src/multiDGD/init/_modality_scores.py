@@ -98,7 +98,8 @@ def weigh_scores(scores: Array, totals: Array, fit: Mask) -> Array | None:
     if not len(variance):
         return None
     signal = 1 - len(variance) * variance.min() / variance.sum()
-    return scores * np.sqrt(max(signal, _MIN_SIGNAL) / variance.sum())
+    scores *= np.sqrt(max(signal, _MIN_SIGNAL) / variance.sum())
+    return scores
 
 
 def with_signs(axes: Array) -> Array:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -67,13 +68,13 @@ class RepresentationLayer(nn.Module):
         shape = (self.n_sample, self.n_rep)
         if isinstance(value_init, str):
             choice("value_init", value_init, ("zero",))
-            z_nl = torch.zeros(shape)
+            # Pages of numpy's zeros take no memory before they are written.
+            z_nl = torch.from_numpy(np.zeros(shape, dtype=torch.empty(0).numpy().dtype))
         elif isinstance(value_init, Real):
             z_nl = torch.full(shape, finite("value_init", value_init))
         else:
             template = _template(value_init)
             z_nl = _checks.values_like("value_init", value_init, template, shape).clone()
-        # Zeros take no memory before they are written, which a copy of them would.
         self.z = nn.Parameter(z_nl)
 
     def forward(self, idx: Tensor | Sequence[int] | slice | Any | None = None) -> Tensor:

@@ -248,11 +248,14 @@ class MultiDGDTrainingPlan(TrainingPlan):
         fit = np.zeros(len(z_nl), dtype=bool)
         fit[splitter.train_idx] = True
         centre = z_nl[fit].mean(0)
+        # In place: for millions of cells, each copy requires gigabytes.
+        z_nl -= centre
 
         def removed() -> np.ndarray:
-            return remove_covariates(z_nl - centre, list(covariates.T), fit, seed=splitter.seed)
+            return remove_covariates(z_nl, list(covariates.T), fit, seed=splitter.seed)
 
-        z_new = compute_once(self.trainer.strategy, removed) + centre
+        z_new = compute_once(self.trainer.strategy, removed)
+        z_new += centre
         table[:, :n_latent] = torch.from_numpy(z_new).to(table)
 
     @property
