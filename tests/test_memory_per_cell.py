@@ -84,6 +84,7 @@ class TestInitialisation:
         everything = np.ones(N_CELLS, dtype=bool)
         with at_most(150):
             _masked_sums.mean_of(scores, everything)
+            _masked_sums.variance_of(scores, everything)
             _masked_sums.mean_square_of(scores, everything)
 
 

@@ -39,6 +39,21 @@ def mean_of(values: Array, cells: Mask) -> Array:
     return sum(sums, start=np.zeros(values.shape[1])) / cells.sum()
 
 
+def variance_of(values: Array, cells: Mask) -> Array:
+    """Variance of each column over some cells.
+
+    Parameters
+    ----------
+    values
+        Shape ``(n_cells, k)``.
+    cells
+        Mask, shape ``(n_cells,)``.
+    """
+    mean = mean_of(values, cells)
+    sums = (((values[part][cells[part]] - mean) ** 2).sum(axis=0) for part in parts_of(values))
+    return sum(sums, start=np.zeros(values.shape[1])) / cells.sum()
+
+
 def mean_square_of(values: Array, cells: Mask) -> float:
     """Mean square of all values of some cells.
 

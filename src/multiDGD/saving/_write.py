@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -86,7 +86,7 @@ def write_save(
         if former:
             names.append(FORMER)
             with _Writer(staging.file(FORMER)) as file:
-                torch.save(_former(contents), file, **(save_kwargs or {}))
+                torch.save(_former(contents), cast(IO[bytes], file), **(save_kwargs or {}))
         if write_data is not None:
             names.append(DATA[contents.setup_method])
             write_data(staging.file(names[-1]))
