@@ -51,19 +51,21 @@ class Peaks(Callback):
         self.found: dict[str, float] = {}
         self._n_cells, self._place, self._folder = n_cells, place, folder
         self._before = self._peak = anonymous()
+        self._lock = threading.Lock()
         threading.Thread(target=self._sample, daemon=True).start()
 
     def _sample(self) -> None:
         wait = threading.Event()
         while not wait.wait(_INTERVAL):
-            self._peak = max(self._peak, anonymous())
+            with self._lock:
+                self._peak = max(self._peak, anonymous())
 
     def end(self, name: str) -> None:
         """End a phase; the next one begins."""
-        peak = max(self._peak, anonymous()) - self._before
-        self.found[name] = round(peak * 2**20 / self._n_cells)
+        with self._lock:
+            peak, self._peak = max(self._peak, anonymous()), 0.0
+        self.found[name] = round((peak - self._before) * 2**20 / self._n_cells)
         print(name, self.found[name], file=sys.stderr, flush=True)
-        self._peak = 0.0
 
     def on_train_start(self, trainer: Any, plan: Any) -> None:
         self.end("start")
