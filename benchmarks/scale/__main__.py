@@ -6,8 +6,8 @@ measures the start, one epoch and the mapping of other cells, each training in a
 reading them; without ``--time``, only the size.
 ``python -m benchmarks.scale cost`` draws the plot of the estimated cost of larger data.
 ``python -m benchmarks.scale devices --cells 20000`` measures an epoch in one and in two processes.
-``python -m benchmarks.scale state --cells 1000000`` measures the memory of what a model holds for
-each cell beside the counts.
+``python -m benchmarks.scale rows --cells 1000000`` measures the memory of a training whose tables of one
+row for each cell are in memory or in mapped files.
 ``python -m benchmarks.scale order --seeds 0`` measures the effect of the order in which cells are
 read on the quality of a model of real cells.
 """
@@ -31,13 +31,13 @@ from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.pages import save
 from benchmarks.shared.results import ROOT, command, environment, rows, write
 
-TASKS = ("training", "reading", "devices", "state", "cost", "order")
-
 
 def main() -> None:
     """Parse the command line, measure, write the page."""
     parser = make_parser(__package__, __doc__)
-    parser.add_argument("task", choices=TASKS)
+    parser.add_argument(
+        "task", choices=("training", "reading", "devices", "rows", "cost", "order")
+    )
     parser.add_argument("--cells", nargs="+", type=int, default=[20_000])
     parser.add_argument(
         "--places", nargs="+", choices=("disk", "memory"), default=["disk", "memory"]
@@ -69,9 +69,11 @@ def main() -> None:
             for new in _measured("devices", _store(args.cache, n)):
                 key = ("n_cells", "n_processes", "batch_size")
                 _add(args.out / "devices.json", new, key)
-    elif args.task == "state":
+    elif args.task == "rows":
         for n in args.cells:
-            _add(args.out / "state.json", _measured("state", str(n)), ("n_cells",))
+            for place in ("memory", "mapped"):
+                found = _measured("row_tables", str(n), place)
+                _add(args.out / "rows.json", found, ("n_cells", "place"))
     elif args.task == "order":
         for seed in args.seeds:
             for variant in order.VARIANTS:

@@ -16,14 +16,13 @@ PHASES = ("setup", "start", "epoch", "end", "query")
 def render() -> dict[Path, str]:
     """Text of the pages."""
     page = FOLDER / "scale.md"
-    makers = {
-        "training": training,
-        "reading": reading,
-        "devices": devices,
-        "state": state,
-        "order": order,
+    tables = {
+        "training": training(),
+        "reading": reading(),
+        "rows": row_tables(),
+        "devices": devices(),
+        "order": order(),
     }
-    tables = {name: make() for name, make in makers.items()}
     return {page: fill(page, tables), **cost_page.render()}
 
 
@@ -66,6 +65,19 @@ def reading() -> str:
     return markdown(lines, n_left=0)
 
 
+def row_tables() -> str:
+    """Markdown table with a line per number of cells and place of the tables."""
+    found = rows(RESULTS / "rows.json")
+    phases = list(found[0]["bytes_per_cell"]) if found else []
+    lines = [["cells", "tables", *phases, "peak"]]
+    for row in found:
+        peaks = row["bytes_per_cell"]
+        place = "in memory" if row["place"] == "memory" else "mapped"
+        values = [*(peaks[phase] for phase in phases), max(peaks.values())]
+        lines.append([f"{row['n_cells']:,}", place, *(f"{v:,.0f}" for v in values)])
+    return markdown(lines, n_left=2)
+
+
 def devices() -> str:
     """Markdown table with a line per number of processes and size of minibatches."""
     names = (
@@ -88,17 +100,6 @@ def devices() -> str:
             ]
         )
     return markdown(lines, n_left=2)
-
-
-def state() -> str:
-    """Markdown table with a line per phase and a column per number of cells."""
-    found = rows(RESULTS / "state.json")
-    names = [f"{row['n_cells']:,} cells, {value}" for row in found for value in ("end", "peak")]
-    lines = [["phase", *names]]
-    for phase in found[0]["phases"]:
-        sizes = (row["phases"][phase][value] for row in found for value in ("end", "peak"))
-        lines.append([phase, *(f"{size:,.0f}" for size in sizes)])
-    return markdown(lines, n_left=1)
 
 
 def order() -> str:

@@ -11,6 +11,11 @@ def resident() -> float:
     return _status("VmRSS")
 
 
+def anonymous() -> float:
+    """Resident memory that belongs to no file (MiB)."""
+    return _status("RssAnon")
+
+
 def reset_peak() -> bool:
     """Reset the peak that the kernel records; returns whether this is possible."""
     try:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ._masked_sums import mean_of
+
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -42,11 +44,14 @@ def join_scores(scores: Sequence[Array], present: Mask, fit: Mask) -> Array:
         or on all measured cells if there are fewer than ten complete ones.
     """
     complete = fit & present.all(axis=1)
-    centred = []
-    for block, has in zip(scores, present.T, strict=True):
+    ends = np.cumsum([block.shape[1] for block in scores])
+    joined = np.empty((len(present), ends[-1]))
+    centred = np.split(joined, ends[:-1], axis=1)  # views
+    for block, has, into in zip(scores, present.T, centred, strict=True):
         reference = complete if complete.sum() >= _MIN_PAIRED else fit & has
-        centred.append(np.where(has[:, None], block - block[reference].mean(axis=0), 0))
-    joined = np.hstack(centred)
+        into[:] = block
+        into -= mean_of(block, reference)
+        into[~has] = 0
     patterns, pattern_of = np.unique(present, axis=0, return_inverse=True)
     if patterns.all():
         return joined

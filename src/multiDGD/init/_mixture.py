@@ -21,6 +21,8 @@ PSEUDO_CELLS = 10.0
 _MINIBATCH_CELLS = 50_000
 _GRID = (1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 38, 50)
 _MAX_CHOICE_CELLS = 2_000
+# Cells whose deviations are computed at once.
+_PART = 2**16
 
 
 def cluster_initialisation(
@@ -126,12 +128,13 @@ def class_initialisation(
     for c in range(n_classes):
         cells = np.flatnonzero(labels == c)
         if len(cells):
-            owner[cells] = c * n_per_class + _k_means(z[cells], n_per_class, seed, n_init)
+            own = z if len(cells) == len(z) else z[cells]
+            owner[cells] = c * n_per_class + _k_means(own, n_per_class, seed, n_init)
     total = z.var(axis=0)
     total = np.maximum(total, max(1e-3 * float(total.mean()), 1e-6))
-    means, var, sizes = _summarise(
-        z[owner >= 0], owner[owner >= 0], n_classes * n_per_class, total
-    )
+    known = owner >= 0
+    labelled = (z, owner) if known.all() else (z[known], owner[known])
+    means, var, sizes = _summarise(*labelled, n_classes * n_per_class, total)
     for k in np.flatnonzero(sizes == 0):
         siblings = slice(k - k % n_per_class, k - k % n_per_class + n_per_class)
         largest = siblings.start + int(np.argmax(sizes[siblings]))
@@ -236,7 +239,8 @@ def _summarise(
     np.add.at(means, owner, z)
     means /= np.maximum(sizes, 1)[:, None]
     squares = np.zeros_like(means)
-    np.add.at(squares, owner, (z - means[owner]) ** 2)
+    for part in (slice(i, i + _PART) for i in range(0, len(z), _PART)):
+        np.add.at(squares, owner[part], (z[part] - means[owner[part]]) ** 2)
     # The variance within clusters of one or two cells is close to zero, hence the lower bound.
     within = np.maximum(squares.sum(axis=0) / max(len(z), 1), 1e-2 * total)
     var = (squares + PSEUDO_CELLS * within) / (sizes + PSEUDO_CELLS)[:, None]

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator, svds
 
+from ._masked_sums import mean_of, parts_of, variance_of
 from ._normalize import NORMALIZATIONS, column_sums, row_sums
 
 Array = npt.NDArray[np.float64]
@@ -91,14 +92,15 @@ def weigh_scores(scores: Array, totals: Array, fit: Mask) -> Array | None:
     """
     fitted = fit & (totals > 0)
     scores[totals == 0] = 0
-    variance = scores[fitted].var(axis=0)
+    variance = variance_of(scores, fitted)
     real = variance > 1e-8 * max(float(variance.max(initial=0)), 1e-12)
-    free = np.abs(_correlation(scores[fitted], np.log(totals[fitted]))) <= MAX_SIZE_CORRELATION
+    free = np.abs(_size_correlation(scores, totals, fitted, variance)) <= MAX_SIZE_CORRELATION
     scores, variance = scores[:, real & free], variance[real & free]
     if not len(variance):
         return None
     signal = 1 - len(variance) * variance.min() / variance.sum()
-    return scores * np.sqrt(max(signal, _MIN_SIGNAL) / variance.sum())
+    scores *= np.sqrt(max(signal, _MIN_SIGNAL) / variance.sum())
+    return scores
 
 
 def with_signs(axes: Array) -> Array:
@@ -198,9 +200,13 @@ def _gram_axes(rows: sp.csr_matrix, mean: Array, weight: Array, n_scores: int) -
     return axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-12)
 
 
-def _correlation(scores: Array, sizes: Array) -> Array:
-    """Pearson correlation of each column with ``sizes``; zero where either is constant."""
-    centred = scores - scores.mean(axis=0)
-    sizes = sizes - sizes.mean()
-    norm = np.linalg.norm(centred, axis=0) * np.linalg.norm(sizes)
-    return np.where(norm > 1e-12, sizes @ centred / np.maximum(norm, 1e-12), 0)
+def _size_correlation(scores: Array, totals: Array, cells: Mask, variance: Array) -> Array:
+    """Pearson correlation of each column with log totals; zero where either is constant."""
+    sizes = np.zeros(len(scores))
+    sizes[cells] = np.log(totals[cells])
+    sizes[cells] -= sizes[cells].mean()
+    mean = mean_of(scores, cells)
+    products = (sizes[part] @ (scores[part] - mean) for part in parts_of(scores))
+    covariance = sum(products, start=np.zeros(scores.shape[1]))
+    norm = np.sqrt(cells.sum() * variance) * np.linalg.norm(sizes)
+    return np.where(norm > 1e-12, covariance / np.maximum(norm, 1e-12), 0)

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from ._blocks import CountBlocks
 from ._joint_scores import join_scores
+from ._masked_sums import mean_of, mean_square_of, parts_of
 from ._modality_scores import modality_scores, with_signs
 from ._normalize import FITS, NORMALIZATIONS, choose_normalization
 from ._remove_covariates import remove_covariates
@@ -21,8 +22,6 @@ Mask = npt.NDArray[np.bool_]
 JOINT_DIMS = 50
 """Minimum number of dimensions in which covariate effects are removed."""
 _PADDING_SD = 0.01
-# Cells whose scores are copied at once.
-_PART = 2**16
 
 
 def spectral_embedding(
@@ -185,22 +184,27 @@ def _measured_modalities(
 
 def _rotate(joint: Array, space: Mask, n_dims: int) -> Array:
     """Scores on the leading principal axes of the cells in ``space``."""
-    centre = joint[space].mean(axis=0)
-    parts = [slice(i, i + _PART) for i in range(0, len(joint), _PART)]
-    centred = (joint[part][space[part]] - centre for part in parts)
+    centre = mean_of(joint, space)
+    centred = (joint[part][space[part]] - centre for part in parts_of(joint))
     products = sum((x.T @ x for x in centred), start=np.zeros((len(centre),) * 2))
     axes = with_signs(np.linalg.eigh(products)[1][:, ::-1][:, :n_dims])
-    return np.vstack([(joint[part] - centre) @ axes for part in parts])
+    rotated = np.empty((len(joint), axes.shape[1]))
+    for part in parts_of(joint):
+        rotated[part] = (joint[part] - centre) @ axes
+    return rotated
 
 
 def _standardise(scores: Array, fit: Mask, n_latent: int, seed: int) -> npt.NDArray[np.float32]:
-    """Centre, scale and pad scores to ``n_latent`` dimensions."""
-    scale = float(np.sqrt((scores[fit] ** 2).mean())) if scores[fit].size else 0.0
-    scores = scores / scale if scale > 0 else scores
+    """Centre, scale and pad scores, changed in place, to ``n_latent`` dimensions."""
+    scale = np.sqrt(mean_square_of(scores, fit)) if scores.shape[1] else 0.0
+    if scale > 0:
+        scores /= scale
     missing = n_latent - scores.shape[1]
     if missing > 0:
         noise = np.random.default_rng(seed).standard_normal((len(scores), missing))
         scores = np.hstack([scores, _PADDING_SD * noise])
-    scores = scores - scores[fit].mean(axis=0)
-    scale = float(np.sqrt((scores[fit] ** 2).mean()))
-    return (scores / scale if scale > 1e-12 else scores).astype(np.float32)
+    scores -= mean_of(scores, fit)
+    scale = np.sqrt(mean_square_of(scores, fit))
+    if scale > 1e-12:
+        scores /= scale
+    return scores.astype(np.float32)

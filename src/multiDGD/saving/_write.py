@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import platform
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -73,13 +72,11 @@ def write_save(
         "attributes": {"dict": {n: encoder.encode(v, n) for n, v in attributes.items()}},
         "var_names": encoder.encode(contents.var_names, "var_names"),
     }
-    # Copies are contiguous and share no memory, as the format requires. The table has a file of its
-    # own, and can be large.
-    parameters = {
-        name: value.detach().to("cpu", copy=name != TABLE).contiguous()
-        for name, value in contents.parameters.items()
-    }
-    table = {name: parameters.pop(name) for name in (TABLE,) if name in parameters}
+    parameters = {name: value.detach() for name, value in contents.parameters.items()}
+    # For millions of cells, each copy of the table requires gigabytes.
+    table = {n: parameters.pop(n).cpu().contiguous() for n in (TABLE,) if n in parameters}
+    # Copies are contiguous and share no memory, as the format requires.
+    parameters = {n: value.to("cpu", copy=True).contiguous() for n, value in parameters.items()}
 
     def write(staging: Place) -> None:
         names = [WEIGHTS, REPRESENTATIONS, RECORDS]
@@ -88,10 +85,8 @@ def write_save(
         staging.file(RECORDS).write_bytes(safetensors.numpy.save(encoder.arrays))
         if former:
             names.append(FORMER)
-            # torch hides the reason why a file cannot be written.
-            buffer = io.BytesIO()
-            torch.save(_former(contents), buffer, **(save_kwargs or {}))
-            staging.file(FORMER).write_bytes(buffer.getbuffer())
+            with _Writer(staging.file(FORMER)) as file:
+                torch.save(_former(contents), cast(IO[bytes], file), **(save_kwargs or {}))
         if write_data is not None:
             names.append(DATA[contents.setup_method])
             write_data(staging.file(names[-1]))
@@ -100,6 +95,36 @@ def write_save(
 
     replace_save(place, write)
     return left_out
+
+
+class _Writer:
+    """File that raises the reason why it cannot be written, which torch hides."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._reason: OSError | None = None
+
+    def __enter__(self) -> _Writer:
+        self._file = self._path.open("wb")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self._file.close()
+        except OSError as reason:
+            self._reason = self._reason or reason
+        if self._reason is not None:
+            raise self._reason
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as reason:
+            self._reason = reason
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def _unsupported(contents: Contents) -> list[str]:

@@ -7,18 +7,17 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, get_args
 
-import numpy as np
 import torch
 from scvi.module.base import LossOutput
 from scvi.train import TrainingPlan
 from torch import Tensor
 
 from multiDGD._checks import choice
-from multiDGD.init import remove_covariates
 from multiDGD.module import FeaturePanels, MultiDGDModule, frozen_gradient
 
 from ._collectives import check_together, compute_once, gather_rows, sum_by_name
 from ._count_split import CountSplitValidation
+from ._covariate_removal import remove_from_table
 from ._divergence import check_losses, check_parameters
 from ._history import plain_history, restore_history
 from ._loss_terms import PRIOR, mean_terms, terms_of
@@ -224,6 +223,12 @@ class MultiDGDTrainingPlan(TrainingPlan):
         if self._resumed is not None:
             self.row_optimizer.load_state_dict(self._resumed["representations"])
             restore_history(self.trainer.logger, self._resumed["history"])
+            # It contains the moments once more.
+            self._resumed = None
+
+    def release(self) -> None:
+        """Free the moments of the representations, after the last epoch."""
+        del self.row_optimizer
 
     @torch.no_grad()
     def on_train_epoch_start(self) -> None:
@@ -234,22 +239,8 @@ class MultiDGDTrainingPlan(TrainingPlan):
         # Not before the first epoch, because the initialisation removes covariates itself.
         if self.trainer.current_epoch != max(1, int(share * (self.trainer.max_epochs or 0))):
             return
-        splitter = self.trainer.datamodule
-        covariates = splitter.adata_manager.create_torch_dataset().covariates
-        if not covariates.shape[1]:
-            return
-        table, n_latent = self.row_optimizer.table, self.module.n_latent
-        z_nl = table[:, :n_latent].cpu().numpy()
-        fit = np.zeros(len(z_nl), dtype=bool)
-        fit[splitter.train_idx] = True
-        centre = z_nl.mean(0, dtype=np.float64, where=fit[:, None])
-
-        def removed() -> np.ndarray:
-            codes = list(covariates.T)
-            return remove_covariates(z_nl, codes, fit, centre=centre, seed=splitter.seed)
-
-        z_new = compute_once(self.trainer.strategy, removed)
-        table[:, :n_latent] = torch.from_numpy(z_new).to(table)
+        z_nl = self.row_optimizer.table[:, : self.module.n_latent]
+        remove_from_table(z_nl, self.trainer.datamodule, self.trainer.strategy)
 
     @property
     def _objective(self) -> Callable[..., LossOutput]:
@@ -366,6 +357,11 @@ class MultiDGDTrainingPlan(TrainingPlan):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the optimiser of the representations, and the history up to this epoch."""
+        if not hasattr(self, "row_optimizer"):
+            raise RuntimeError(
+                "The training has ended, and the state of its optimiser has been freed. Write "
+                "checkpoints during the training (`checkpoint_dir`), or save the model."
+            )
         super().on_save_checkpoint(checkpoint)
         history = plain_history(self.trainer.logger)
         # Lightning passes the means of an epoch to the logger after it has saved checkpoints.

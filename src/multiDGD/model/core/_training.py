@@ -317,8 +317,9 @@ class TrainingMixin(RepresentationMixin):
         runner.device = runner.trainer.strategy.root_device
         with interruptible():
             runner()
-        # The trainer keeps the plan, which need not keep the counts.
+        # The trainer keeps the plan, which need not keep the counts and the moments.
         plan.count_split = None
+        plan.release()
         self.module.workspace.clear()
         self.history_ = join_histories(history, self.history_)
         if is_first:
