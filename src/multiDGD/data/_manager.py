@@ -92,8 +92,8 @@ class CellManager(RevalidatedManager):
             # scvi-tools regards a manager as registered if `adata` is set.
             self.adata = None
             raise ValueError(
-                f"{len(empty)} cells have no counts in any modality: {listed(names)}. "
-                "Remove them, for example with `scanpy.pp.filter_cells(adata, min_counts=1)`."
+                f"{len(empty):,} of {len(libraries):,} cells have no counts in any modality: "
+                f"{listed(names)}. Remove such cells, for example with `scanpy.pp.filter_cells(adata, min_counts=1)`."
             )
         if source_registry is None:
             warn_of_read_counts(next(self.batches())["counts"])

@@ -108,8 +108,7 @@ class LabelsField(CategoricalObsField):
         _, unknown = find_categories(pd.Series(unknown, dtype=object), unlabelled)
         if len(unknown):
             logger.info(
-                "%d labels in %r are not labels of the model; their cells are unlabelled: %s.",
-                len(unknown),
+                "Cells with labels in %r that the model does not have are unlabelled: %s.",
                 key,
                 listed(unknown),
             )
