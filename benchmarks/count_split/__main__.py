@@ -9,13 +9,10 @@ added to the results file of its data set when it ends.
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
-import scvi
 import torch
 
 from benchmarks.count_split.page import RESULTS, render
@@ -26,6 +23,7 @@ from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.count_halves import Profiles, divide, profile_scores
 from benchmarks.shared.data import DATASETS, Dataset, load
 from benchmarks.shared.pages import save
+from benchmarks.shared.quiet import hide_messages
 from benchmarks.shared.results import command, environment, write
 from benchmarks.shared.results import rows as read_rows
 
@@ -72,9 +70,7 @@ def main() -> None:
     parser.add_argument("--max-epochs", type=int, help="of the models of scvi-tools")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results files")
     args = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    scvi.settings.verbosity = logging.ERROR
+    hide_messages()
     torch.set_num_threads(1)
     if args.data is not None:
         run(args.data, args.methods, args.seeds, args.max_epochs, args.out / f"{args.data}.json")

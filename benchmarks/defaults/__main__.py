@@ -12,8 +12,6 @@ per cell) follows. All are means over seeds. ``defaults.md`` shows the results f
 from __future__ import annotations
 
 import argparse
-import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.data import BATCH_KEY, DATASETS, load
 from benchmarks.shared.package_internals import default_max_epochs
 from benchmarks.shared.pages import save
+from benchmarks.shared.quiet import hide_messages
 from benchmarks.shared.results import command, environment, write
 from multiDGD import MultiDGD
 
@@ -122,9 +121,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="results file, written after every variant")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    scvi.settings.verbosity = logging.ERROR
+    hide_messages()
     rows: list[dict[str, Any]] = []
     for variant in args.variants:
         for name in args.data:

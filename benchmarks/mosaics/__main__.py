@@ -14,12 +14,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
-import scvi
 import torch
 from threadpoolctl import threadpool_limits
 
@@ -31,6 +28,7 @@ from benchmarks.mosaics.task import Task
 from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.data import load
 from benchmarks.shared.pages import save
+from benchmarks.shared.quiet import hide_messages
 from benchmarks.shared.results import add, command, environment, is_done
 
 
@@ -108,9 +106,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.python_other is not None and not args.python_other.is_file():
         parser.error(f"`--python-other` is not a file: {args.python_other}")
-    warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    scvi.settings.verbosity = logging.ERROR
+    hide_messages()
     torch.set_num_threads(args.threads)
     if args.data is not None:
         with threadpool_limits(args.threads):

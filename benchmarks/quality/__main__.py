@@ -14,11 +14,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
-import warnings
 from pathlib import Path
 
-import scvi
 import torch
 from threadpoolctl import threadpool_limits
 
@@ -28,6 +25,7 @@ from benchmarks.quality.run import run
 from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.data import DATASETS, Dataset, load
 from benchmarks.shared.pages import save
+from benchmarks.shared.quiet import hide_messages
 from benchmarks.shared.results import add, command, environment, is_done
 
 #: Genes of RNA alone, for all methods alike.
@@ -93,9 +91,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.python_other is not None and not args.python_other.is_file():
         parser.error(f"`--python-other` is not a file: {args.python_other}")
-    warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    scvi.settings.verbosity = logging.ERROR
+    hide_messages()
     torch.set_num_threads(args.threads)
     if args.data is not None:
         with threadpool_limits(args.threads):

@@ -15,20 +15,18 @@ read on the quality of a model of real cells.
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
-import scvi
 import torch
 
 from benchmarks.scale import cost_page, order, reading, simulate
 from benchmarks.scale.page import RESULTS, render
 from benchmarks.shared.command_line import make_parser
 from benchmarks.shared.pages import save
+from benchmarks.shared.quiet import hide_messages
 from benchmarks.shared.results import ROOT, command, environment, rows, write
 
 
@@ -47,9 +45,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results files")
     parser.add_argument("--time", action="store_true", help="time the reading, too")
     args = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    scvi.settings.verbosity = logging.ERROR
+    hide_messages()
     torch.set_num_threads(1)
     if args.task == "training":
         for n in args.cells:

@@ -7,12 +7,10 @@ The runs alternate, so that other load on the machine affects all of them alike.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import tempfile
 import time
-import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 
 from benchmarks.scale.measure import N_COMPONENTS
+from benchmarks.shared.quiet import hide_messages
 from benchmarks.shared.settings import QUIET
 from benchmarks.shared.timing import Seconds
 from benchmarks.shared.training_steps import StopTraining
@@ -126,9 +125,7 @@ def measure(path: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Parse the command line and print the result."""
-    warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    scvi.settings.verbosity = logging.ERROR
+    hide_messages()
     scvi.settings.seed = 0
     torch.set_num_threads(1)
     print(json.dumps(measure(Path(sys.argv[1]))))

@@ -8,9 +8,7 @@ other data has loaded and compiled all libraries.
 from __future__ import annotations
 
 import json
-import logging
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from benchmarks.shared.memory import peak, reset_peak, resident
+from benchmarks.shared.quiet import hide_messages
 from benchmarks.shared.settings import QUIET
 from benchmarks.shared.timing import Seconds
 from multiDGD import MultiDGD
@@ -92,9 +91,7 @@ def warm_up() -> None:
 
 def main() -> None:
     """Parse the command line and print the result."""
-    warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    scvi.settings.verbosity = logging.ERROR
+    hide_messages()
     scvi.settings.seed = 0
     torch.set_num_threads(1)
     *paths, place = sys.argv[1:]

@@ -9,11 +9,9 @@ them to disk. The files replace the tables during the training only.
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import tempfile
 import threading
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from anndata import AnnData
 from lightning.pytorch.callbacks import Callback
 
 from benchmarks.shared.memory import anonymous
+from benchmarks.shared.quiet import hide_messages
 from benchmarks.shared.settings import QUIET
 from multiDGD import MultiDGD
 
@@ -127,9 +126,7 @@ def _train(adata: AnnData, peaks: list[Peaks]) -> MultiDGD:
 
 def main() -> None:
     """Parse the command line and print the result."""
-    warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    scvi.settings.verbosity = logging.ERROR
+    hide_messages()
     scvi.settings.seed = 0
     torch.set_num_threads(1)
     n_cells, place = sys.argv[1:]

@@ -42,7 +42,9 @@ def test_cells_without_counts_raise():
     x = adata.X.toarray()
     x[[3, 8]] = 0
     adata.X = sparse.csr_matrix(x)
-    with pytest.raises(ValueError, match="2 of 40 cells have no counts.*'cell3', 'cell8'.*filter_cells"):
+    with pytest.raises(
+        ValueError, match="2 of 40 cells have no counts.*'cell3', 'cell8'.*filter_cells"
+    ):
         MultiDGD.setup_anndata(adata)
 
 
