@@ -99,15 +99,20 @@ def test_features_to_perturb_determine_their_modality(model):
         model.perturb("gene", **FEW)
 
 
-def test_proteins_are_not_taken_for_peaks(single):
+def test_a_model_without_peaks_logs_what_it_uses(single, messages):
     model = fitted(toy_mudata(names=("rna", "prot")))
+    text = "No modality consists of peaks; using 'prot'. Pass `{}` for another one"
     for links, name in ((model.gene2peak, "rna1"), (model.peak2gene, "prot1")):
-        with pytest.raises(ValueError, match=r"`peak_modality` must be given, .*'rna', 'prot'"):
-            links(name, n_controls=3)
-        assert len(links(name, peak_modality="prot", n_controls=3))
-    with pytest.raises(ValueError, match="`modality` must be given, because no modality"):
-        model.differential_accessibility(groupby="label", silent=True)
-    assert len(single.differential_accessibility(groupby="label", silent=True))
+        found = links(name, n_controls=3)
+        assert messages == [("INFO", text.format("peak_modality"))]
+        messages.clear()
+        pd.testing.assert_frame_equal(found, links(name, peak_modality="prot", n_controls=3))
+        assert not messages
+    single.differential_accessibility(groupby="label", silent=True)
+    assert not messages
+    table = model.differential_accessibility(groupby="label", silent=True)
+    assert messages == [("INFO", text.format("modality"))]
+    assert set(table.index) == set(model.summary.features["prot"])
 
 
 @pytest.mark.parametrize(

@@ -123,12 +123,7 @@ def test_groups_are_selected_by_their_values(model):
         ("get_normalized_expression", {"batch_size": 0}, "`batch_size` must be an integer of at"),
         ("get_normalized_expression", {"indices": [0, -41]}, "between 0 and 39, found -41"),
         ("get_normalized_expression", {"indices": 3}, "must be a list .* found int of int64"),
-        ("gene2peak", {"gene": "gene1"}, "`peak_modality` must be given"),
-        (
-            "gene2peak",
-            {"gene": ["gene1", "gene2"], "peak_modality": "counts"},
-            "`gene` must be the name of one",
-        ),
+        ("gene2peak", {"gene": ["gene1", "gene2"]}, "`gene` must be the name of one"),
         ("get_expression_interval", {"level": "0.9"}, "`level` must be a finite number"),
         ("sample", {"n": 3, "covariates": "x"}, "`covariates` must map names .* found 'x'"),
         ("sample", {"n": 3, "seed": 1.5}, "`seed` must be an integer of at least 0, found 1.5"),

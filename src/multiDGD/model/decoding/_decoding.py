@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from multiDGD._checks import choice, positive, positive_int
 from multiDGD._names import has_peaks, nearest
-from multiDGD.data import CellManager, find_categories
+from multiDGD.data import CellManager, find_categories, logger
 from multiDGD.model.core._output_array import check_out, new_array, write_rows
 from multiDGD.model.core._posterior import DecoderInput, PosteriorMixin
 from multiDGD.model.core._random import resolve_seed
@@ -64,18 +64,24 @@ class DecodingMixin(PosteriorMixin):
         return [*found, *usual][0]
 
     def _modality_of_peaks(
-        self, modality: str | None, argument: str = "modality", *, or_only: bool = False
+        self, modality: str | None, argument: str = "modality", *, or_last: bool = False
     ) -> str:
         """Check the name of a modality; the default is the last one that consists of peaks.
 
-        With ``or_only``, it is the only modality of a model, whatever the names of its features.
+        With ``or_last``, it is the last one of all if none consists of peaks, and is logged.
         """
         if modality is not None:
             return self._modality(modality)
         features = self.summary.features
         found = [m for m in self.module.modalities if has_peaks(m, features[m])]
-        if or_only and len(self.module.modalities) == 1:
+        if or_last and not found:
             found = self.module.modalities
+            if len(found) > 1:
+                logger.info(
+                    "No modality consists of peaks; using %r. Pass `%s` for another one",
+                    found[-1],
+                    argument,
+                )
         if not found:
             raise ValueError(
                 f"`{argument}` must be given, because no modality consists of peaks, by its name "

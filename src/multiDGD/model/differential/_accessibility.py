@@ -54,7 +54,7 @@ class DifferentialAccessibilityMixin(ComparisonMixin):
             As for :meth:`differential_expression`.
         modality
             Name of the modality; by default the last one that consists of peaks by its name or those
-            of its features, or the only one of a model.
+            of its features, or else the last one.
         delta
             Absolute log2 fold change up to which a region counts as unchanged.
         batch_size, batch_correction, batchid1, batchid2, fdr_target, silent, weights, sample_key, \
@@ -96,7 +96,7 @@ class DifferentialAccessibilityMixin(ComparisonMixin):
         >>> model.differential_accessibility(groupby="batch", group1="batch_0", silent=True).shape
         (60, 17)
         """
-        modality = self._modality_of_peaks(modality, or_only=True)
+        modality = self._modality_of_peaks(modality, or_last=True)
         settings = TestSettings(mode, delta, fdr_target, (), reference, order_by)
         manager = self._manager_of(adata)
         groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)

@@ -61,7 +61,7 @@ class LinkMixin(ConditionalLinkMixin):
         gene_modality, peak_modality
             Modalities of the gene and the peaks. By default, the first one that consists of
             neither peaks nor proteins, and the last one that consists of peaks, by its name or
-            those of its features.
+            those of its features, or else the last one.
         adata, indices
             Cells to include, as for :meth:`get_latent_representation`.
         method
@@ -129,7 +129,7 @@ class LinkMixin(ConditionalLinkMixin):
         ['probability', 'effect']
         """
         source = self._modality_of_genes(gene_modality)
-        target = self._modality_of_peaks(peak_modality, "peak_modality")
+        target = self._modality_of_peaks(peak_modality, "peak_modality", or_last=True)
         cells = adata, indices, n_cells, batch_size
         return self._link_table(
             gene, True, source, target, method, n_controls, positions, window, use_distance, *cells
@@ -174,7 +174,7 @@ class LinkMixin(ConditionalLinkMixin):
         ValueError
             As for :meth:`gene2peak`.
         """
-        source = self._modality_of_peaks(peak_modality, "peak_modality")
+        source = self._modality_of_peaks(peak_modality, "peak_modality", or_last=True)
         target = self._modality_of_genes(gene_modality)
         cells = adata, indices, n_cells, batch_size
         return self._link_table(
