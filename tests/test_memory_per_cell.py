@@ -15,7 +15,6 @@ from multiDGD import MultiDGD
 from multiDGD.init import _masked_sums, _mixture, cluster_initialisation, spectral_embedding
 from multiDGD.saving import _write
 from multiDGD.stats import LibraryRegression
-from multiDGD.train import EpochCheckpoint
 from tests.toy import toy_adata
 
 N_CELLS = 200_000
@@ -72,20 +71,19 @@ class TestInitialisation:
             _masked_sums.mean_square_of(scores, everything)
 
 
-class TestTraining:
-    def test_frees_the_moments(self, tmp_path):
-        scvi.settings.seed = 0
-        adata = toy_adata()
-        MultiDGD.setup_anndata(adata)
-        model = MultiDGD(adata, n_latent=3, n_components=2)
-        options = {"accelerator": "cpu", "enable_progress_bar": False}
-        model.train(max_epochs=2, callbacks=[EpochCheckpoint(tmp_path)], **options)
-        plan = model.trainer.lightning_module
-        assert not hasattr(plan, "row_optimizer")
-        with pytest.raises(RuntimeError, match="has ended"):
-            model.trainer.save_checkpoint(tmp_path / "late.ckpt")
-        model.train(max_epochs=3, resume_from=tmp_path, **options)
-        assert model.trainer.lightning_module._resumed is None
+def test_checkpoint_after_the_training(tmp_path):
+    scvi.settings.seed = 0
+    adata = toy_adata()
+    MultiDGD.setup_anndata(adata)
+    model = MultiDGD(adata, n_latent=3, n_components=2)
+    options = {"accelerator": "cpu", "enable_progress_bar": False}
+    model.train(max_epochs=2, **options)
+    model.trainer.save_checkpoint(tmp_path / "late.ckpt")
+    model = MultiDGD(adata, n_latent=3, n_components=2)
+    model.train(max_epochs=3, resume_from=tmp_path / "late.ckpt", **options)
+    assert len(model.history["train_loss"]) == 3
+    # The moments of the checkpoint are not kept beside those of the optimiser.
+    assert model.trainer.lightning_module._resumed is None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")

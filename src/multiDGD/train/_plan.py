@@ -226,10 +226,6 @@ class MultiDGDTrainingPlan(TrainingPlan):
             # It contains the moments once more.
             self._resumed = None
 
-    def release(self) -> None:
-        """Free the moments of the representations, after the last epoch."""
-        del self.row_optimizer
-
     @torch.no_grad()
     def on_train_epoch_start(self) -> None:
         """Remove covariates from the representations at the given share of the epochs."""
@@ -357,11 +353,6 @@ class MultiDGDTrainingPlan(TrainingPlan):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the optimiser of the representations, and the history up to this epoch."""
-        if not hasattr(self, "row_optimizer"):
-            raise RuntimeError(
-                "The training has ended, and the state of its optimiser has been freed. Write "
-                "checkpoints during the training (`checkpoint_dir`), or save the model."
-            )
         super().on_save_checkpoint(checkpoint)
         history = plain_history(self.trainer.logger)
         # Lightning passes the means of an epoch to the logger after it has saved checkpoints.

@@ -317,9 +317,8 @@ class TrainingMixin(RepresentationMixin):
         runner.device = runner.trainer.strategy.root_device
         with interruptible():
             runner()
-        # The trainer keeps the plan, which need not keep the counts and the moments.
+        # The trainer keeps the plan, which need not keep the counts.
         plan.count_split = None
-        plan.release()
         self.module.workspace.clear()
         self.history_ = join_histories(history, self.history_)
         if is_first:
