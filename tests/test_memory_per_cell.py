@@ -12,7 +12,7 @@ import torch
 from scipy import sparse
 
 from multiDGD import MultiDGD
-from multiDGD.init import _masked_sums, _mixture, cluster_initialisation, spectral_embedding
+from multiDGD.init import _masked_sums, cluster_initialisation, spectral_embedding
 from multiDGD.saving import _write
 from multiDGD.stats import LibraryRegression
 from tests.toy import toy_adata
@@ -33,8 +33,7 @@ def at_most(n_bytes):
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    for module in (_masked_sums, _mixture):
-        monkeypatch.setattr(module, "_PART", 70)
+    monkeypatch.setattr(_masked_sums, "_PART", 70)
 
 
 class TestLibraryRegression:

@@ -12,6 +12,8 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from ._masked_sums import parts_of
+
 Array = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.integer]
 Parameters = tuple[Array, Array, Array]
@@ -21,8 +23,6 @@ PSEUDO_CELLS = 10.0
 _MINIBATCH_CELLS = 50_000
 _GRID = (1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 38, 50)
 _MAX_CHOICE_CELLS = 2_000
-# Cells whose deviations are computed at once.
-_PART = 2**16
 
 
 def cluster_initialisation(
@@ -239,7 +239,7 @@ def _summarise(
     np.add.at(means, owner, z)
     means /= np.maximum(sizes, 1)[:, None]
     squares = np.zeros_like(means)
-    for part in (slice(i, i + _PART) for i in range(0, len(z), _PART)):
+    for part in parts_of(z):
         np.add.at(squares, owner[part], (z[part] - means[owner[part]]) ** 2)
     # The variance within clusters of one or two cells is close to zero, hence the lower bound.
     within = np.maximum(squares.sum(axis=0) / max(len(z), 1), 1e-2 * total)

@@ -13,9 +13,9 @@ from multiDGD._checks import choice, finite, pair, positive, positive_int
 from multiDGD.latent import _checks
 from multiDGD.latent._priors import GaussianPrior, SoftballPrior
 
+CovarianceType: TypeAlias = Literal["fixed", "isotropic", "diagonal"]
 # A cluster of one cell has variance 0 and may have weight 0. Training could not change such a
 # component: its density would be infinite or its gradient zero.
-CovarianceType: TypeAlias = Literal["fixed", "isotropic", "diagonal"]
 _MIN_VARIANCE = 1e-6
 _MIN_RELATIVE_WEIGHT = 1e-3
 

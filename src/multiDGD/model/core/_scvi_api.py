@@ -1,8 +1,8 @@
 """Methods and arguments of scvi-tools' multi-omics models that have another form here.
 
 ``scvi_api.csv`` lists all public methods and arguments of SCVI, TOTALVI and MULTIVI, and the items
-of ``plan_kwargs``. The status of each is "same", "different" (the note is the difference), or "refused" (the note is the
-alternative). In notes, ``<value>`` stands for the value of the argument.
+of ``plan_kwargs``. The status of each is "same", "different" (the note is the difference), or
+"refused" (the note is the alternative). In notes, ``<value>`` stands for the value of the argument.
 """
 
 from __future__ import annotations
