@@ -19,6 +19,16 @@ def lines(texts):
     return found
 
 
+def test_numbers_side_by_side_are_apart():
+    _, ax = plt.subplots(layout="constrained")
+    ax.set(xlim=(-1, 1), ylim=(-1, 1))
+    xy = np.random.default_rng(0).normal(scale=0.05, size=(12, 2))
+    texts = annotate_points(ax, xy, ["28"] * 12, fontweight="bold")
+    boxes = [Text.get_window_extent(text).padded(1) for text in texts]
+    assert len(boxes) == 12 and all(t.get_fontweight() == "bold" for t in texts)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_labels_and_lines_are_apart(seed):
     rng = np.random.default_rng(seed)

@@ -16,7 +16,7 @@ def test_differences_and_their_intervals(compared):
     np.testing.assert_allclose(points.get_ydata(), [0, 1])
     ends = lines.get_segments()[1][:, 0]
     np.testing.assert_allclose(ends, [-66 - 1.96 * 4, -66 + 1.96 * 4])
-    assert rna.get_xlabel() == "log-likelihood difference from nb (nats per cell)"
+    assert rna.get_xlabel() == "log-likelihood difference from nb\n(nats per cell, 95 % interval)"
     assert rna.get_ylim()[0] > rna.get_ylim()[1]  # the first is on top
 
 
@@ -32,7 +32,7 @@ def test_detection_is_defined_for_all_likelihoods(compared):
     _, atac = pl.likelihoods(compared, by="detection")
     np.testing.assert_allclose(atac.containers[0][0].get_xdata(), [-298, -307, -314])
     assert not atac.texts
-    assert atac.get_xlabel() == "log-likelihood of detection (nats per cell)"
+    assert atac.get_xlabel() == "log-likelihood of detection\n(nats per cell, 95 % interval)"
 
 
 def test_errors(compared):

@@ -27,6 +27,8 @@ def test_patterns_of_a_mosaic(pbmc_cite_mosaic):
     assert n_cells(ax) == ["800 cells", "400 cells", "400 cells"]
     assert tiles(ax)[0] == [True, True]
     assert sorted(tiles(ax)[1:]) == [[False, True], [True, False]]
+    assert ax.get_xlabel() == "grey: not measured"
+    assert pl.modalities(toy_mudata()).get_xlabel() == ""
     names = [t.get_text() for t in ax.get_xticklabels()]
     assert names == ["rna\n500 features", "adt\n224 features"]
 

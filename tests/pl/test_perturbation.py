@@ -1,6 +1,7 @@
 """Heat maps of perturbations."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
@@ -79,6 +80,18 @@ def test_several_tables(changes):
     two = changes[changes["group"].isin(changes["group"].unique()[:2])]
     ax = pl.perturbation({"GATA1": two}, features=["CD14"])
     assert columns(ax) == [f"GATA1, {g}" for g in two["group"].unique()]
+
+
+def test_perturbation_is_named(changes):
+    one = changes[changes["group"] == changes["group"].iloc[0]].drop(columns="group")
+    (name,) = one["perturbation"].unique()
+    assert pl.perturbation(one).get_title() == name
+    both = pd.concat([one, one.assign(perturbation="SPI1 knock-out", lfc=-one["lfc"])])
+    ax = pl.perturbation(both, features=["CD14"])
+    assert columns(ax) == [name, "SPI1 knock-out"] and ax.get_title() == ""
+    assert values(ax)[0, 0] == -values(ax)[0, 1] != 0
+    assert pl.perturbation({"mine": one}).get_title() == ""
+    assert pl.perturbation(one.drop(columns="perturbation")).get_title() == ""
 
 
 def test_same_name_in_two_modalities(changes):

@@ -188,10 +188,15 @@ def test_columns_come_before_components_and_features(twins):
 
 
 def test_centres_are_black_diamonds(mosaic, umap):
-    ax = pl.representation(mosaic, basis="umap")
-    n = len(np.unique(mosaic.get_cluster_assignments()))
-    (centres,) = (c for c in ax.collections if len(c.get_offsets()) == n)
+    ax = pl.representation(mosaic, basis="umap", n_labels=2)
+    found, n_cells = np.unique(mosaic.get_cluster_assignments(), return_counts=True)
+    (centres,) = (c for c in ax.collections if len(c.get_offsets()) == len(found))
     assert to_hex(centres.get_facecolor()[0]) == "#000000"
+    # Components without a number are smaller.
+    sizes = centres.get_sizes()
+    large = sizes == sizes.max()
+    assert set(found[large].astype(str)) == {t.get_text() for t in ax.texts}
+    assert large.sum() == 2 < len(found) and n_cells[large].min() >= n_cells[~large].max()
 
 
 def test_an_error_of_the_umap_restores_the_threads(monkeypatch):

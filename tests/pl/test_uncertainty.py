@@ -40,6 +40,16 @@ def test_shows_no_progress_bar(mosaic, umap, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_without_a_stored_umap_it_is_that_of_the_representations(mosaic):
+    assert "X_umap" not in mosaic.adata.obsm
+    ax = pl.uncertainty(mosaic)
+    (cells,) = (c for c in ax.collections if len(c.get_offsets()))
+    expected = pl.representation(mosaic, "uncertainty", components=False)
+    (same,) = (c for c in expected.collections if len(c.get_offsets()))
+    np.testing.assert_array_equal(cells.get_offsets(), same.get_offsets())
+    np.testing.assert_array_equal(cells.get_array(), same.get_array())
+
+
 def test_errors(mosaic, umap, monkeypatch, tmp_path):
     with pytest.raises(ValueError, match=r"`basis`: 'X_umpa' .*'X_umap'"):
         pl.uncertainty(mosaic, basis="X_umpa")
@@ -48,4 +58,4 @@ def test_errors(mosaic, umap, monkeypatch, tmp_path):
         pl.uncertainty(mosaic, basis="one")
     mosaic.save(tmp_path / "model")
     with pytest.raises(ValueError, match="`adata` is required"):
-        pl.uncertainty(MultiDGD.load(tmp_path / "model", adata=False))
+        pl.uncertainty(MultiDGD.load(tmp_path / "model", adata=False), basis="umap")

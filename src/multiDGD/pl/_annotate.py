@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,12 +16,16 @@ _RADII = (6, 14, 24, 36, 50, 66, 84, 104)
 _MIN_LINE_RADIUS = 14
 # Pixels to keep free on each side of a point.
 _MARGIN = 3
-# The same for a label, whose position matplotlib rounds.
-_LABEL_MARGIN = 1
+# The same for a label: names side by side must not read as one.
+_LABEL_MARGIN = 3
 
 
 def annotate_points(
-    ax: Axes, xy: np.ndarray, names: Sequence[str], avoid: np.ndarray | None = None
+    ax: Axes,
+    xy: np.ndarray,
+    names: Sequence[str],
+    avoid: np.ndarray | None = None,
+    **style: Any,
 ) -> list[Annotation]:
     """Label points so that no label covers another label, a point, a line or the frame.
 
@@ -38,6 +43,8 @@ def annotate_points(
         Label of each point.
     avoid
         Further points to keep uncovered, shape ``(n_others, 2)``.
+    **style
+        Properties of the labels, such as ``fontweight``.
 
     Returns
     -------
@@ -59,6 +66,7 @@ def annotate_points(
             textcoords="offset points",
             fontsize="small",
             parse_math=False,
+            **style,
             arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "0.5", "shrinkB": 2},
         )
         size = Text.get_window_extent(text).size  # without the line

@@ -22,6 +22,27 @@ _CAPITALS = {"umap": "UMAP", "pca": "PCA", "tsne": "tSNE", "phate": "PHATE"}
 _last: WeakKeyDictionary[MultiDGD, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
 
 
+def embedding(
+    model: MultiDGD, adata: AnnData | MuData | None, basis: str | None
+) -> tuple[np.ndarray, str]:
+    """Positions of the cells in a stored embedding, or in a UMAP of their representations.
+
+    Parameters
+    ----------
+    model, adata
+        Model, and cells; those of the model by default.
+    basis
+        Key of a stored embedding, with or without the prefix ``X_``; `None` for the UMAP.
+
+    Returns
+    -------
+    Array of shape ``(n_cells, 2)``, and the name of the embedding.
+    """
+    if basis is None:
+        return umap_of_cells(model, adata), "umap"
+    return stored_embedding(model.adata if adata is None else adata, basis)
+
+
 def umap_of_cells(model: MultiDGD, adata: AnnData | MuData | None) -> np.ndarray:
     """UMAP of the representations of all cells of ``adata``; kept for the next plot.
 

@@ -17,8 +17,8 @@ from ._figure import finish, panels, require_columns
 Quantity: TypeAlias = Literal["difference", "detection"]
 _MADE_BY = "`MultiDGD.compare_likelihoods(...)`"
 _LABELS: dict[Quantity, str] = {
-    "difference": "log-likelihood difference from {first} (nats per cell)",
-    "detection": "log-likelihood of detection (nats per cell)",
+    "difference": "log-likelihood difference from {first}\n(nats per cell, 95 % interval)",
+    "detection": "log-likelihood of detection\n(nats per cell, 95 % interval)",
 }
 _Z = 1.96
 
@@ -80,7 +80,7 @@ def likelihoods(
     require_columns(table, columns, "table", _MADE_BY)
     groups = dict(tuple(table.groupby("modality", sort=False)))
     most = max(len(rows) for rows in groups.values())
-    axes = panels(ax, len(groups), (4.2, 1.3 + 0.4 * most), what="modalities")
+    axes = panels(ax, len(groups), (4.2, 1.5 + 0.4 * most), what="modalities")
     for ax_, (modality, rows) in zip(axes, groups.items(), strict=True):
         _draw(ax_, rows, by)
         ax_.set_title(str(modality), fontsize="medium", parse_math=False)

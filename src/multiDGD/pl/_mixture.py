@@ -21,7 +21,10 @@ from ._annotate import annotate_points
 _TIE = 1e-6
 # Factor on the colour of lines, which must stand out from cells of the same colour.
 _DARKEN = 0.65
-_DIAMOND: dict[str, Any] = {"marker": "D", "s": 14, "edgecolors": "white", "linewidths": 0.6}
+_DIAMOND: dict[str, Any] = {"marker": "D", "edgecolors": "white", "linewidths": 0.6}
+# Areas in square points of named diamonds and of those without a name, which must not be mistaken
+# for the one that a nearby name belongs to.
+_NAMED, _UNNAMED = 18.0, 6.0
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ def draw_mixture(
             )
             ax.add_patch(ellipse)
     x, y = centres.T
-    ax.scatter(x, y, c=lines, **_DIAMOND)
+    ax.scatter(x, y, _areas(len(centres), order), lines, **_DIAMOND)
     ax.set_aspect("equal", adjustable="datalim")
     ax.autoscale_view()
     if names is not None:
@@ -177,12 +180,19 @@ def draw_centres(ax: Axes, xy: np.ndarray, component: np.ndarray, n_labels: int)
         own = xy[component == k]
         centres[at] = own[np.square(own - np.median(own, axis=0)).sum(1).argmin()]
     x, y = centres.T
-    ax.scatter(x, y, color="black", **_DIAMOND)
     largest = np.argsort(-n_cells, kind="stable")[:n_labels]
+    ax.scatter(x, y, _areas(len(centres), largest), "black", **_DIAMOND)
     _name(ax, centres[largest], [str(k) for k in found[largest]])
+
+
+def _areas(n: int, named: np.ndarray) -> np.ndarray:
+    """Area of each diamond."""
+    areas = np.full(n, _UNNAMED)
+    areas[named] = _NAMED
+    return areas
 
 
 def _name(ax: Axes, centres: np.ndarray, names: Sequence[str]) -> None:
     """Write names beside centres, legible on top of cells."""
-    for text in annotate_points(ax, centres, names):
-        text.set(fontweight="bold", path_effects=[withStroke(linewidth=2.5, foreground="white")])
+    outline = [withStroke(linewidth=2.5, foreground="white")]
+    annotate_points(ax, centres, names, fontweight="bold", path_effects=outline)

@@ -29,7 +29,7 @@ def modalities(
 
     Each row is a set of cells with the same modalities and, with ``groupby``, of the same group.
     Each column is a modality with its number of features. A tile is coloured if the modality was
-    measured: the cells are part of its AnnData and have counts. The number of cells is written
+    measured: the cells are part of its AnnData and have counts. Other tiles are grey. The number of cells is written
     on the right.
 
     Parameters
@@ -89,6 +89,9 @@ def modalities(
     ax.set_yticks(range(len(rows)), shown, parse_math=False)
     ax.set_ylabel(groupby or "", parse_math=False)
     ax.xaxis.tick_top()
+    if not all(all(pattern) for _, pattern, _ in rows):
+        ax.set_xlabel("grey: not measured", fontsize="small")
+        ax.xaxis.set_label_position("bottom")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     finish(ax, show, save)

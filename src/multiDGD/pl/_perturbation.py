@@ -18,6 +18,7 @@ Value: TypeAlias = Literal["lfc", "z_score"]
 _MADE_BY = "`model.perturb(...)`"
 _VALUES: dict[Value, str] = {"lfc": "log2 fold change", "z_score": "z-score relative to controls"}
 _SINGLE = "all cells"
+_PERTURBATION = "perturbation"
 # Space between heat map and colour bar, for the names of the modalities.
 _NAME_INCHES = 0.4
 # Quantile at the ends of the colour map: the perturbed features themselves change most and would
@@ -49,7 +50,7 @@ def perturbation(
     ----------
     table
         Table returned by ``model.perturb``; each group of ``groupby`` is a column. Or several
-        such tables by name, for example one for each perturbed gene.
+        such tables: concatenated, or by name.
     features
         Features to draw. By default, those with the largest change in any column.
     n_features
@@ -94,7 +95,8 @@ def perturbation(
     """
     choice("value", value, list(_VALUES))
     positive_int("n_features", n_features)
-    long_table = _long(table, value)
+    tables = table if isinstance(table, Mapping) else _by_perturbation(table)
+    long_table = _long(tables, value)
     values = long_table.pivot(index=["modality", "feature"], columns="column", values=value)
     columns = list(pd.unique(long_table["column"]))
     order = list(pd.unique(long_table["modality"]))
@@ -111,6 +113,8 @@ def perturbation(
     is_dark = np.abs(values.to_numpy()[marked]) > _DARK * limit
     ax.scatter(x, y, s=5, color=np.where(is_dark, "white", "black"), linewidths=0)
     ax.set_xticks(range(len(columns)), [str(c) for c in columns], rotation=90, parse_math=False)
+    if not isinstance(table, Mapping) and len(tables) == 1 and _PERTURBATION in table:
+        ax.set_title(table[_PERTURBATION].iloc[0], fontsize="medium", parse_math=False)
     if marked.any():
         ax.set_xlabel(f"dot: p ≤ {alpha:g}")
     names = values.index.get_level_values("feature").astype(str)
@@ -125,9 +129,16 @@ def perturbation(
     return ax
 
 
-def _long(table: pd.DataFrame | Mapping[str, pd.DataFrame], value: str) -> pd.DataFrame:
+def _by_perturbation(table: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
+    """The tables of several perturbations by name; a single one without a name."""
+    names = getattr(table, _PERTURBATION, None)
+    if names is None or names.nunique() < 2:
+        return {"": table}
+    return dict(tuple(table.groupby(names, sort=False)))
+
+
+def _long(tables: Mapping[str, pd.DataFrame], value: str) -> pd.DataFrame:
     """All tables concatenated, with the feature and heat map column of each row."""
-    tables = table if isinstance(table, Mapping) else {"": table}
     if not tables:
         raise ValueError("`table` is an empty mapping: pass at least one table.")
     parts = []

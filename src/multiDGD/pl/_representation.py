@@ -15,7 +15,7 @@ from multiDGD._checks import integer
 from multiDGD.latent import GaussianMixtureSupervised
 
 from ._cell_colors import COMPONENT, color_cells
-from ._embedding import name_axes, stored_embedding, umap_of_cells
+from ._embedding import embedding, name_axes
 from ._figure import finish, panel
 from ._mixture import Moments, best_plane, draw_centres, draw_mixture
 from ._scatter import default_colors, draw_cells
@@ -118,7 +118,6 @@ def representation(
     20
     """
     integer("n_labels", n_labels)
-    data = model.adata if adata is None else adata
     mixture = model.module.mixture
     moments = Moments.of(mixture)
     plane = best_plane(moments) if basis == _PLANE else None
@@ -127,8 +126,7 @@ def representation(
     if plane is not None:
         xy = plane.project(z)
     else:
-        stored = None if basis is None else stored_embedding(data, basis)
-        xy, name = (umap_of_cells(model, adata), "umap") if stored is None else stored
+        xy, name = embedding(model, adata, basis)
         xy = xy if indices is None else xy[np.asarray(indices)]
     component_colors: list[Any] = [_DARK] * mixture.n_mix_comp
     if coloring.title == COMPONENT and coloring.colors is not None:

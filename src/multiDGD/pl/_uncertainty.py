@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from mudata import MuData
 
 from ._cell_colors import UNCERTAINTY_TITLE, uncertainty_of_cells
-from ._embedding import name_axes, stored_embedding
+from ._embedding import embedding, name_axes
 from ._figure import finish, panel
 from ._scatter import Coloring, draw_cells
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def uncertainty(
     model: MultiDGD,
     adata: AnnData | MuData | None = None,
-    basis: str = "X_umap",
+    basis: str | None = None,
     *,
     size: float | None = None,
     ax: Axes | None = None,
@@ -41,7 +41,9 @@ def uncertainty(
     adata
         Cells; those of the model by default.
     basis
-        Key of the embedding in ``adata.obsm``, with or without the prefix ``X_``.
+        Key of an embedding in ``adata.obsm``, with or without the prefix ``X_``. By default,
+        ``"X_umap"`` if there is one, and otherwise a UMAP of the representations, which is computed
+        as in :func:`representation`.
     size
         Area of a cell's point in square points.
     ax
@@ -59,7 +61,8 @@ def uncertainty(
     Raises
     ------
     ValueError
-        If the embedding does not exist or has fewer than two columns.
+        If the embedding does not exist or has fewer than two columns, or if there are too few
+        cells for a UMAP.
 
     Examples
     --------
@@ -72,7 +75,9 @@ def uncertainty(
     'true 1'
     """
     data = model.adata if adata is None else adata
-    xy, name = stored_embedding(data, basis)
+    if basis is None and data is not None and "X_umap" in data.obsm:
+        basis = "X_umap"
+    xy, name = embedding(model, adata, basis)
     ax = panel(ax, (5.4, 4.2))
     coloring = Coloring(UNCERTAINTY_TITLE, uncertainty_of_cells(model, adata))
     draw_cells(ax, xy, coloring, size=size)

@@ -108,7 +108,12 @@ def test_tables(simulated):
     assert selected["lfc"].between(0.7, 1.1).all()
     # Two draws may be equal by chance, as numbers of single precision.
     assert (change["lfc_sd"] > 0).mean() > 0.99
-    assert model.perturb("gene_3", **FEW).loc["gene_3", "p_value"] == 1 / 11
+    assert set(change["perturbation"]) == {"gene_3, gene_5 overexpression"}
+    change = model.perturb("gene_3", **FEW)
+    assert change.loc["gene_3", "p_value"] == 1 / 11
+    assert set(change["perturbation"]) == {"gene_3 knock-down"}
+    change = model.perturb([f"gene_{i}" for i in range(4)], fold=0.25, **FEW)
+    assert set(change["perturbation"]) == {"4 features × 0.25"}
 
 
 def test_folds(simulated):

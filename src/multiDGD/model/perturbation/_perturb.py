@@ -34,6 +34,8 @@ from ._shift import Shift, summed_log_shares
 Direction: TypeAlias = Literal["knock-down", "knock-out", "overexpress"]
 #: Factor of the means in each direction of perturbation.
 FOLDS: dict[Direction, float] = {"knock-out": 0.01, "knock-down": 0.5, "overexpress": 2.0}
+# More features are counted instead of named.
+_MAX_NAMES = 3
 
 
 class PerturbationMixin(DecodingMixin):
@@ -96,6 +98,7 @@ class PerturbationMixin(DecodingMixin):
         -------
         Table with a row for each feature of every modality, strongest changes of each group first:
 
+        - ``perturbation``: the features and their change, such as ``"LYZ knock-down"``;
         - ``modality`` and, with ``groupby``, ``group``;
         - ``lfc``: log2 fold change of the decoded mean, averaged over cells;
         - ``lfc_sd``: standard deviation of ``lfc`` over posterior draws;
@@ -146,6 +149,9 @@ class PerturbationMixin(DecodingMixin):
                 f"controls, found {n_others}."
             )
         log_fold = float(np.log(_fold(direction, fold)))
+        perturbation = _description(
+            np.asarray(self.summary.features[modality])[at], direction, fold
+        )
         counts = {"n_controls": n_controls, "n_samples": n_samples}
         for argument, value in counts.items():
             if positive_int(argument, value) < 2:
@@ -168,8 +174,9 @@ class PerturbationMixin(DecodingMixin):
             table = self._change_table(
                 posteriors, sets, modality, changes, n_samples, silent, more
             )
+            table.insert(0, "perturbation", perturbation)
             if groupby is not None:
-                table.insert(1, "group", group)
+                table.insert(2, "group", group)
             tables.append(table)
         return pd.concat(tables)
 
@@ -277,6 +284,14 @@ def _fold(direction: Direction, fold: float | None) -> float:
         side = "above" if direction == "overexpress" else "below"
         raise ValueError(f"`fold` must be {side} 1 for `direction` {direction!r}, found {fold}.")
     return float(fold)
+
+
+def _description(names: Sequence[str], direction: Direction, fold: float | None) -> str:
+    """Features and their change, as in ``"LYZ knock-down"`` and ``"LYZ, NKG7 × 3"``."""
+    features = ", ".join(names) if len(names) <= _MAX_NAMES else f"{len(names)} features"
+    if fold is not None:
+        return f"{features} × {fold:g}"
+    return f"{features} {direction.replace('overexpress', 'overexpression')}"
 
 
 def _log_normalised(counts_nf: np.ndarray) -> np.ndarray:
