@@ -19,6 +19,23 @@ def lines(texts):
     return found
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_label_without_a_line_is_nearest_to_its_own_point(seed):
+    _, ax = plt.subplots(layout="constrained")
+    ax.set(xlim=(-1, 1), ylim=(-1, 1))
+    xy = np.random.default_rng(seed).normal(scale=0.2, size=(15, 2))
+    texts = annotate_points(ax, xy, [str(i) for i in range(15)])
+    without = [text for text in texts if not text.arrow_patch.get_visible()]
+    assert without
+    points = ax.transData.transform(xy)
+    for text in without:
+        box = Text.get_window_extent(text)
+        outside = np.maximum(box.min - points, points - box.max).clip(min=0)
+        first, second = np.argsort(np.linalg.norm(outside, axis=1))[:2]
+        assert str(first) == text.get_text()
+        assert np.linalg.norm(outside[second]) > 1.4 * np.linalg.norm(outside[first])
+
+
 def test_numbers_side_by_side_are_apart():
     _, ax = plt.subplots(layout="constrained")
     ax.set(xlim=(-1, 1), ylim=(-1, 1))

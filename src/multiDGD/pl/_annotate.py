@@ -14,6 +14,8 @@ _FIRST_ANGLE = 0.5
 _RADII = (6, 14, 24, 36, 50, 66, 84, 104)
 # Labels at least this far from their point (in points) are connected to it by a line.
 _MIN_LINE_RADIUS = 14
+# Without a line, other labelled points must be this many times further away than its own.
+_CLEARLY = 1.5
 # Pixels to keep free on each side of a point.
 _MARGIN = 3
 # The same for a label: names side by side must not read as one.
@@ -30,8 +32,8 @@ def annotate_points(
     """Label points so that no label covers another label, a point, a line or the frame.
 
     Each label takes the first free position, from near to far, at which its line crosses no label
-    and no other line. A label without a free position is left out. The limits of the axes must be
-    final.
+    and no other line. Without a line, the nearest labelled point must clearly be its own. A label
+    without a free position is left out. The limits of the axes must be final.
 
     Parameters
     ----------
@@ -55,10 +57,11 @@ def annotate_points(
     frame = ax.get_window_extent().padded(-_MARGIN)
     xy = np.asarray(xy, dtype=float)
     points = ax.transData.transform(xy if avoid is None else np.concatenate([xy, avoid]))
+    labelled = points[: len(xy)]
     taken = np.concatenate([points - _MARGIN, points + _MARGIN], axis=1)
     lines = labels = np.empty((0, 4))
     placed = []
-    for at, point, name in zip(xy, points[: len(xy)], names, strict=True):
+    for i, (at, point, name) in enumerate(zip(xy, labelled, names, strict=True)):
         text = ax.annotate(
             name,
             at,
@@ -84,6 +87,7 @@ def annotate_points(
             & (boxes[:, 2:] < frame.max).all(1)
             & ~_overlap(boxes, taken)
             & ~_cross(_diagonals(boxes).reshape(-1, 4), lines).reshape(2, -1).any(0)
+            & (has_line | _is_nearest(boxes, point, np.delete(labelled, i, axis=0)))
             & ~(has_line & _cross(own, np.concatenate([lines, _diagonals(labels).reshape(-1, 4)])))
         )
         if not is_free.any():
@@ -128,6 +132,15 @@ def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     within: np.ndarray = (others[:, :2] < high) & (others[:, 2:] > low)
     return np.logical_or.reduce(within[..., 0] & within[..., 1], axis=1)
+
+
+def _is_nearest(boxes: np.ndarray, point: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether the nearest point of each box clearly is its own."""
+    points = np.concatenate([point[None], others])
+    outside = np.maximum(boxes[:, None, :2] - points, points - boxes[:, None, 2:])
+    distance = np.linalg.norm(outside.clip(min=0), axis=2)
+    nearest: np.ndarray = distance[:, 1:].min(axis=1, initial=np.inf)
+    return _CLEARLY * distance[:, 0] < nearest
 
 
 def _diagonals(boxes: np.ndarray) -> np.ndarray:
