@@ -38,22 +38,25 @@ def as_conda(requirements):
 
 
 def test_conda(project):
-    recipe, metadata = parsed("conda/meta.yaml"), project["project"]
-    assert recipe["package"] == {"name": metadata["name"], "version": metadata["version"]}
+    recipe, metadata = parsed("conda/recipe.yaml"), project["project"]
+    assert recipe["package"] == {"name": metadata["name"], "version": "${{ version }}"}
+    context = recipe["context"]
+    assert context["version"] == metadata["version"]
+    assert f">={context['python_min']}" == metadata["requires-python"]
     requirements = recipe["requirements"]
     assert set(requirements["run"]) == {
-        "python >={{ python_min }}",
+        "python >=${{ python_min }}",
         *as_conda(metadata["dependencies"]),
     }
     extras = metadata["optional-dependencies"]
-    assert set(requirements["run_constrained"]) == as_conda(extras["datasets"] + extras["hub"])
+    assert set(requirements["run_constraints"]) == as_conda(extras["datasets"] + extras["hub"])
     assert set(requirements["host"]) == {
-        "python {{ python_min }}",
+        "python ${{ python_min }}.*",
         "pip",
         *as_conda(project["build-system"]["requires"]),
     }
     (command,) = metadata["scripts"].items()
-    assert recipe["build"]["entry_points"] == [" = ".join(command)]
+    assert recipe["build"]["python"]["entry_points"] == [" = ".join(command)]
     assert recipe["about"]["summary"] == metadata["description"]
     assert recipe["about"]["license"] == metadata["license"]
     assert (ROOT / recipe["about"]["license_file"]).is_file()
@@ -61,7 +64,7 @@ def test_conda(project):
 
 def test_conda_source_is_this_version(project):
     """Before a release the recipe builds this checkout, afterwards the archive on PyPI."""
-    source, version = parsed("conda/meta.yaml")["source"], project["project"]["version"]
+    source, version = parsed("conda/recipe.yaml")["source"], project["project"]["version"]
     if "path" in source:
         assert (DRAFTS / "conda" / source["path"]).resolve() == ROOT.resolve()
     else:
@@ -88,7 +91,7 @@ def test_addresses_are_those_of_the_project(project):
     entry = parsed("ecosystem-packages/meta.yaml")
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     home = urls.get("Homepage")
-    assert parsed("conda/meta.yaml")["about"].get("home") == home
+    assert parsed("conda/recipe.yaml")["about"].get("homepage") == home
     assert entry["project_home"] == home
     assert entry["documentation_home"] == urls.get("Documentation")
     assert citation.get("repository-code") == home
