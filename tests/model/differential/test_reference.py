@@ -67,6 +67,16 @@ def test_shares_of_unchanged_genes_decrease(model, caplog):
     (warning,) = [r.getMessage() for r in caplog.records if "are called" in r.getMessage()]
     assert "More than 80 %" in warning
     assert "treated vs control" in warning
+    assert '"median"' in warning and '"share"' not in warning
+
+
+def test_shift_of_the_median_is_logged(model, caplog):
+    with caplog.at_level("INFO", logger="scvi"):
+        shift = compare(model)["lfc_reference"].iloc[0]
+        compare(model, reference="share")
+        compare(model, reference=["gene_20"])
+    (message,) = [r.getMessage() for r in caplog.records if "median feature" in r.getMessage()]
+    assert shift < -1 and f"changes by {shift:+.1f} log2 in treated vs control" in message
 
 
 def test_features_as_reference(model):

@@ -21,8 +21,9 @@ from multiDGD.stats._fold_changes import Reference
 
 from ._group_sizes import check_sizes, large_enough
 from ._groups import Comparison, Groups
+from ._large_changes import log_shifts, warn_of_many
 from ._rate_sums import rate_sums
-from ._table import TestSettings, information, probabilities, warn_of_many
+from ._table import TestSettings, information, probabilities
 
 
 class Compared(NamedTuple):
@@ -125,7 +126,9 @@ class ComparisonMixin(DecodingMixin):
             found.append(Compared(comparison, both, table, likelihood))
         if settings.mode == "change":
             called = f"is_de_fdr_{settings.fdr_target}"
-            warn_of_many({c.comparison.label: c.table[called].mean() for c in found})
+            warn_of_many({c.comparison.label: c.table[called].mean() for c in found}, reference)
+            shifts = {c.comparison.label: float(c.table["lfc_reference"].iloc[0]) for c in found}
+            log_shifts(shifts, reference, modality)
         return found, omitted
 
     def _reference_positions(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
 import torch
 
 from multiDGD._checks import choice, finite
-from multiDGD.data import logger
 from multiDGD.nn import Likelihood
 from multiDGD.stats import FoldChanges, GroupRates, RateSums, discrimination, is_discovery
 from multiDGD.stats._fold_changes import Reference
@@ -19,8 +18,6 @@ from multiDGD.stats._fold_changes import Reference
 Mode: TypeAlias = Literal["change", "vanilla"]
 Order: TypeAlias = Literal["information", "lfc_bound", "bayes_factor"]
 
-# Share of called features above which a comparison is reported.
-_MANY = 0.8
 # The logarithm of a mean must be finite.
 _MIN_SHARE = 1e-12
 # As in scvi-tools, raw shares are scaled to this library size.
@@ -170,27 +167,6 @@ def sort_positions(table: pd.DataFrame, settings: TestSettings) -> np.ndarray:
     if settings.order_by == "bayes_factor":
         return np.lexsort([-z_score.abs(), -table["bayes_factor"]])
     return np.lexsort([-z_score, -table[settings.order_by or "information"]])
-
-
-def warn_of_many(called: Mapping[Any, float]) -> None:
-    """Log a warning if most features are called in a comparison.
-
-    Parameters
-    ----------
-    called
-        Share of the features that are called, by comparison.
-    """
-    many = {name: share for name, share in called.items() if share > _MANY}
-    if many:
-        logger.warning(
-            "More than %.0f %% of the features are called in %d of %d comparisons (%s). A larger "
-            '`delta`, or another `reference` ("median", or a list of unchanged features), selects '
-            "fewer.",
-            100 * _MANY,
-            len(many),
-            len(called),
-            "; ".join(f"{name}: {100 * share:.0f} %" for name, share in many.items()),
-        )
 
 
 def raw_statistics(sums: RateSums) -> pd.DataFrame:
