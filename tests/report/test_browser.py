@@ -122,6 +122,15 @@ def test_choice_in_the_list(opened):
     opened.locator("#features").select_option(label=name)
     painted(opened, n)
     assert shown(opened) == name
+    # A gene is not among the annotations, and has no names to write.
+    chosen = "(e => e.options[e.selectedIndex].textContent)(document.getElementById('colour'))"
+    assert opened.evaluate(chosen) == "gene or protein"
+    assert opened.locator("#names").is_disabled()
+    opened.emulate_media(media="print")
+    assert opened.locator(".ramp").bounding_box()["width"] > 200
+    opened.emulate_media(media="screen")
+    opened.locator("#colour").select_option(label="cell_type")
+    opened.wait_for_function("!document.getElementById('names').disabled")
 
 
 def test_marker_in_the_table(opened):
@@ -169,6 +178,15 @@ def test_hover_describes_a_cell(opened):
     opened.locator("#hover").wait_for(state="visible", timeout=10_000)
     text = opened.locator("#hover").inner_text()
     assert "cell_type" in text and "component" in text
+    at = opened.evaluate("document.getElementById('plane').data[0].x[7]")
+    assert text.splitlines()[0] == opened.evaluate(
+        """async x => { const data = JSON.parse(document.getElementById('data').textContent);
+        const names = new TextDecoder().decode(await unpack(data.names, Uint8Array)).split("\\n");
+        return names[(await unpack(data.x, Uint16Array)).indexOf(x)]; }""",
+        at,
+    )
+    opened.mouse.wheel(0, 100)
+    opened.locator("#hover").wait_for(state="hidden", timeout=10_000)
 
 
 def test_narrow_window_and_paper(opened, tmp_path):

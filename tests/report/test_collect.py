@@ -84,6 +84,28 @@ def test_colours_belong_to_the_cells(report, model):
     )
 
 
+def test_names_belong_to_the_cells(report, model):
+    lines = unpack(report.cells.names, np.uint8).tobytes().decode().split("\n")
+    assert lines == list(model.adata.obs_names[np.random.default_rng(0).permutation(120)])
+
+
+def test_columns_copied_from_a_modality_are_left_out(model, monkeypatch):
+    monkeypatch.setitem(model.adata.obs, "rna:batch", model.adata.obs["batch"])
+    monkeypatch.setitem(model.adata.obs, "rna:other", model.adata.obs["batch"])
+    names = [c.name for c in collect(model, basis="true").cells.colorings]
+    assert "rna:other" in names and "rna:batch" not in names
+
+
+def test_single_modality_is_not_named():
+    adata = toy_adata()
+    report = collect(fitted(adata))
+    assert "total counts (log10)" in [c.name for c in report.cells.colorings]
+    assert report.checks[4].value.rpartition("; ")[2].startswith("median counts: ")
+    assert not any("counts " in check.value for check in report.checks[:4])
+    header = " ".join(render(report).partition("<main>")[0].split())
+    assert f"{adata.n_obs} cells, {adata.n_vars} features." in header
+
+
 def test_features_are_log_normalised_counts(report, model):
     counts = model.adata["rna"].X.toarray()
     cells = np.random.default_rng(0).permutation(120)

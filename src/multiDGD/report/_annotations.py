@@ -58,7 +58,8 @@ def annotation_colorings(
         library = manager.libraries[cells, i]
         with np.errstate(divide="ignore"):
             logs = np.where(library > 0, np.log10(library), np.nan)
-        found.append(numbers(f"total counts, {modality} (log10)", logs, "Counts"))
+        of = f", {modality}" if len(manager.summary.features) > 1 else ""
+        found.append(numbers(f"total counts{of} (log10)", logs, "Counts"))
     return [coloring for coloring in found if coloring is not None]
 
 
@@ -72,7 +73,10 @@ def column_keys(model: MultiDGD, label_key: str | None, batch_key: str | None) -
     label_key, batch_key
         Columns with labels and batches, if any.
     """
-    obs = model.adata_manager.adata.obs
+    data = model.adata_manager.adata
+    obs = data.obs
+    # mudata copies columns of the modalities, as in `rna:batch`.
+    copies = {f"{m}:{key}" for m in getattr(data, "mod", ()) for key in obs}
     first = [label_key, batch_key, *model.summary.covariates, *model.summary.continuous]
     # `annotate` writes the components.
     others = [
@@ -81,6 +85,7 @@ def column_keys(model: MultiDGD, label_key: str | None, batch_key: str | None) -
         if isinstance(obs[key], pd.Series)
         and isinstance(obs[key].dtype, pd.CategoricalDtype)
         and not is_copy(key)
+        and key not in copies
         and not key.startswith("multidgd_component")
         and obs[key].nunique() > 1
     ]

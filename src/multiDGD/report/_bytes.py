@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -29,6 +30,23 @@ def pack(values: np.ndarray) -> str:
     """
     little_endian = values.astype(values.dtype.newbyteorder("<"), copy=False)
     return base64.b64encode(zlib.compress(little_endian.tobytes(), 9)).decode("ascii")
+
+
+def pack_lines(lines: Iterable[str]) -> str:
+    """Compress the bytes of lines of text.
+
+    Parameters
+    ----------
+    lines
+        Texts; line breaks in them become spaces.
+
+    Examples
+    --------
+    >>> pack_lines(["AAACCTG", "AAACGGT"])
+    'eNpzdHR0dg5x53IE0u7uIQAeKgPX'
+    """
+    text = "\n".join(" ".join(line.splitlines()) for line in lines)
+    return pack(np.frombuffer(text.encode("utf-8"), dtype=np.uint8))
 
 
 def quantise(values: np.ndarray, low: float, high: float) -> np.ndarray:

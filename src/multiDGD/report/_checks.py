@@ -83,7 +83,9 @@ def check_prediction(predictions: Sequence[Prediction]) -> Check:
             "Train with validation cells (`train_size=0.9`) to measure this.",
         )
     value = "; ".join(
-        f"{p.modality} {p.model:.3f}" + ("" if p.pca is None else f" (PCA {p.pca:.3f})")
+        (f"{p.modality} " if len(predictions) > 1 else "")
+        + f"{p.model:.3f}"
+        + ("" if p.pca is None else f" (PCA {p.pca:.3f})")
         for p in predictions
     )
     useless = [p.modality for p in predictions if p.model <= 0]
@@ -129,7 +131,8 @@ def check_convergence(curves: Sequence[Curve], n_epochs: int) -> Check:
         value += f"; validation loss {_percent(rise)} above its minimum"
     meaning = (
         "At the end of a training, the loss of the training cells hardly changes, and that of the "
-        "validation cells does not rise."
+        f"validation cells does not rise. Good: up to {_percent(LAST_DECREASE[0])}, act: above "
+        f"{_percent(LAST_DECREASE[1])}."
     )
     light = max(_light(last, LAST_DECREASE), _light(rise, RISE), key=_severity)
     if n_epochs < _MIN_EPOCHS or total <= 0:
@@ -206,7 +209,8 @@ def check_mixing(key: str | None, mixing: float | None, labels: str | None) -> C
         return Check(name, Light.UNKNOWN, "not measurable", "Too few cells in the batches.")
     within = f" within {labels}" if labels else ""
     meaning = (
-        f"Neighbours of a cell by batch ({key}){within}: 1 is mixed as by chance, 0 is separate."
+        f"Neighbours of a cell by {key}{within}: 1 is mixed as by chance, 0 is separate. Good: "
+        f"from {MIXING[0]}, act: below {MIXING[1]}."
     )
     light = _light(-mixing, (-MIXING[0], -MIXING[1]))
     if light is Light.GOOD:
@@ -232,8 +236,9 @@ def check_typicality(
     """
     name = "Atypical cells"
     meaning = (
-        "Cells whose counts the model would hardly generate (typicality below 0.05). "
-        "5 % are expected."
+        "Cells whose counts the model would hardly generate (typicality below 0.05). By "
+        "definition, these are 5 % of held-out cells. "
+        f"Good: up to {_percent(ATYPICAL[0])}, act: above {_percent(ATYPICAL[1])}."
     )
     if share is None:
         return Check(name, Light.UNKNOWN, "not measured", meaning)
@@ -263,7 +268,8 @@ def check_depth(reliability: float | None, counts: str) -> Check:
     name = "Depth"
     meaning = (
         "Share of the differences between cells that exceeds the uncertainty of their "
-        "representations. It increases with the number of molecules in a cell."
+        "representations. It increases with the number of molecules in a cell. Good: from "
+        f"{RELIABILITY[0]}, act: below {RELIABILITY[1]}."
     )
     if reliability is None or not np.isfinite(reliability):
         return Check(name, Light.UNKNOWN, counts, meaning)
@@ -272,8 +278,9 @@ def check_depth(reliability: float | None, counts: str) -> Check:
     if light is Light.GOOD:
         return Check(name, light, value, meaning)
     advice = (
-        "Positions of single cells are uncertain: rely on groups of cells. Remove cells with few "
-        "counts, or sequence deeper. Colour the cells by uncertainty to find those affected."
+        "Positions of single cells are uncertain: rely on groups of cells. Colour the cells by "
+        "uncertainty to find those affected. More molecules in a cell, or more cells to train on, "
+        "reduce it."
     )
     return Check(name, light, value, meaning, advice)
 

@@ -12,7 +12,7 @@ from multiDGD._scores import batch_mixing, has_labels
 
 from . import _checks
 from ._annotations import annotation_colorings, column_keys
-from ._bytes import pack, plane_integers
+from ._bytes import pack, pack_lines, plane_integers
 from ._counts import counts_of
 from ._features import feature_colorings
 from ._notes import notes_on
@@ -116,6 +116,7 @@ def collect(
             axis,
             pack(x),
             pack(y),
+            pack_lines(map(str, data.obs_names[cells])),
             annotation_colorings(model, cells, component, scores, keys),
             feature_colorings(manager, cells, counts, component, _markers(components)),
         ),
@@ -162,6 +163,8 @@ def _markers(components: Sequence[Component]) -> dict[str, list[str]]:
 
 
 def _depth(fit: Fit) -> str:
+    several = len(fit.modalities) > 1
     return "median counts: " + ", ".join(
-        f"{m.name} {m.median_counts:,.0f}" for m in fit.modalities
+        f"{m.name} {m.median_counts:,.0f}" if several else f"{m.median_counts:,.0f}"
+        for m in fit.modalities
     )

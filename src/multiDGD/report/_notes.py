@@ -31,18 +31,19 @@ def notes_on(
         Number of cells drawn.
     """
     notes = []
-    small = [str(c.number) for c in components if c.n_cells < _SMALL]
+    small = sorted(c.number for c in components if c.n_cells < _SMALL)
     if small:
         notes.append(
-            f"Components with fewer than {_SMALL} cells: {', '.join(small)}. They can be rare "
-            "types, doublets or damaged cells; look at their markers and total counts."
+            f"Components with fewer than {_SMALL} cells: number {', '.join(map(str, small))}. "
+            "They can be rare types, doublets or damaged cells; look at their markers, and colour "
+            "the cells by total counts."
         )
     for modality in fit.modalities:
         n_missing = fit.n_cells - modality.n_cells
         if n_missing:
             notes.append(
                 f"{n_missing:,} cells have no counts in {modality.name}. The model uses their "
-                f"other modalities; `model.impute(modality={modality.name!r})` predicts the counts."
+                f"other modalities; `model.impute(modality={modality.name!r})` or `multidgd impute` predicts the counts."
             )
     n_panels = len(model.adata_manager.panels.observed)
     if n_panels > 1:

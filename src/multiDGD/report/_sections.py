@@ -203,6 +203,8 @@ class Cells:
         Name of the axes, such as ``"UMAP"``.
     x, y
         Coordinates, as bytes of two-byte integers.
+    names
+        Names of the cells, as bytes of lines of text.
     colorings
         Annotations and scores.
     features
@@ -213,6 +215,7 @@ class Cells:
     axis: str
     x: str
     y: str
+    names: str
     colorings: Sequence[Coloring]
     features: Sequence[Coloring]
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from ._sections import Curve
 
-WIDTH, HEIGHT = 320, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 10, 12, 36
+WIDTH, HEIGHT = 320, 202
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 10, 24, 36
 # In longer histories, the first tenth of the epochs may exceed the limits of the chart.
 _MIN_EPOCHS_TO_CLIP = 20
 

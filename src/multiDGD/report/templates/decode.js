@@ -12,5 +12,7 @@ function valueOf(coloring, byte) {
   if (byte === MISSING) return "missing";
   if (coloring.kind === "categories") return coloring.names[byte];
   const value = coloring.low + (byte / 254) * (coloring.high - coloring.low);
-  return value.toPrecision(3);
+  // Values beyond the range of the colours have those of its ends.
+  const sign = byte === 254 ? "≥ " : byte === 0 && coloring.low !== 0 ? "≤ " : "";
+  return sign + value.toPrecision(3);
 }

@@ -10,11 +10,12 @@
   const several = new Set(data.features.map((f) => f.group)).size > 1;
   const nameOf = (f) => (several ? `${f.name} (${f.group})` : f.name);
   const bytesOf = async (coloring) => (coloring.bytes ??= await unpack(coloring.data, Uint8Array));
+  const namesOfCells = async () => (data.cells ??= new TextDecoder().decode(await unpack(data.names, Uint8Array)).split("\n"));
   const state = { coloring: null, chosen: new Set(), painted: 0 };
   window.report = state;
 
   const [x, y] = await Promise.all([unpack(data.x, Uint16Array), unpack(data.y, Uint16Array)]);
-  const described = data.colorings.slice(0, 6);
+  const described = data.colorings.slice(0, 8);
   const plane = new Plane(at("plane"), x, y, hover);
 
   async function colour(coloring) {
@@ -24,6 +25,7 @@
     const title = data.features.includes(coloring) ? `${nameOf(coloring)}, log-normalised counts` : coloring.name;
     at("legend-title").textContent = title;
     at("shown").textContent = `Coloured by ${title}.`;
+    at("names").disabled = coloring.kind === "numbers";
     drawLegend(at("legend"), coloring, bytes, (chosen) => { state.chosen = chosen; paint(); });
     await paint();
   }
@@ -37,13 +39,14 @@
     const box = at("hover");
     box.hidden = cell === null;
     if (cell === null) return;
+    const name = (await namesOfCells())[cell];
     const rows = [...new Set([state.coloring, ...described])];
     const list = element("dl", {});
     for (const coloring of rows) {
       const byte = (await bytesOf(coloring))[cell];
       list.append(element("dt", { textContent: coloring.name }), element("dd", { textContent: valueOf(coloring, byte) }));
     }
-    box.replaceChildren(list);
+    box.replaceChildren(element("strong", { textContent: name }), list);
     box.style.left = `${Math.min(event.clientX + 14, window.innerWidth - 290)}px`;
     box.style.top = `${Math.min(event.clientY + 14, window.innerHeight - box.offsetHeight - 8)}px`;
   }
@@ -53,9 +56,8 @@
     if (!groups.has(coloring.group)) groups.set(coloring.group, element("optgroup", { label: coloring.group }));
     groups.get(coloring.group).append(element("option", { value: String(i), textContent: coloring.name }));
   });
-  at("colour").append(...groups.values());
+  at("colour").append(element("option", { value: "", textContent: "gene or protein", disabled: true, hidden: true }), ...groups.values());
   at("colour").addEventListener("change", (event) => {
-    if (event.target.value === "") return;
     at("features").selectedIndex = -1;
     colour(data.colorings[Number(event.target.value)]);
   });
@@ -70,7 +72,7 @@
     return hits;
   }
   function pick(i) {
-    at("colour").selectedIndex = -1;
+    at("colour").value = "";
     return colour(data.features[i]);
   }
   at("search").addEventListener("input", (event) => find(event.target.value));
@@ -105,7 +107,7 @@
   });
   window.addEventListener("afterprint", () => Object.assign(style, { width: "", height: "", zoom: "" }));
 
-  at("colour").selectedIndex = 0;
+  at("colour").value = "0";
   await colour(data.colorings[0]);
   state.ready = true;
 })();

@@ -138,6 +138,7 @@ class Plane {
     this.div.on("plotly_unhover", () => this.onHover(null));
     this.div.addEventListener("keydown", (event) => this.key(event));
     window.addEventListener("resize", () => setTimeout(() => this.show(this.fit()), 200));
+    this.div.addEventListener("wheel", () => this.onHover(null), { passive: true });
     // More labels fit after zooming in.
     this.div.on("plotly_relayout", (change) => {
       if (this.named && this.labels.length && Object.keys(change).some((key) => /axis/.test(key))) this.setNames(true);
