@@ -21,7 +21,12 @@ _TRAINING_LOGS = dict.fromkeys(
     r"[THI]PU available|💡 Tip|Loading `train_dataloader`|`Trainer.fit` stopped",
 )
 _TRAINING_WARNINGS = (r"`isinstance\(treespec, LeafSpec\)` is deprecated",)
-_MUDATA_WARNINGS = (r"From 0\.4 \.update\(\)",)
+_MUDATA_WARNINGS = (
+    r"From 0\.4 \.update\(\)",
+    # A gene and a protein share a name, as in most CITE-seq data; in the words of two versions.
+    r"Cannot join columns with the same name because var_names are intersecting",
+    r"var_names are not unique",
+)
 
 
 @contextmanager
@@ -51,7 +56,7 @@ def _without_version(get_metrics: Callable[..., dict], *args: Any) -> dict:
 
 @contextmanager
 def quiet_mudata() -> Iterator[None]:
-    """Hide the announcement of another default in a later version of mudata."""
+    """Hide the announcement of another default, and warnings about names in two modalities."""
     with _without_warnings(_MUDATA_WARNINGS):
         yield
 

@@ -39,15 +39,19 @@ class TestTrainingCells:
     def test_table(self, embedded, fitted, trained_cells, tmp_path):
         model, cells = load(fitted), md.read_h5mu(trained_cells)
         table = read_table(tmp_path / "cells.tsv")
-        assert list(table) == ["component", "label", "typicality", "z1", "z2", "z3", "z4"]
+        assert list(table) == [
+            *("component", "label", "label_probability", "typicality", "z1", "z2", "z3", "z4")
+        ]
         assert list(table.index) == list(cells.obs_names)
         z = model.get_latent_representation(cells)
-        np.testing.assert_allclose(table[["z1", "z2", "z3", "z4"]], z, rtol=1e-6)
+        np.testing.assert_allclose(table[["z1", "z2", "z3", "z4"]], z, rtol=1e-5)
         assert list(table["component"]) == [str(k) for k in model.get_cluster_assignments(cells)]
         assert list(table["label"]) == list(model.predict(cells))
-        np.testing.assert_allclose(table["typicality"], model.get_typicality(cells))
+        probability = model.predict(cells, soft=True).max(axis=1)
+        np.testing.assert_allclose(table["label_probability"], probability, rtol=1e-5)
+        np.testing.assert_allclose(table["typicality"], model.get_typicality(cells), rtol=1e-5)
         data = md.read_h5mu(tmp_path / "embedding.h5mu")
-        np.testing.assert_allclose(data.obs["multidgd_typicality"], table["typicality"])
+        np.testing.assert_allclose(data.obs["multidgd_typicality"], table["typicality"], rtol=1e-5)
 
     def test_messages(self, embedded, tmp_path):
         out, err = embedded
@@ -74,7 +78,7 @@ class TestNewCells:
         code, _, err = run("embed", fitted, tmp_path / "rna.h5ad", "--out", tmp_path)
         assert code == 0
         assert "rna.h5ad as modality 'rna'" in err
-        assert "Modality 'atac' is missing" in err
+        assert "Modality 'atac' is not measured" in err
         assert "25 of the model's 30 features of modality 'rna' were found" in err
 
         query = md.MuData({"rna": new_cells["rna"][:, :25].copy()})
@@ -84,6 +88,22 @@ class TestNewCells:
         assert list(found.mod) == ["rna"]
         assert list(found.obs["batch"]) == list(query.obs["batch"])
         np.testing.assert_allclose(found.obsm["X_multidgd"], expected, atol=1e-5)
+
+    def test_names_in_two_modalities(self, run, multiome, tmp_path):
+        """Genes and proteins share names; those of the genes alone show the modality."""
+        names = list(multiome["rna"].var_names[:5])
+        prot = multiome["atac"][:, :8].copy()
+        prot.var_names = [*names, "IgG1", "IgG2a", "IgG2b"]
+        both = md.MuData({"rna": multiome["rna"].copy(), "prot": prot})
+        both.write(tmp_path / "cite.h5mu")
+        multiome["rna"].write_h5ad(tmp_path / "rna.h5ad")
+        multiome["rna"][:, :5].write_h5ad(tmp_path / "shared.h5ad")
+        out = tmp_path / "out"
+        assert run("fit", tmp_path / "cite.h5mu", "--max-epochs", 1, "--out", out)[0] == 0
+        code, _, err = run("embed", out, tmp_path / "rna.h5ad", "--out", tmp_path)
+        assert code == 0 and "rna.h5ad as modality 'rna'" in err
+        code, _, err = run("embed", out, tmp_path / "shared.h5ad", "--out", tmp_path)
+        assert code == 1 and "has features of ['rna', 'prot']" in err
 
     def test_new_batch(self, run, fitted, new_cells, tmp_path):
         new_cells.obs["batch"] = "other"

@@ -25,9 +25,11 @@ def test_h5mu(run, tmp_path, h5mu):
         assert line in out
     assert "used for training" not in out
     assert "Epoch 2/2" in err
-    assert "Epoch" not in out
+    assert "Epoch" not in out and "it/s" not in out
+    assert "1 as by chance" in out
 
     embedded = md.read_h5mu(out_dir / "embedding.h5mu")
+    assert not any(column.startswith("_scvi") for column in embedded.obs)
     assert embedded.obsm["X_multidgd"].shape == (80, 4)
     assert embedded.obsm["X_multidgd_batch"].shape == (80, 2)
     assert embedded.obsm["X_umap"].shape == (80, 2)

@@ -29,8 +29,10 @@ def test_every_panel_has_a_legend_inside_the_figure(cells, tmp_path):
     assert (tmp_path / "umap.png").read_bytes().startswith(b"\x89PNG")
     figure = plt.gcf()
     figure.draw_without_rendering()
-    axes = figure.get_axes()
+    axes = [ax for ax in figure.get_axes() if ax.axison]
     assert len(axes) == 3
+    shapes = [ax.get_window_extent().width / ax.get_window_extent().height for ax in axes]
+    assert max(shapes) < 1.3 * min(shapes)
     titles = [ax.get_legend().get_title().get_text() for ax in axes]
     assert titles == ["cell_type", "batch", "$_$"]
     entries = [[t.get_text() for t in ax.get_legend().get_texts()] for ax in axes]
@@ -54,3 +56,18 @@ def test_one_panel(cells, tmp_path):
     draw_umap(cells, tmp_path / "umap.png", ["batch"])
     (ax,) = plt.gcf().get_axes()
     assert sum(len(c.get_offsets()) for c in ax.collections) == 600
+
+
+def test_predicted_labels_have_the_colours_of_the_labels(cells, tmp_path):
+    cells.obs["cell_type"] = np.where(np.arange(600) < 100, "unknown", "a")
+    cells.obs.loc[cells.obs_names[300:], "cell_type"] = "z"
+    cells.obs["multidgd_label"] = np.where(np.arange(600) % 2, "z", "a")
+    setup = {"labels_key": "cell_type", "unlabeled_category": "unknown"}
+    draw_umap(cells, tmp_path / "umap.png", ["cell_type", "multidgd_label"], setup)
+    given, predicted = (ax.get_legend() for ax in plt.gcf().get_axes() if ax.axison)
+    assert [t.get_text() for t in given.get_texts()] == ["a", "z", "NA"]
+    assert [t.get_text() for t in predicted.get_texts()] == ["a", "z"]
+    colors = [
+        [h.get_facecolor().tolist() for h in x.legend_handles[:2]] for x in (given, predicted)
+    ]
+    assert colors[0] == colors[1] and colors[0][0] != colors[0][1]

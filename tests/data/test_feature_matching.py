@@ -9,6 +9,7 @@ from tests.toy import toy_adata
 
 from multiDGD import MultiDGD
 from multiDGD.data import check_features, matched_columns, observed_features
+from multiDGD.data._feature_matching import log_features
 
 FEATURES = {"rna": np.array(["a", "b", "c", "d"]), "atac": np.array(["x", "y"])}
 
@@ -40,6 +41,18 @@ def test_observed_features_are_matched_by_name():
 def test_no_shared_features_raise(data, message):
     with pytest.raises(ValueError, match=message):
         check_features(data, FEATURES)
+
+
+def test_modality_of_another_name_is_reported(caplog):
+    with caplog.at_level("INFO", logger="scvi"):
+        log_features(md.MuData({"gex": adata_with("abc"), "atac": adata_with("xy")}), FEATURES)
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "'gex' is ignored, but has 3 of the 4 features of the model's modality 'rna'" in warning
+    caplog.clear()
+    with caplog.at_level("INFO", logger="scvi"):
+        log_features(md.MuData({"hto": adata_with("pq"), "atac": adata_with("xy")}), FEATURES)
+    assert not [r for r in caplog.records if r.levelname == "WARNING"]
+    assert "'rna' is not measured in these cells" in caplog.text
 
 
 def adata_of(**parts):

@@ -63,7 +63,7 @@ def test_one_panel_per_term_and_one_curve_per_split(log):
 def test_total_and_sums_only_if_requested(log):
     axes = pl.history(log, ["loss", "kl_global", "l1"])
     assert titles(axes) == ["loss", "kl global", "l1"]
-    assert list(lines(axes[0])) == ["train", "validation", "best epoch (25)"]
+    assert list(lines(axes[0])) == ["train", "validation", "best epoch (26)"]
     del log["elbo_train"], log["elbo_validation"]
     assert titles(pl.history(log))[0] == "loss"
 
@@ -87,16 +87,16 @@ def test_best_validation_epoch_is_marked_in_every_panel(log):
     best = int(log["elbo_validation"]["elbo_validation"].idxmin())
     assert 5 < best < 39
     axes = pl.history(log, ["elbo", "mixture_loss"])
-    marker = lines(axes[0])[f"best epoch ({best})"]
-    assert marker.get_xdata() == [best]
+    marker = lines(axes[0])[f"best epoch ({best + 1})"]
+    assert marker.get_xdata() == [best + 1]
     assert marker.get_ydata() == [log["elbo_validation"]["elbo_validation"][best]]
     vertical = [line for line in axes[1].get_lines() if len(set(line.get_xdata())) == 1]
-    assert [line.get_xdata()[0] for line in vertical] == [best]
+    assert [line.get_xdata()[0] for line in vertical] == [best + 1]
 
 
 def test_epochs_without_validation_are_bridged(log):
     ax = pl.history(log, "reconstruction_loss_rna")
-    np.testing.assert_array_equal(lines(ax)["validation"].get_xdata(), np.arange(0, 40, 5))
+    np.testing.assert_array_equal(lines(ax)["validation"].get_xdata(), np.arange(1, 41, 5))
     assert np.isfinite(lines(ax)["validation"].get_ydata()).all()
 
 
@@ -120,7 +120,7 @@ def test_real_training(multiome):
     # Early stopping uses the same epoch.
     best = int(multiome.history["validation_loss"].iloc[:, 0].astype(float).idxmin())
     for ax in axes:
-        assert {"train", "validation", f"best epoch ({best})"} <= set(lines(ax))
+        assert {"train", "validation", f"best epoch ({best + 1})"} <= set(lines(ax))
 
 
 def test_limits_of_a_short_history_include_all_epochs():

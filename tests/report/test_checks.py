@@ -57,13 +57,24 @@ EXPONENTIAL = np.exp(-np.arange(40) / 5)
     ],
 )
 def test_convergence(train, validation, light, advice):
-    found = checks.check_convergence([curve(train, validation)], len(train))
+    found = checks.check_convergence([curve(train, validation)], len(train), len(train))
     assert found.light is light
     assert advice in found.advice
 
 
+def test_few_epochs():
+    settled = curve(EXPONENTIAL, EXPONENTIAL)
+    short = checks.check_convergence([settled], 40, 100)
+    assert short.light is Light.LOOK
+    assert "the default is 100 epochs" in short.value and "more epochs" in short.advice
+    assert checks.check_convergence([settled], 40, 80).light is Light.GOOD
+    # Training stopped because the validation loss did not decrease any more.
+    stopped = curve(EXPONENTIAL, np.r_[EXPONENTIAL[:30], np.full(10, EXPONENTIAL[29] + 1e-4)])
+    assert checks.check_convergence([stopped], 40, 100).light is Light.GOOD
+
+
 def test_convergence_without_history():
-    assert checks.check_convergence([], 0).light is Light.UNKNOWN
+    assert checks.check_convergence([], 0, 60).light is Light.UNKNOWN
 
 
 @pytest.mark.parametrize(

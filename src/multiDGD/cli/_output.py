@@ -8,12 +8,14 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
 from multiDGD import pl
 from multiDGD._files import remove, replacing
 from multiDGD._log import logger
+from multiDGD._names import is_copy
 
 from ._errors import UserError
 from ._explorer import make_explorer, write_cellxgene
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from multiDGD import MultiDGD
 
 MODEL_FOLDER = "model"
+#: Format of numbers in tables.
+NUMBERS = "%.6g"
 _EMBEDDINGS = ("embedding.h5ad", "embedding.h5mu")
 _FIGURES = ("history.png", "umap.png")
 _REPORT = "report.html"
@@ -91,8 +95,21 @@ def make_folder(path: Path) -> None:
         raise UserError(f"cannot write to the folder {path}: {error.strerror}") from error
 
 
+def without_copies(obs: pd.DataFrame) -> pd.DataFrame:
+    """Columns without the copies that scvi-tools added.
+
+    Parameters
+    ----------
+    obs
+        Annotations of the cells.
+    """
+    return obs[[column for column in obs if not is_copy(column)]]
+
+
 def write_data(data: AnnData | MuData, folder: Path) -> Path:
     """Write the data to ``embedding.h5ad`` or ``embedding.h5mu``.
+
+    Columns that scvi-tools added are removed, so that models of the data cannot be used afterwards.
 
     Parameters
     ----------
@@ -107,6 +124,7 @@ def write_data(data: AnnData | MuData, folder: Path) -> Path:
         Path of the file.
     """
     path = folder / _EMBEDDINGS[isinstance(data, MuData)]
+    data.obs = without_copies(data.obs)
     # The data may have been read from a file of this name.
     with replacing(path) as partial:
         data.write(partial)
@@ -145,14 +163,9 @@ def write_training_results(
     umap = {}
     if "X_umap" in data.obsm:
         umap["UMAP"] = umap_figure
-        draw_umap(data, umap["UMAP"], colors)
+        draw_umap(data, umap["UMAP"], colors, model.registry_["setup_args"])
     plt.close("all")
-    paths = {
-        "embedding": write_data(data, folder),
-        "history": history,
-        "model": folder / MODEL_FOLDER,
-        **umap,
-    }
+    paths = {"history": history, "model": folder / MODEL_FOLDER, **umap}
     if umap:
         cells = make_explorer(model, data)
         paths["cellxgene"] = write_cellxgene(cells, folder / _CELLXGENE)
@@ -164,7 +177,7 @@ def write_training_results(
         title=folder.resolve().name,
     )
     logger.info("Open %s in a browser", paths["report"])
-    return paths
+    return {"embedding": write_data(data, folder), **paths}
 
 
 def print_paths(paths: Mapping[str, Path]) -> None:

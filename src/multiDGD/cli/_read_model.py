@@ -145,6 +145,12 @@ def _match_container(model: MultiDGD, data: AnnData | MuData, file: Path) -> Ann
         return data
     features = model.summary.features
     found = [m for m in features if observed_features(data, {m: features[m]})]
+    if len(found) > 1:
+        # Genes and proteins share names, which do not show to which modality the data belong.
+        own = {
+            m: set(features[m]).difference(*(features[o] for o in found if o != m)) for m in found
+        }
+        found = [m for m in found if not own[m].isdisjoint(data.var_names)] or found
     if len(found) != 1:
         content = f"features of {found}" if found else "none of their features"
         raise UserError(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 from anndata import AnnData
@@ -12,13 +12,15 @@ from anndata import AnnData
 from multiDGD._log import logger
 from multiDGD._umap import MIN_CELLS, umap
 from multiDGD.pl._embedding import name_axes
-from multiDGD.pl._scatter import Coloring, as_categories, draw_cells
+from multiDGD.pl._scatter import Coloring, as_categories, draw_cells, palette
 
 if TYPE_CHECKING:
     from mudata import MuData
 
 # In inches. Panels are placed beside each other up to this width.
 _ROW_WIDTH = 13.0
+# Less empty space at the end of a row is left to its panels.
+_MIN_REST = 0.5
 
 
 def add_umap(data: AnnData | MuData, seed: int) -> None:
@@ -39,10 +41,16 @@ def add_umap(data: AnnData | MuData, seed: int) -> None:
     data.obsm["X_umap"] = umap(data.obsm["X_multidgd"], seed)
 
 
-def draw_umap(data: AnnData | MuData, path: Path, colors: Sequence[str]) -> None:
+def draw_umap(
+    data: AnnData | MuData,
+    path: Path,
+    colors: Sequence[str],
+    setup: Mapping[str, Any] | None = None,
+) -> None:
     """Draw one UMAP panel per column of obs, with a legend beside it.
 
-    Numbers are categories too: the columns are batches, labels and components.
+    Numbers are categories too: the columns are batches, labels and components. Predicted labels
+    have the colours of the given ones, and unlabelled cells are grey.
 
     Parameters
     ----------
@@ -52,22 +60,40 @@ def draw_umap(data: AnnData | MuData, path: Path, colors: Sequence[str]) -> None
         File of the figure.
     colors
         Columns of obs.
+    setup
+        Arguments of the setup, for the labels.
     """
-    panels = {
-        color: Coloring.by(as_categories(data.obs[color]), color, data)
-        for color in dict.fromkeys(colors)
-    }
+    panels = {color: _coloring(data, color, setup or {}) for color in dict.fromkeys(colors)}
     rows = _rows({color: coloring.figure_size[0] for color, coloring in panels.items()})
     heights = [max(panels[color].figure_size[1] for color in row) for row in rows]
     widths = [[panels[color].figure_size[0] for color in row] for row in rows]
     figure = plt.figure(figsize=(max(map(sum, widths)), sum(heights)), layout="constrained")
     parts = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, row, row_widths in zip(parts, rows, widths, strict=True):
-        axes = part.subplots(1, len(row), squeeze=False, width_ratios=row_widths)[0]
+        # All panels have the same scale: the rest of a row stays empty.
+        rest = max(map(sum, widths)) - sum(row_widths)
+        ratios = [*row_widths, rest] if rest > _MIN_REST else row_widths
+        axes = part.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]
+        for ax in axes[len(row) :]:
+            ax.set_axis_off()
+        axes = axes[: len(row)]
         for ax, color in zip(axes, row, strict=True):
             draw_cells(ax, data.obsm["X_umap"], panels[color])
             name_axes(ax, "umap")
     figure.savefig(path, dpi=150)
+
+
+def _coloring(data: AnnData | MuData, color: str, setup: Mapping[str, Any]) -> Coloring:
+    """Colours of one panel."""
+    labels_key = setup.get("labels_key")
+    values = as_categories(data.obs[color])
+    if labels_key is None or color not in (labels_key, "multidgd_label"):
+        return Coloring.by(values, color, data)
+    unlabelled = str(setup.get("unlabeled_category"))
+    known = as_categories(data.obs[labels_key]).cat.categories
+    values = values.cat.set_categories([name for name in known if name != unlabelled])
+    found = palette(data, labels_key, known)
+    return Coloring(color, values, {name: found[name] for name in values.cat.categories})
 
 
 def _rows(widths: dict[str, float]) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -175,7 +175,9 @@ def log_features(
     columns = columns_of(adata, features, modality_key)
     for modality, names in features.items():
         if modality not in observed:
-            logger.info("Modality %r is missing; it is ignored.", modality)
+            logger.info(
+                "Modality %r is not measured in these cells; the others are used.", modality
+            )
             continue
         n_found = len(observed[modality])
         if n_found < len(names):
@@ -192,8 +194,32 @@ def log_features(
         ignored = [m for m in adata.mod if m not in features]
         if ignored:
             logger.info("Modalities %s are not in the model and are ignored.", ignored)
+        _warn_of_other_names(adata, [m for m in features if m not in observed], ignored, features)
     else:
         extra = {"the object": adata.n_vars - len(matched_columns(adata, features, modality_key))}
     for where, number in extra.items():
         if number:
             logger.info("%d features of %s are not in the model and are ignored.", number, where)
+
+
+def _warn_of_other_names(
+    mdata: MuData,
+    missing: Sequence[str],
+    ignored: Sequence[str],
+    features: Mapping[str, np.ndarray],
+) -> None:
+    """Warn if an ignored modality has most features of a missing one."""
+    for other in ignored:
+        for modality in missing:
+            names = features[modality]
+            n_found = int(np.isin(names, mdata.mod[other].var_names).sum())
+            if 2 * n_found > len(names):
+                logger.warning(
+                    "Modality %r is ignored, but has %d of the %d features of the model's modality "
+                    "%r. To use it, make a MuData in which it is called %r.",
+                    other,
+                    n_found,
+                    len(names),
+                    modality,
+                    modality,
+                )

@@ -38,7 +38,7 @@ def history(
 ) -> Axes | list[Axes]:
     r"""Plot each loss term by epoch, for training and validation cells.
 
-    Every panel marks the epoch with the lowest validation loss, or the lowest ELBO loss in models
+    Epochs are counted from 1. Every panel marks the epoch with the lowest validation loss, or the lowest ELBO loss in models
     of scvi-tools. The titles give the values at this epoch, or at the last one without validation
     cells. From 20 epochs on, the limits ignore the first tenth of the epochs.
 
@@ -113,7 +113,8 @@ def _by_term(logged: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pd.Serie
         values = pd.DataFrame(table).iloc[:, 0]
         curve = pd.to_numeric(values, errors="coerce").dropna()
         if len(curve):
-            terms.setdefault(term, {})[split] = curve
+            # The index of a history starts at 0.
+            terms.setdefault(term, {})[split] = curve.set_axis(curve.index + 1)
     return terms
 
 

@@ -25,6 +25,8 @@ ATYPICAL = (0.1, 0.2)
 #: Share of the variance of representations that is not uncertainty.
 RELIABILITY = (0.8, 0.5)
 _MIN_EPOCHS = 10
+# Training that stops early has at least as many epochs since the lowest validation loss.
+_MIN_WAIT = 5
 _MIN_CELLS_OF_GROUP = 50
 
 
@@ -109,13 +111,17 @@ def check_prediction(predictions: Sequence[Prediction]) -> Check:
     return Check(name, Light.GOOD, value, meaning)
 
 
-def check_convergence(curves: Sequence[Curve], n_epochs: int) -> Check:
+def check_convergence(curves: Sequence[Curve], n_epochs: int, n_default: int) -> Check:
     """Examine whether the loss still decreases at the end, or increases again.
 
     A training is called finished if less than 2 % of the decrease of the loss falls into the last
     tenth of the epochs, a fifth of what a steady decrease has. From 10 % on, the decrease is
     steady: training ended too early. The same shares limit the increase of the validation loss
     after its minimum.
+
+    Learning rates decrease until the last epoch, so that the loss settles whatever the number of
+    epochs is. Fewer than half of the default number are therefore too few, unless training stopped
+    because the validation loss no longer decreased.
     """
     name = "Convergence"
     curve = next((c for c in curves if c.name == "all"), None)
@@ -135,6 +141,11 @@ def check_convergence(curves: Sequence[Curve], n_epochs: int) -> Check:
         f"{_percent(LAST_DECREASE[1])}."
     )
     light = max(_light(last, LAST_DECREASE), _light(rise, RISE), key=_severity)
+    validation = curve.validation[:, 1]
+    has_stopped = len(validation) > 0 and len(validation) - validation.argmin() > _MIN_WAIT
+    if n_epochs < n_default / 2 and not has_stopped:
+        light = max(light, Light.LOOK, key=_severity)
+        value += f"; the default is {n_default} epochs"
     if n_epochs < _MIN_EPOCHS or total <= 0:
         light = Light.ACT
     if light is Light.GOOD:
@@ -280,7 +291,8 @@ def check_depth(reliability: float | None, counts: str) -> Check:
     advice = (
         "Positions of single cells are uncertain: rely on groups of cells. Colour the cells by "
         "uncertainty to find those affected. More molecules in a cell, or more cells to train on, "
-        "reduce it."
+        "reduce it, as do more "
+        "epochs if there were few."
     )
     return Check(name, light, value, meaning, advice)
 

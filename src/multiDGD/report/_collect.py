@@ -9,6 +9,7 @@ import numpy as np
 
 from multiDGD._log import logger
 from multiDGD._scores import batch_mixing, has_labels
+from multiDGD.model.core._train_arguments import default_max_epochs
 
 from . import _checks
 from ._annotations import annotation_colorings, column_keys
@@ -99,7 +100,7 @@ def collect(
         fit=fit,
         checks=[
             _checks.check_prediction(predicted),
-            _checks.check_convergence(curves, n_epochs),
+            _checks.check_convergence(curves, n_epochs, default_max_epochs(len(training))),
             _checks.check_mixing(batch_key, mixing, types_key),
             _checks.check_typicality(share, len(scored), every_group),
             _checks.check_depth(reliability, _depth(fit)),

@@ -179,7 +179,7 @@ class TestImpute:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({}, r"`modality` is required .* missing: none of \['rna', 'atac'\]"),
+            ({}, "`modality` is required .* 60 cells: 'rna' in 0, 'atac' in 0"),
             ({"modality": "prot"}, "`modality`.*'prot'"),
             ({"modality": "rna", "n_samples": 0}, "`n_samples`"),
             ({"modality": "rna", "library_size": 0}, "`library_size`"),

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from multiDGD._log import logger
-from multiDGD.cli._output import make_folder, print_paths
+from multiDGD.cli._output import NUMBERS, make_folder, print_paths
 from multiDGD.cli._read_model import calling_model, read_model_and_data
 from multiDGD.stats import is_discovery
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
             order_by=args.order_by,
         )
     path = args.out / "differential.tsv"
-    table.to_csv(path, sep="\t", index_label="feature")
+    table.to_csv(path, sep="\t", index_label="feature", float_format=NUMBERS)
     print(count_discoveries(table, args.fdr))
     print_paths({"table": path})
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import redirect_stdout
 
 import numpy as np
 import scvi
@@ -18,7 +20,7 @@ from multiDGD.cli._output import (
     refuse_results,
     write_training_results,
 )
-from multiDGD.cli._scores import format_table, score
+from multiDGD.cli._scores import EXPLANATION, format_table, score
 from multiDGD.cli._training import train
 from multiDGD.cli._umap import add_umap
 from multiDGD.datasets import simulate_multiome
@@ -44,7 +46,8 @@ def run(args: argparse.Namespace) -> None:
     print(summarize_counts(data, None, None), flush=True)
 
     print(train(model, args.max_epochs, args.out), flush=True)
-    model.annotate()
+    with redirect_stdout(sys.stderr):
+        model.annotate()
     add_umap(data, args.seed)
     annotations = data.obs["cell_type"], data.obs["batch"]
     scores = score(data.obsm["X_multidgd"], *annotations)
@@ -55,8 +58,10 @@ def run(args: argparse.Namespace) -> None:
         scores[f"correlation with the true means, {name}"] = overall
         scores[f"correlation with the true means across cells, {name}"] = across
     colors = ["cell_type", "batch", "multidgd_component"]
-    paths = write_training_results(model, data, args.out, colors, "cell_type")
+    with redirect_stdout(sys.stderr):
+        paths = write_training_results(model, data, args.out, colors, "cell_type")
     print("agreement with the truth (1 is perfect; cell types were not used for training):")
     others = {method: score(latent, *annotations) for method, latent in linear.items()}
     print(format_table({"multiDGD": scores, **others}))
+    print(EXPLANATION)
     print_paths(paths)

@@ -9,7 +9,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from multiDGD._log import logger
-from multiDGD.cli._output import make_folder, print_paths, write_data
+from multiDGD.cli._output import NUMBERS, make_folder, print_paths, write_data
 from multiDGD.cli._read_model import calling_model, read_model_and_data
 
 # A quantile among 20 cells, the minimum number of held-out cells, can be this small.
@@ -30,9 +30,11 @@ def run(args: argparse.Namespace) -> None:
     with calling_model():
         model.annotate(data)
         data.obs["multidgd_typicality"] = model.get_typicality(data)
+        if "multidgd_label" in data.obs:
+            data.obs["multidgd_label_probability"] = model.predict(data, soft=True).max(axis=1)
     paths = {"embedding": write_data(data, args.out), "cells": args.out / "cells.tsv"}
     cells = cell_table(data)
-    cells.to_csv(paths["cells"], sep="\t")
+    cells.to_csv(paths["cells"], sep="\t", float_format=NUMBERS)
     n_components = cells["component"].nunique()
     print(f"{len(cells):,} cells in {n_components} components")
     if "label" in cells:
@@ -58,13 +60,13 @@ def cell_table(data: AnnData | MuData) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``component``, ``label`` (if the model has labels), ``typicality``, ``z1``, ``z2``
-        and so on; the index is called ``cell``.
+        Columns ``component``, ``label`` and ``label_probability`` (if the model has labels),
+        ``typicality``, ``z1``, ``z2`` and so on; the index is called ``cell``.
     """
     obs = data.obs
     columns = {
         name: obs[f"multidgd_{name}"]
-        for name in ("component", "label", "typicality")
+        for name in ("component", "label", "label_probability", "typicality")
         if f"multidgd_{name}" in obs
     }
     columns |= {f"z{d}": z for d, z in enumerate(data.obsm["X_multidgd"].T, 1)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 import pandas as pd
@@ -21,7 +23,7 @@ from multiDGD.cli._output import (
     write_training_results,
 )
 from multiDGD.cli._read_data import find_modality_key, read_data
-from multiDGD.cli._scores import format_scores, score
+from multiDGD.cli._scores import EXPLANATION, format_scores, score
 from multiDGD.cli._training import train
 from multiDGD.cli._umap import add_umap
 
@@ -53,16 +55,21 @@ def run(args: argparse.Namespace) -> None:
     print(summarize_counts(data, modality_key, args.layer), flush=True)
 
     print(train(model, args.max_epochs, args.out, args.file), flush=True)
-    model.annotate()
+    with redirect_stdout(sys.stderr):
+        model.annotate()
     add_umap(data, args.seed)
     types, batch = (
         None if key is None else pd.Series(data.obs[key]) for key in (score_key, args.batch_key)
     )
     scores = score(data.obsm["X_multidgd"], types, batch)
-    keys = [key for key in (score_key, args.batch_key, *args.covariate_keys) if key is not None]
-    paths = write_training_results(model, data, args.out, [*keys, "multidgd_component"], score_key)
+    given = (score_key, args.labels_key, args.batch_key, *args.covariate_keys)
+    result = "multidgd_component" if args.labels_key is None else "multidgd_label"
+    keys = [*dict.fromkeys(key for key in given if key is not None), result]
+    with redirect_stdout(sys.stderr):
+        paths = write_training_results(model, data, args.out, keys, score_key)
     if scores:
         print(format_scores(scores))
+        print(EXPLANATION)
     if args.labels_key is not None and score_key == args.labels_key:
         print(f"({args.labels_key} was used for training; --score-key takes independent labels)")
     print_paths(paths)

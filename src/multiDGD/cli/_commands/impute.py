@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 
 from multiDGD._log import logger
-from multiDGD.cli._output import make_folder, print_paths
+from multiDGD.cli._output import make_folder, print_paths, without_copies
 from multiDGD.cli._read_model import calling_model, read_model_and_data
 
 
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
         latent = model.get_latent_representation(data)
     imputed = AnnData(
         counts,
-        obs=data.obs,
+        obs=without_copies(data.obs),
         var=pd.DataFrame(index=model.summary.features[args.modality]),
         obsm={"X_multidgd": latent},
     )

@@ -186,9 +186,13 @@ class ImputationMixin(ImputerMixin):
         """Name of the only modality that was not measured in any cell."""
         missing = [m for m in self.module.modalities if m not in manager.observed]
         if len(missing) != 1:
+            n_missing = (manager.libraries == 0).sum(0)
+            found = ", ".join(
+                f"{m!r} in {n:,}" for m, n in zip(self.module.modalities, n_missing, strict=True)
+            )
             raise ValueError(
-                "`modality` is required unless exactly one modality is missing; missing: "
-                f"{missing or 'none'} of {self.module.modalities}."
+                "`modality` is required unless exactly one modality is missing from all cells. "
+                f"Missing of {len(manager.libraries):,} cells: {found}."
             )
         return missing[0]
 
