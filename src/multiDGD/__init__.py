@@ -32,4 +32,6 @@ if not TYPE_CHECKING:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        # Without the names that this file imports.
+        public = {m.name for m in iter_modules(__path__) if not m.name.startswith("_")}
+        return sorted({*(name for name in globals() if name.startswith("__")), *public, *__all__})

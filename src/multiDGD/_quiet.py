@@ -20,6 +20,7 @@ _TRAINING_LOGS = dict.fromkeys(
     # Devices other than GPUs, advertisements, and the end of each training.
     r"[THI]PU available|💡 Tip|Loading `train_dataloader`|`Trainer.fit` stopped",
 )
+_TRANSFER_LOGS = {"scvi.model.base._base_model": r"Input AnnData not setup with scvi-tools"}
 _TRAINING_WARNINGS = (r"`isinstance\(treespec, LeafSpec\)` is deprecated",)
 _MUDATA_WARNINGS = (
     r"From 0\.4 \.update\(\)",
@@ -40,6 +41,13 @@ def quiet_import() -> Iterator[None]:
 def quiet_training() -> Iterator[None]:
     """Hide messages about the trainer of Lightning."""
     with _without_logs(_TRAINING_LOGS), _without_warnings(_TRAINING_WARNINGS):
+        yield
+
+
+@contextmanager
+def quiet_transfer() -> Iterator[None]:
+    """Hide the messages about objects that this package makes and registers itself."""
+    with _without_logs(_TRANSFER_LOGS), quiet_mudata():
         yield
 
 

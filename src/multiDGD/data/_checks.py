@@ -50,6 +50,8 @@ def check_column(table: pd.DataFrame, key: str, argument: str, where: str) -> No
     ValueError
         The message names the argument, the column and the most similar column names.
     """
+    if not isinstance(key, str):
+        raise ValueError(f"`{argument}` must be the name of one column, found {key!r:.80}.")
     if key not in table.columns:
         raise ValueError(
             f"`{argument}`: {key!r} is not a column of {where}. Nearest names: "
@@ -158,10 +160,9 @@ def check_counts(x: object, where: str) -> None:
     for chunk in reader.chunks():
         values = chunk.data
         if not np.isfinite(values).all():
-            bad = int((~np.isfinite(values)).sum())
             raise ValueError(
-                f"{where} contains NaN or infinite values ({bad} in one block of cells). Replace or "
-                "remove them."
+                f"{where} contains NaN or infinite values such as "
+                f"{values[~np.isfinite(values)][0]}. Replace or remove them."
             )
         if values.size and values.min() < 0:
             raise ValueError(

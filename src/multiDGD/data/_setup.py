@@ -90,7 +90,7 @@ def _obs_fields(
         check_discrete(obs, key, "categorical_covariate_keys")
     fields: list[AnnDataField] = []
     if labels_key is not None:
-        if labels_key in obs.columns:
+        if isinstance(labels_key, str) and labels_key in obs.columns:
             # Cells with missing entries are unlabelled.
             check_unique_column(obs, labels_key, "labels_key", "`obs`")
             check_discrete(obs, labels_key, "labels_key")
@@ -176,6 +176,12 @@ def mudata_fields(
         )
     check_names(mdata.obs_names, "Cell names (`obs_names`)")
     check_object(mdata)
+    if layers is not None and not isinstance(layers, Mapping):
+        example = dict.fromkeys(mdata.mod, layers)
+        raise ValueError(
+            f"`layers` must map modalities to layers, such as {example}, found {layers!r}."
+        )
+    _check_place_of_columns(mdata, columns)
     if source_registry is None:
         chosen = check_modalities(mdata, modalities, layers)
     else:
@@ -192,6 +198,20 @@ def mudata_fields(
         for number, name in enumerate(chosen)
     ]
     return fields + _obs_fields(MUDATA, mdata.obs, source_registry is not None, **columns)
+
+
+def _check_place_of_columns(mdata: MuData, columns: Mapping[str, Any]) -> None:
+    """Raise if a column exists in a modality instead of the MuData."""
+    for argument, given in columns.items():
+        if not argument.endswith(("_key", "_keys")):
+            continue
+        for key in [given] if isinstance(given, str) else given or ():
+            having = [m for m, part in mdata.mod.items() if key in part.obs]
+            if having and key not in mdata.obs:
+                raise ValueError(
+                    f"`{argument}`: {key!r} is a column of mdata[{having[0]!r}].obs, not of "
+                    f"mdata.obs. Copy it: `mdata.obs[{key!r}] = mdata[{having[0]!r}].obs[{key!r}]`."
+                )
 
 
 def check_modalities(

@@ -14,6 +14,7 @@ from scipy import sparse
 from scvi import settings
 
 from multiDGD._checks import finite, integer
+from multiDGD._quiet import quiet_transfer
 from multiDGD.model.core._representations import RepresentationMixin
 from multiDGD.module import MultiDGDModule
 from multiDGD.nn import Counts, Likelihood, get_likelihood, likelihood_names
@@ -30,6 +31,7 @@ class ComparisonMixin(RepresentationMixin):
     """Comparison of models with different likelihoods on held-out cells and counts."""
 
     @classmethod
+    @quiet_transfer()  # for the halves of the cells, which are objects of this method
     def compare_likelihoods(
         cls,
         adata: AnnData | MuData,

@@ -15,6 +15,7 @@ from multiDGD.model.core._copying import CopyMixin
 from multiDGD.model.core._description import DescriptionMixin
 from multiDGD.model.core._loading import LoadMixin
 from multiDGD.model.core._n_components import Auto, resolve_n_components
+from multiDGD.model.core._object_type import check_is_set_up
 from multiDGD.model.core._presets import published_defaults
 from multiDGD.model.core._public_names import name_methods
 from multiDGD.model.core._random import resolve_seed, seeded_initialisation
@@ -179,6 +180,8 @@ class MultiDGD(
         decoder_kwargs: Mapping[str, Any] | None = None,
         registry: dict | None = None,
     ) -> None:
+        if adata is not None and registry is None:
+            check_is_set_up(adata, type(self))
         super().__init__(adata, registry)
         n_cells = 1 if adata is None else adata.n_obs
         n_labels = len(self.summary.labels)

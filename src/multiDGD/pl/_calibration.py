@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from multiDGD._checks import positive_int
+from multiDGD._scores import UNKNOWN_LABELS
 
 from ._figure import finish, not_found, panel
 
@@ -41,8 +42,9 @@ def calibration(
         Table of cells by labels, as returned by ``model.predict(soft=True)``.
     labels
         True label of each cell: a series, which is matched by cell name, or one value for each
-        cell, in order. Cells with a missing label are left out. A label that is not a column of
-        ``probabilities`` counts as a wrong prediction.
+        cell, in order. Cells with a missing label, or one such as ``"NA"`` or ``"unknown"``, are
+        left out. Another label that is not a column of ``probabilities`` counts as a wrong
+        prediction.
     n_bins
         Number of bins between 0 and 1.
     ax
@@ -119,8 +121,9 @@ def _outcomes(
     truth = pd.Series(np.asarray(labels, dtype=object))
     if len(truth) != len(p):
         raise ValueError(f"`labels` has {len(truth)} entries for {len(p)} cells.")
-    is_known = truth.notna().to_numpy()
     names = probabilities.columns.astype(str)
+    unknown = set(UNKNOWN_LABELS).difference(names)
+    is_known = (truth.notna() & ~truth.isin(unknown)).to_numpy()
     truth = truth[is_known].astype(str)
     if not len(truth):
         raise ValueError("`labels` has only missing values.")

@@ -99,6 +99,8 @@ def _require_axes(ax: object) -> None:
 def finish(ax: Axes, show: bool | None, save: str | Path | None) -> None:
     """Save the figure of ``ax`` if ``save`` is given, and display it if ``show`` is true."""
     if save is not None:
+        if not Path(save).parent.is_dir():
+            raise FileNotFoundError(f"`save`: the folder {Path(save).parent} does not exist.")
         # Only the whole figure can be saved; the parent of ``ax`` may be a subfigure.
         ax.figure.canvas.figure.savefig(save, bbox_inches="tight")
     if show:

@@ -81,9 +81,10 @@ def history(
     'loss\ntrain 1.5'
     """
     logged = model if isinstance(model, Mapping) else model.history
-    if not logged:
+    if not logged or not any(map(len, logged.values())):
         raise ValueError(
-            "The model has no history: train it first. Models loaded by `load_legacy` have none."
+            "The model has no history: train it first. Models loaded by `load_legacy`, and those of "
+            "queries without new categories, have none."
         )
     terms = _by_term(logged)
     names = _select(terms, keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,14 @@ from mudata import MuData
 from ._figure import finish, panel
 from ._scatter import as_categories, default_colors, obs_column
 
+if TYPE_CHECKING:
+    from multiDGD.model import MultiDGD
+
 _ABSENT = "0.93"
 
 
 def modalities(
-    mdata: MuData,
+    mdata: MuData | MultiDGD,
     groupby: str | None = None,
     *,
     ax: Axes | None = None,
@@ -35,7 +39,7 @@ def modalities(
     Parameters
     ----------
     mdata
-        Data with the modalities.
+        Data with the modalities, or a model of them.
     groupby
         Column of ``mdata.obs`` to group cells by, such as the batch.
     ax
@@ -64,6 +68,7 @@ def modalities(
     >>> [label.get_text() for label in modalities(mdata).get_xticklabels()]
     ['rna\n20 features', 'atac\n40 features']
     """
+    mdata = getattr(mdata, "adata", mdata)
     if not isinstance(mdata, MuData):
         raise TypeError(f"`mdata` must be a MuData, found {type(mdata).__name__}.")
     present = _presence(mdata)

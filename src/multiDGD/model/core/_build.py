@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from multiDGD._names import nearest
 from multiDGD.data import DataSummary, logger
 from multiDGD.latent import GaussianMixtureSupervised
 from multiDGD.module import MultiDGDModule, add_categories
@@ -33,6 +34,12 @@ def build_module(
     **settings
         Further arguments of :class:`multiDGD.module.MultiDGDModule`.
     """
+    sizes = ("n_units", "n_hidden", "n_hidden_modality")
+    for name in decoder_kwargs or {}:
+        if name not in sizes:
+            raise TypeError(
+                f"`decoder_kwargs` has no item {name!r}. Nearest: {nearest(name, sizes)}."
+            )
     covariates = summary.covariates.items()
     module = MultiDGDModule(
         n_cells,
@@ -62,7 +69,10 @@ def describe_model(summary: DataSummary, module: MultiDGDModule) -> str:
     module
         Module of the model.
     """
-    features = ", ".join(f"{modality} {n}" for modality, n in summary.n_features.items())
+    features = ", ".join(
+        f"{modality} {n} ({module.likelihood(modality).name})"
+        for modality, n in summary.n_features.items()
+    )
     is_supervised = isinstance(module.mixture, GaussianMixtureSupervised)
     kind = "supervised" if is_supervised else "unsupervised"
     return (

@@ -26,7 +26,8 @@ def column_of(obs: pd.DataFrame, argument: str, name: str) -> pd.Series:
         If ``name`` is not a string, or not the name of exactly one column of ``obs``.
     """
     if not isinstance(name, str):
-        raise ValueError(f"`{argument}` must be the name of a column, found {name!r}.")
+        kind = f"a {type(name).__name__}" if pd.api.types.is_list_like(name) else repr(name)
+        raise ValueError(f"`{argument}` must be the name of a column of `obs`, found {kind}.")
     if name not in obs:
         raise ValueError(
             f"`{argument}`: {name!r} is not in obs. Nearest names: {nearest_columns(name, obs)}."

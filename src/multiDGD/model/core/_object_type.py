@@ -39,6 +39,41 @@ def check_object_type(adata: object, registry: dict) -> None:
     )
 
 
+def check_is_set_up(adata: object, model: type) -> None:
+    """Check that an object can be given to a model.
+
+    Parameters
+    ----------
+    adata
+        The object.
+    model
+        Class of the model.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no AnnData or MuData, is a view, or is not set up. The message contains the call.
+    """
+    if not isinstance(adata, AnnData | MuData):
+        raise TypeError(
+            f"`adata` must be an AnnData or MuData, found {type(adata).__name__}. Read a file with "
+            "`anndata.read_h5ad` or `mudata.read_h5mu`, and set it up first."
+        )
+    if isinstance(adata, MuData):
+        setup, name = "setup_mudata", "mdata"
+    else:
+        setup, name = "setup_anndata", "adata"
+    if adata.is_view:
+        raise ValueError(
+            f"`adata` is a view of another object. Copy it and set it up: `{name} = {name}.copy()`, "
+            f"`{model.__name__}.{setup}({name}, ...)`."
+        )
+    if model._get_most_recent_anndata_manager(adata) is None:  # type: ignore[attr-defined]
+        raise ValueError(
+            f"`adata` is not set up: call `{model.__name__}.{setup}({name}, ...)` first."
+        )
+
+
 def _conversion(adata: object, registry: dict) -> str:
     features = summarize_registry(registry).features
     if isinstance(adata, AnnData):

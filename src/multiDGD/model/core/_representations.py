@@ -142,6 +142,7 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         silent: bool = True,
     ) -> tuple[np.ndarray, Tensor]:
         """Positions of cells and their representations, on the CPU."""
+        batch_size = _cells_per_batch(batch_size)
         n_obs = manager.adata.n_obs
         cells = as_positions(indices, n_obs)
         if manager.check_cells(cells) and self.adata is manager.adata:

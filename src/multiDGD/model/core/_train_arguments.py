@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import lightning.pytorch
 import numpy as np
 import scvi.train
 
+from multiDGD._checks import positive, positive_int
 from multiDGD._names import nearest
 from multiDGD.train import MultiDGDTrainingPlan, monitored_names
 
@@ -52,6 +54,34 @@ def monitored(
     }
 
 
+def check_values(
+    *, early_stopping: Any, plan_kwargs: Any, lr: Any, early_stopping_patience: Any
+) -> None:
+    """Check values of arguments of ``train``.
+
+    Parameters
+    ----------
+    early_stopping, plan_kwargs, lr, early_stopping_patience
+        The arguments; `None` for the last three if they are not given.
+
+    Raises
+    ------
+    ValueError
+        If one of them has another type or is out of range.
+    """
+    if not isinstance(early_stopping, bool | np.bool_):
+        raise ValueError(f"`early_stopping` must be True or False, found {early_stopping!r}.")
+    if plan_kwargs is not None and not isinstance(plan_kwargs, Mapping):
+        raise ValueError(
+            '`plan_kwargs` must be a dictionary, such as {"lr_representation": 0.01}, found '
+            f"{plan_kwargs!r}."
+        )
+    if lr is not None:
+        positive("lr", lr)
+    if early_stopping_patience is not None:
+        positive_int("early_stopping_patience", early_stopping_patience)
+
+
 def check_trainer_arguments(given: Iterable[str], named: Iterable[str]) -> None:
     """Check the names of further arguments of ``train``.
 
@@ -67,6 +97,8 @@ def check_trainer_arguments(given: Iterable[str], named: Iterable[str]) -> None:
     TypeError
         If neither trainer has such an argument. The message contains the nearest names.
     """
+    if "use_gpu" in given:
+        raise TypeError("train() has no argument `use_gpu`: pass `accelerator` and `devices`.")
     trainers = (scvi.train.Trainer, lightning.pytorch.Trainer)
     names = [name for trainer in trainers for name in inspect.signature(trainer).parameters]
     for name in given:

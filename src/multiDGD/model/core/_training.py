@@ -42,6 +42,7 @@ from ._resume import History, Resumed, join_histories, with_safe_checkpoints
 from ._train_arguments import (
     check_precision,
     check_trainer_arguments,
+    check_values,
     default_max_epochs,
     monitored,
 )
@@ -182,6 +183,12 @@ class TrainingMixin(RepresentationMixin):
         positive_int("batch_size", batch_size)
         if max_epochs is not None:
             positive_int("max_epochs", max_epochs)
+        check_values(
+            early_stopping=early_stopping,
+            plan_kwargs=plan_kwargs,
+            lr=lr,
+            early_stopping_patience=trainer_kwargs.get("early_stopping_patience"),
+        )
         check_trainer_arguments(trainer_kwargs, inspect.signature(self.train).parameters)
         check_plan_names(plan_kwargs or {})
         strategy = choose_strategy(devices, trainer_kwargs)

@@ -100,7 +100,7 @@ class DifferentialAccessibilityMixin(ComparisonMixin):
         settings = TestSettings(mode, delta, fdr_target, (), reference, order_by)
         manager = self._manager_of(adata)
         groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)
-        batches = (batchid1, batchid2) if batch_correction else None
+        batches = self._batches_of_groups(batch_correction, batchid1, batchid2)
         observed = self._observed_share(manager, groups.codes >= 0, modality, batch_size)
         library_size = self._learned.library_medians[modality] * observed
         tables = []

@@ -11,7 +11,7 @@ import torch
 from scvi.utils import track
 from torch import Tensor
 
-from multiDGD.data import CellManager
+from multiDGD.data import CellManager, find_categories
 from multiDGD.model.core._columns import column_of
 from multiDGD.model.decoding._decoding import DecodingMixin
 from multiDGD.module import FeatureSubset
@@ -130,6 +130,27 @@ class ComparisonMixin(DecodingMixin):
             shifts = {c.comparison.label: float(c.table["lfc_reference"].iloc[0]) for c in found}
             log_shifts(shifts, reference, modality)
         return found, omitted
+
+    def _batches_of_groups(
+        self,
+        batch_correction: bool,
+        batchid1: Sequence[str] | None,
+        batchid2: Sequence[str] | None,
+    ) -> tuple[Sequence[str] | None, Sequence[str] | None] | None:
+        """Batches in which each group is decoded; `None` for the own batch of each cell."""
+        for argument, names in (("batchid1", batchid1), ("batchid2", batchid2)):
+            if names is None:
+                continue
+            if not batch_correction:
+                raise ValueError(f"`{argument}` requires `batch_correction=True`.")
+            known = self.summary.covariates.get(self.batch_key or "", np.array([]))
+            given = list(names) if pd.api.types.is_list_like(names) else [names]
+            unknown = find_categories(pd.Series(given, dtype=object), known)[1]
+            if len(unknown):
+                raise ValueError(
+                    f"`{argument}`: {list(unknown)} are not among the batches {list(known)}."
+                )
+        return (batchid1, batchid2) if batch_correction else None
 
     def _reference_positions(
         self, settings: TestSettings, modality: str, manager: CellManager

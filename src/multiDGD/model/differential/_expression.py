@@ -179,18 +179,19 @@ class DifferentialExpressionMixin(ComparisonMixin):
         (30, True)
         """
         settings = TestSettings(mode, delta, fdr_target, cred_interval_lvls, reference, order_by)
+        is_default = modality is None and len(self.module.modalities) > 1
         if modality is None:
             modality = self._modality_of_genes(None)
-            if len(self.module.modalities) > 1:
-                logger.info("Comparing modality %r; pass `modality` for others", modality)
         is_one = isinstance(modality, str)
         modalities = self._modalities(modality)
         manager = self._manager_of(adata)
         groups = read_groups(manager.adata.obs, groupby, group1, group2, idx1, idx2)
-        batches = (batchid1, batchid2) if batch_correction else None
+        batches = self._batches_of_groups(batch_correction, batchid1, batchid2)
         tables: list[pd.DataFrame] = []
         omitted: list[Any] = []
         references = [self._reference_positions(settings, m, manager) for m in modalities]
+        if is_default:
+            logger.info("Comparing modality %r; pass `modality` for others", modality)
         for name, refs in zip(modalities, references, strict=True):
             compared, too_small = self._run_comparisons(
                 manager,

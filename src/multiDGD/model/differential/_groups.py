@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from multiDGD._names import nearest
+from multiDGD._names import is_copy, nearest
 from multiDGD.data import find_categories
 from multiDGD.model.core._columns import column_of
 
@@ -82,6 +82,8 @@ def read_groups(
     if idx2 is not None and idx1 is None:
         raise ValueError("`idx2` requires `idx1`, the cells to compare with those of `idx2`.")
     if idx1 is not None:
+        if groupby is not None:
+            raise ValueError("`groupby` and `idx1` both choose the cells to compare: pass one.")
         return _by_index(obs, idx1, idx2)
     if groupby is None:
         raise ValueError("`groupby` or `idx1` is required to choose the cells to compare.")
@@ -152,7 +154,13 @@ def _by_index(obs: pd.DataFrame, idx1: Any, idx2: Any) -> Groups:
 def _mask(obs: pd.DataFrame, argument: str, idx: Any) -> np.ndarray:
     """Mask of the cells in a query, a mask or positions."""
     if isinstance(idx, str):
-        return obs.index.isin(obs.query(idx).index)
+        try:
+            return obs.index.isin(obs.query(idx).index)
+        except Exception as error:
+            raise ValueError(
+                f"`{argument}`: obs.query({idx!r}) failed: {error}. Columns: "
+                f"{[str(c) for c in obs.columns if not is_copy(c)]}."
+            ) from error
     found = np.asarray(idx).ravel()
     if found.dtype == bool:
         if len(found) != len(obs):

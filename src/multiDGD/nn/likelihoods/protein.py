@@ -77,7 +77,16 @@ class Protein(Likelihood):
 
     name: ClassVar[str] = "protein"
     default_for: ClassVar[frozenset[str]] = frozenset(
-        {"prot", "protein", "proteins", "protein_expression", "adt", "antibody capture"}
+        {
+            "prot",
+            "protein",
+            "proteins",
+            "protein_expression",
+            "adt",
+            "antibody",
+            "antibodies",
+            "antibody capture",
+        }
     )
     has_background: ClassVar[bool] = True
 
