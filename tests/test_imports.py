@@ -52,6 +52,7 @@ def test_public_names_are_found():
     assert "scvi" in modules
     assert not shown
     assert set(multiDGD.__all__) <= set(dir(multiDGD))
+    assert not {"Any", "version", "import_module", "quiet_import", "_quiet"} & set(dir(multiDGD))
     for name in multiDGD.__all__:
         assert getattr(multiDGD, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'MultiDGB'"):

@@ -106,12 +106,25 @@ def test_invalid_anndata_arguments_raise(arguments, message):
         ({"modalities": []}, "`modalities` is empty"),
         ({"layers": {"prot": "raw"}}, r"`layers`: no modality \['prot'\]"),
         ({"layers": {"rna": "raw"}}, "`layer`: 'raw'"),
+        ({"layers": "raw"}, r"`layers` must map .* \{'rna': 'raw', 'atac': 'raw'\}"),
         ({"batch_key": "donor"}, "`batch_key`: 'donor'"),
+        ({"batch_key": ["batch"]}, r"`batch_key` must be the name of one .*\['batch'\]"),
+        ({"labels_key": ["label"]}, r"`labels_key` must be the name of one .*\['label'\]"),
     ],
 )
 def test_invalid_mudata_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         MultiDGD.setup_mudata(toy_mudata(), **arguments)
+
+
+def test_columns_of_a_modality_raise():
+    mdata = toy_mudata()
+    mdata["atac"].obs["donor"] = "a"
+    for arguments in ({"batch_key": "donor"}, {"categorical_covariate_keys": ["batch", "donor"]}):
+        with pytest.raises(ValueError, match=r"`mdata.obs\['donor'\] = mdata\['atac'\].obs\['d"):
+            MultiDGD.setup_mudata(mdata, **arguments)
+    mdata.obs["donor"] = mdata["atac"].obs["donor"]
+    MultiDGD.setup_mudata(mdata, categorical_covariate_keys=["donor"])
 
 
 def test_missing_values_raise():

@@ -38,6 +38,30 @@ class TestNumberedBatches:
         assert "_scvi" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"groupby": "plate", "batchid1": ["0"]}, "`batchid1` requires `batch_correction=True`"),
+        (
+            {"groupby": "plate", "batchid2": ["7"], "batch_correction": True},
+            r"`batchid2`: \['7'\] are not among the batches \[0, 1\]",
+        ),
+        ({"groupby": "plate", "idx1": [0, 1]}, "`groupby` and `idx1` both choose"),
+        ({"groupby": pd.Series([0, 1])}, "`groupby` must be the name of a .*found a Series"),
+        ({"idx1": "plates == 1"}, r"`idx1`: obs.query\('plates == 1'\) failed.*'plate'"),
+    ],
+)
+def test_invalid_groups_raise_without_a_message_before(model, caplog, arguments, message):
+    with caplog.at_level("INFO", logger="scvi"), pytest.raises(ValueError, match=message):
+        model.differential_expression(**arguments)
+    assert "Comparing" not in caplog.text
+
+
+def test_batch_size_is_checked_for_known_cells(model):
+    with pytest.raises(ValueError, match="`batch_size` must be an integer of at least 1"):
+        model.get_latent_representation(batch_size=0)
+
+
 @pytest.mark.parametrize("kind", [float, bool, str])
 def test_batches_are_selected_by_their_values(kind):
     adata = numbered_batches()

@@ -69,12 +69,13 @@ def test_text_summary_contains_all_covariates():
         ({"n_latent": 0}, "`n_latent`"),
         ({"likelihoods": {"prot": "nb"}}, "`likelihoods`"),
         ({"decoder_kwargs": {"n_units": 0}}, "`n_units`"),
+        ({"decoder_kwargs": {"units": 9}}, "`decoder_kwargs` has no item 'units'.*'n_units'"),
     ],
 )
 def test_arguments_that_do_not_fit_the_data_raise(arguments, message):
     mdata = toy_mudata()
     MultiDGD.setup_mudata(mdata, labels_key="label")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         MultiDGD(mdata, **arguments)
 
 

@@ -43,6 +43,13 @@ def test_unknown_labels_count_as_wrong():
     np.testing.assert_allclose(drawn(ax), [[0.95, 0.5]])
 
 
+def test_labels_without_a_type_are_left_out():
+    ax = pl.calibration(table([0.95] * 6), ["T", "T", "T", "NK", "NA", "unknown"])
+    np.testing.assert_allclose(drawn(ax), [[0.95, 0.75]])
+    named = table([0.95] * 6).rename(columns={"T": "unknown"})
+    assert "6 cells" in pl.calibration(named, ["unknown"] * 6).get_title()
+
+
 def test_real_labels(multiome):
     held_out = multiome.validation_indices
     probabilities = multiome.predict(indices=held_out, soft=True)

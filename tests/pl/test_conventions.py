@@ -66,6 +66,11 @@ def test_new_figure_is_saved_and_not_shown(name, get, tmp_path, monkeypatch):
     assert inspect.signature(getattr(pl, name)).parameters["show"].default is None
 
 
+def test_missing_folder_raises(get, tmp_path):
+    with pytest.raises(FileNotFoundError, match="`save`: the folder .*no does not exist"):
+        CALLS["history"](get, save=tmp_path / "no" / "history.png")
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_shown_if_requested(name, get, monkeypatch):
     shown = []

@@ -177,3 +177,9 @@ def test_the_loss_of_a_single_modality_is_not_repeated(log):
     assert titles(pl.history(log)) == ["elbo", "reconstruction loss", "mixture loss"]
     log["reconstruction_loss_atac_train"] = log["mixture_loss_train"]
     assert len(pl.history(log)) == 5
+
+
+def test_nothing_was_logged():
+    empty = {"train_loss": table("train_loss", [])}
+    with pytest.raises(ValueError, match="has no history.* queries without new categories"):
+        pl.history(SimpleNamespace(history=empty))

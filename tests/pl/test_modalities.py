@@ -83,6 +83,10 @@ def test_modality_without_counts_is_not_measured():
     assert n_cells(pl.modalities(mdata)) == ["6 cells", "4 cells"]
 
 
+def test_a_model_has_the_modalities_of_its_data(mosaic):
+    assert n_cells(pl.modalities(mosaic)) == n_cells(pl.modalities(mosaic.adata))
+
+
 def test_errors(pbmc_cite_mosaic):
     with pytest.raises(ValueError, match=r"`groupby`: 'batches' .*'batch'"):
         pl.modalities(pbmc_cite_mosaic, "batches")

@@ -27,6 +27,13 @@ def test_a_trained_model():
     assert rows["batch batch"] == "2 categories (b0, b1)"
 
 
+def test_likelihoods_are_in_the_summary():
+    mdata = toy_mudata()
+    MultiDGD.setup_mudata(mdata)
+    model = MultiDGD(mdata, n_latent=3, likelihoods={"atac": "poisson"})
+    assert "features rna 12 (nb), atac 15 (poisson)" in model.summary_string
+
+
 def test_a_model_before_its_training():
     MultiDGD.setup_anndata(adata := toy_adata())
     rows = shown(MultiDGD(adata, n_latent=3))

@@ -61,3 +61,16 @@ def test_the_conversions_work(models):
         assert len(models[kind].get_latent_representation(converted)) == 40
     with pytest.raises(ValueError, match="must be a MuData.*found 'cells.h5mu'"):
         MultiDGD.load_query_data("cells.h5mu", models["mudata"])
+
+
+def test_objects_that_are_not_set_up():
+    mdata = toy_mudata()
+    with pytest.raises(ValueError, match=r"not set up: call `MultiDGD.setup_mudata\(mdata, "):
+        MultiDGD(mdata)
+    with pytest.raises(ValueError, match=r"not set up: call `MultiDGD.setup_anndata\(adata, "):
+        MultiDGD(mdata["rna"].copy())
+    with pytest.raises(TypeError, match="must be an AnnData or MuData, found str"):
+        MultiDGD("cells.h5mu")
+    MultiDGD.setup_mudata(mdata)
+    with pytest.raises(ValueError, match=r"is a view .*`mdata = mdata.copy\(\)`"):
+        MultiDGD(mdata[:20])

@@ -117,6 +117,26 @@ def test_another_model_of_the_object_is_used_before_training(data):
     np.testing.assert_array_equal(*u)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"lr": "fast"}, ValueError, "`lr` must be a finite number, found 'fast'"),
+        ({"lr": -1.0}, ValueError, "`lr` must be a number above 0"),
+        ({"plan_kwargs": "lr"}, ValueError, "`plan_kwargs` must be a dictionary, .*'lr'"),
+        ({"early_stopping": "yes"}, ValueError, "`early_stopping` must be True or False"),
+        ({"early_stopping_patience": -1}, ValueError, "`early_stopping_patience` must be an int"),
+        ({"use_gpu": True}, TypeError, "no argument `use_gpu`: pass `accelerator`"),
+    ],
+)
+def test_invalid_values_raise(arguments, error, message):
+    adata = toy_adata()
+    MultiDGD.setup_anndata(adata)
+    model = MultiDGD(adata, n_latent=2)
+    with pytest.raises(error, match=message):
+        model.train(**arguments)
+    assert not model.is_trained_
+
+
 def test_batch_size_of_zero_raises():
     adata = numbered_batches()
     MultiDGD.setup_anndata(adata)

@@ -148,7 +148,7 @@ class ComparisonMixin(DecodingMixin):
             unknown = find_categories(pd.Series(given, dtype=object), known)[1]
             if len(unknown):
                 raise ValueError(
-                    f"`{argument}`: {list(unknown)} are not among the batches {list(known)}."
+                    f"`{argument}`: {list(unknown)} are not among the batches {np.asarray(known).tolist()}."
                 )
         return (batchid1, batchid2) if batch_correction else None
 
