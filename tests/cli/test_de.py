@@ -30,7 +30,7 @@ def compared(run, fitted, cells, tmp_path):
         assert "Comparing" not in out
         has_default = not {"--modality", "--accessibility"} & set(argv)
         assert ("Using modality rna;" in err) == has_default
-        message = f"groups are too small and are omitted: {skipped!r}"
+        message = f"1 group is too small and is omitted: {skipped!r}"
         assert (message in err) if skipped else ("omitted" not in err)
         path = tmp_path / "differential.tsv"
         assert out.splitlines()[-1] == f"table: {path}"
@@ -131,7 +131,7 @@ def test_small_groups(compared, expected, fails, fitted, tmp_path):
 @pytest.mark.parametrize(
     ("argv", "messages"),
     [
-        (["--groupby", "cell_typ"], ["'cell_typ' is not in obs", "'cell_type'"]),
+        (["--groupby", "cell_typ"], ["'cell_typ' is not a column of `obs`", "'cell_type'"]),
         (["--groupby", "cell_type", "--group1", "type_9"], ["--group1: 'type_9'", "'type_0'"]),
         (["--groupby", "cell_type", "--group2", "B"], ["--group2: 'B'", "Nearest names"]),
         (

@@ -33,7 +33,7 @@ class TestNumberedBatches:
             model.get_normalized_expression(transform_batch=7)
 
     def test_suggested_columns_exclude_those_of_the_setup(self, model):
-        with pytest.raises(ValueError, match="'plat' is not in obs") as error:
+        with pytest.raises(ValueError, match="'plat' is not a column of `obs`") as error:
             model.differential_expression(groupby="plat")
         assert "_scvi" not in str(error.value)
 
@@ -46,7 +46,6 @@ class TestNumberedBatches:
             {"groupby": "plate", "batchid2": ["7"], "batch_correction": True},
             r"`batchid2`: \['7'\] are not among the batches \[0, 1\]",
         ),
-        ({"groupby": "plate", "idx1": [0, 1]}, "`groupby` and `idx1` both choose"),
         ({"groupby": pd.Series([0, 1])}, "`groupby` must be the name of a .*found a Series"),
         ({"idx1": "plates == 1"}, r"`idx1`: obs.query\('plates == 1'\) failed.*'plate'"),
     ],
@@ -55,6 +54,13 @@ def test_invalid_groups_raise_without_a_message_before(model, caplog, arguments,
     with caplog.at_level("INFO", logger="scvi"), pytest.raises(ValueError, match=message):
         model.differential_expression(**arguments)
     assert "Comparing" not in caplog.text
+
+
+def test_ignored_groupby_is_logged(model, caplog):
+    with caplog.at_level("INFO", logger="scvi"):
+        table = model.differential_expression(groupby="plate", idx1="plate == 0", silent=True)
+    assert "`groupby` is ignored: `idx1` chooses the cells" in caplog.text
+    assert "comparison" not in table
 
 
 def test_batch_size_is_checked_for_known_cells(model):
@@ -97,7 +103,7 @@ def test_weights_of_zero_raise(model):
     ],
 )
 def test_missing_columns_raise(model, method, argument, others):
-    message = f"`{argument}`: 'plat' is not in obs. Nearest names: .'plate'"
+    message = f"`{argument}`: 'plat' is not a column of `obs`. Nearest names: .'plate'"
     with pytest.raises(ValueError, match=message):
         getattr(model, method)(**others, **{argument: "plat"})
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ._shrinkage import shrink_variances
+from ._shrinkage import LEAST_COUNT, shrink_variances
 
 # Counts of a feature that suffice to estimate its variance.
 _RELIABLE_COUNT = 10.0
@@ -146,12 +146,14 @@ class RateSums:
             # deviations. The division by the degrees of freedom follows for all groups together.
             squares.append(len(strata) * deviation.square().sum(0))
         counts = torch.stack([r * x for r, x in zip(rates, exposures, strict=True)])
-        tiny = torch.finfo(counts.dtype).tiny
-        relative = (torch.stack(squares) / counts.clamp(min=tiny)).sum(0)
-        df = sum(len(group) - 1 for group in groups)
+        # Without counts, a group has no variance relative to them.
+        has_counts = counts > LEAST_COUNT
+        relative = (torch.stack(squares) / counts.clamp(min=LEAST_COUNT)).where(has_counts, 0)
+        df = torch.tensor([len(group) - 1.0 for group in groups], dtype=counts.dtype)
+        df_f = (has_counts * df[:, None]).sum(0).clamp(min=1)
         n_samples = sum(len(group) for group in groups)
         scale, total_df = _moderated(
-            relative / df, counts.sum(0), df, min_count=_RELIABLE_COUNT * n_samples
+            relative.sum(0) / df_f, counts.sum(0), df_f, min_count=_RELIABLE_COUNT * n_samples
         )
         # The groups share these degrees of freedom.
         return [
@@ -161,7 +163,7 @@ class RateSums:
 
 
 def _moderated(
-    relative: Tensor, counts: Tensor, df: float, min_count: float, max_prior_df: float = math.inf
+    relative: Tensor, counts: Tensor, df: float | Tensor, min_count: float, max_prior_df: float = math.inf
 ) -> tuple[Tensor, Tensor]:
     """Shrunk variances relative to a Poisson count, and their degrees of freedom.
 

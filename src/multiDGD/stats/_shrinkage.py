@@ -14,8 +14,8 @@ _MAX_DF = 1e6
 _N_REWEIGHTINGS = 10
 # Counts below which the variance is mostly that of the likelihood.
 _FEW_COUNTS = 10.0
-# Counts below which a variance is meaningless.
-_LEAST_COUNT = 0.5
+#: Counts below which a variance relative to them is meaningless.
+LEAST_COUNT = 0.5
 
 
 def shrink_variances(
@@ -60,11 +60,11 @@ def shrink_variances(
     array([inf, inf, inf])
     """
     df = np.broadcast_to(np.asarray(df, dtype=float), variances.shape)
-    weight = np.square(1 + _FEW_COUNTS / np.maximum(counts, _LEAST_COUNT))
+    weight = np.square(1 + _FEW_COUNTS / np.maximum(counts, LEAST_COUNT))
     if known.sum() < 2:
         mean = float(variances[known].mean()) if known.any() else 1.0
         return np.full_like(variances, mean), max_prior_df * weight
-    seen = counts > _LEAST_COUNT
+    seen = counts > LEAST_COUNT
     prior = _trend(variances[seen], counts[seen], df[seen], counts)
     scale, prior_df = _scaled_f(variances[known] / prior[known], df[known], weight[known])
     prior *= scale ** (1 / weight)

@@ -319,7 +319,7 @@ def test_batch_size_does_not_matter(model):
         ({"weights": "wieght"}, r"`weights`.*Nearest names: \['weight'"),
         ({"weights": [1.0]}, f"`weights` must have {N_CELLS} entries"),
         ({"weights": np.full(N_CELLS, -1.0)}, "`weights` must be finite"),
-        ({"sample_key": "donor"}, "`sample_key`: 'donor' is not in obs"),
+        ({"sample_key": "donor"}, "`sample_key`: 'donor' is not a column of `obs`"),
         ({"sample_key": "condition"}, "from 1 sample of `sample_key`"),
         ({"idx1": [0, 1, 2, 3], "idx2": [3, 4, 5]}, "must not overlap, found 1 cells"),
         ({"idx1": [N_CELLS]}, f"beyond the {N_CELLS} cells"),
@@ -328,7 +328,7 @@ def test_batch_size_does_not_matter(model):
         ({"idx1": []}, "`group1` has 0 cells"),
         (
             {"batch_correction": True, "batchid1": ["batch_9"]},
-            "'batch_9' is not one of",
+            r"`batchid1`: \['batch_9'\] are not among the batches \['batch_0', ",
         ),
         ({"reference": "mean"}, "`reference` must be one of 'share', 'median' or a list"),
         ({"reference": ["gen_1"]}, "`reference`: 1 of 1 features do not exist .*gene_1"),

@@ -1,5 +1,7 @@
 """Rates of groups against ratios of counts, the bootstrap and known variance between samples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -131,3 +133,19 @@ def test_variance_between_samples_reduces_exposure(model):
     groups = [range(0, 20, 2), range(1, 20, 2)]
     found = apart.sample_rates(groups)
     assert float(found[0].exposure[5] / cells.exposure[5]) < 0.2
+
+
+def test_feature_without_counts_in_a_group_has_a_finite_variance(model):
+    """Its decoded shares differ from 0, so that it has a deviation without any count."""
+    samples = sums(model, np.arange(N_CELLS) % 6)
+    groups = [range(3), range(3, 6)]
+    complete = samples.sample_rates(groups)
+    first = samples.first.clone()
+    # The residuals of feature 0 outweigh the shares in the first group: its rate is 0 there.
+    first[:3, 1, 0] = -2 * first[:3, 0, 0] * first[:3, 2, 0] / samples.weight[:3]
+    found = replace(samples, first=first).sample_rates(groups)
+    assert found[0].rate[0] == 0 < complete[0].rate[0]
+    for group, expected in zip(found, complete, strict=True):
+        assert group.exposure[0] > 0.05 * expected.exposure[0]
+        # That of other features hardly depends on it.
+        np.testing.assert_allclose(group.exposure[1:], expected.exposure[1:], rtol=0.1)

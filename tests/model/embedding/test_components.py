@@ -82,7 +82,7 @@ class TestSummary:
         assert list(again["n_cells"]) == list(table["n_cells"])
 
     def test_invalid_arguments_raise(self, model):
-        with pytest.raises(ValueError, match="`label_key`: 'type' is not in obs"):
+        with pytest.raises(ValueError, match="`label_key`: 'type' is not a column of `obs`"):
             model.get_component_summary(label_key="type")
         with pytest.raises(ValueError, match="n_top_features"):
             model.get_component_summary(n_top_features=-1)

@@ -30,7 +30,8 @@ def column_of(obs: pd.DataFrame, argument: str, name: str) -> pd.Series:
         raise ValueError(f"`{argument}` must be the name of a column of `obs`, found {kind}.")
     if name not in obs:
         raise ValueError(
-            f"`{argument}`: {name!r} is not in obs. Nearest names: {nearest_columns(name, obs)}."
+            f"`{argument}`: {name!r} is not a column of `obs`. Nearest names: "
+            f"{nearest_columns(name, obs)}."
         )
     check_unique_column(obs, name, argument, "`obs`")
     return obs[name]

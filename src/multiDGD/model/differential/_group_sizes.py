@@ -87,8 +87,10 @@ def large_enough(
             needed += f" and {_MIN_SAMPLES} samples of `sample_key`"
         names = ", ".join(map(repr, omitted))
         logger.warning(
-            "%d groups are too small and are omitted: %s. At least %s are needed.",
-            len(omitted),
+            "%s omitted: %s. At least %s are needed.",
+            "1 group is too small and is"
+            if len(omitted) == 1
+            else f"{len(omitted)} groups are too small and are",
             names,
             needed,
         )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from multiDGD._names import is_copy, nearest
-from multiDGD.data import find_categories
+from multiDGD.data import find_categories, logger
 from multiDGD.model.core._columns import column_of
 
 _REST = "Rest"
@@ -83,7 +83,8 @@ def read_groups(
         raise ValueError("`idx2` requires `idx1`, the cells to compare with those of `idx2`.")
     if idx1 is not None:
         if groupby is not None:
-            raise ValueError("`groupby` and `idx1` both choose the cells to compare: pass one.")
+            # As in scvi-tools.
+            logger.info("`groupby` is ignored: `idx1` chooses the cells")
         return _by_index(obs, idx1, idx2)
     if groupby is None:
         raise ValueError("`groupby` or `idx1` is required to choose the cells to compare.")
