@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tests.model.fitting import TRAIN, numbered_batches
+from tests.model.fitting import TRAIN, fitted, numbered_batches
+from tests.toy import toy_mudata
 
 from multiDGD import MultiDGD
 
@@ -54,6 +55,51 @@ def test_invalid_groups_raise_without_a_message_before(model, caplog, arguments,
     with caplog.at_level("INFO", logger="scvi"), pytest.raises(ValueError, match=message):
         model.differential_expression(**arguments)
     assert "Comparing" not in caplog.text
+
+
+def test_options_of_encoders_are_no_columns(model):
+    with pytest.raises(ValueError, match="`weights`: 'importance' is an option of models with an"):
+        model.differential_expression(groupby="plate", weights="importance", silent=True)
+
+
+def test_column_of_a_modality_in_a_query():
+    mdata = toy_mudata()
+    query = toy_mudata()
+    del query.obs["batch"]
+    query["atac"].obs["batch"] = "b0"
+    trained = fitted(mdata, batch_key="batch")
+    with pytest.raises(ValueError, match=r"`batch_key`: .*`mdata.obs\['batch'\] = mdata\['atac'"):
+        trained.get_latent_representation(query)
+    del query["atac"].obs["batch"]
+    query.obs = query.obs[[]]
+    with pytest.raises(ValueError, match="`batch_key`: 'batch' is not .* It has no columns"):
+        trained.get_latent_representation(query)
+
+
+def test_all_refused_arguments_are_named():
+    MultiDGD.setup_anndata(adata := numbered_batches())
+    with pytest.raises(TypeError, match="`n_hidden`: .*Nor has it `dropout_rate`: "):
+        MultiDGD(adata, n_hidden=128, n_latent=3, dropout_rate=0.1)
+
+
+def test_view_in_the_setup():
+    with pytest.raises(ValueError, match="`adata` is a view .*`adata = adata.copy"):
+        MultiDGD.setup_anndata(numbered_batches()[:20])
+
+
+def test_settings_without_effect_warn(caplog):
+    adata = numbered_batches()
+    adata.obs["type"] = "T"
+    MultiDGD.setup_anndata(adata, labels_key="type")
+    with caplog.at_level("WARNING", logger="scvi"):
+        MultiDGD(adata, n_latent=3)
+        assert "All labels are 'T'" in caplog.text
+        MultiDGD.setup_anndata(adata)
+        caplog.clear()
+        MultiDGD(adata, n_latent=3, n_components=adata.n_obs)
+        assert not caplog.text
+        MultiDGD(adata, n_latent=3, n_components=adata.n_obs + 1)
+    assert f"`n_components` is {adata.n_obs + 1} for {adata.n_obs} cells" in caplog.text
 
 
 def test_ignored_groupby_is_logged(model, caplog):

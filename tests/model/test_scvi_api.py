@@ -4,8 +4,6 @@ import inspect
 
 import pandas as pd
 import pytest
-from anndata import AnnData
-from mudata import MuData
 from scvi.model import MULTIVI, SCVI, TOTALVI
 from scvi.train import AdversarialTrainingPlan, TrainingPlan
 from tests.model.fitting import fitted
@@ -168,7 +166,10 @@ def test_the_alternative_for_proteins_in_obsm_pairs_the_cells(as_array):
     table = pd.DataFrame(adata.X.toarray()[:, :3], adata.obs_names, ["CD3", "CD4", "CD8"])
     adata.obsm["adt"] = table.to_numpy() if as_array else table
     (entry,) = [e for e in scvi_api() if e.parameter == "protein_expression_obsm_key"]
-    call = entry.note.split("`")[1].replace("<value>", "'adt'")
-    names = {"MultiDGD": MultiDGD, "MuData": MuData, "AnnData": AnnData, "adata": adata}
-    mdata = eval(call.removeprefix("MultiDGD.setup_mudata"), names)
+    calls = [text.replace("<value>", "'adt'") for text in entry.note.split("`")[1::2]]
+    calls[2] = calls[2].replace("...", "batch_key='batch'")
+    names = {"MultiDGD": MultiDGD, "adata": adata}
+    for call in (*calls[3:], *calls[:3]):  # the imports come last
+        exec(call, names)
+    mdata = names["mdata"]
     assert mdata.n_obs == adata.n_obs

@@ -109,3 +109,14 @@ def test_tick_labels_within_a_decade_do_not_overlap(multiome, monkeypatch):
     boxes = sorted((b for b in boxes if b.width), key=lambda b: b.x0)
     assert len(boxes) > 3
     assert all(a.x1 <= b.x0 for a, b in pairwise(boxes))
+
+
+def test_values_within_a_decade_have_linear_axes(monkeypatch, mosaic):
+    x = np.linspace(0.9, 1.0, 20)
+    for values, scale in ((x, "linear"), (x**60, "log")):
+        monkeypatch.setattr(
+            _counts_vs_predicted, "_averages", lambda *args, v=values: (v, v * 0.99)
+        )
+        ax = pl.counts_vs_predicted(mosaic)
+        assert (ax.get_xscale(), ax.get_yscale()) == (scale, scale)
+        assert ax.get_title().endswith("r = 1.000")

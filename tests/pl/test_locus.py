@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
@@ -137,3 +138,18 @@ def test_peaks_without_positions_are_ranked(links):
     assert min(box.x0 for box in labels) >= 0
     axes = pl.locus({"T": table, "B": table}, "LYZ")
     assert [ax.get_title() for ax in axes] == ["LYZ, T", "LYZ, B"]
+
+
+def test_positions_are_not_negative():
+    start = [10_000, 200_000]
+    table = pd.DataFrame(
+        {
+            "association": [0.8, 0.1],
+            "p_value": [0.01, 0.5],
+            "chrom": "chr1",
+            "start": start,
+            "end": [s + 500 for s in start],
+            "distance": [s + 250 - 50_000 for s in start],
+        }
+    )
+    assert pl.locus(table, "GENE").get_xlim()[0] == 0

@@ -176,6 +176,30 @@ def test_tables_of_a_trained_model(multiome, method):
     )
 
 
+def test_modalities_have_symbols(differential):
+    table = differential[differential["comparison"] == "B vs Rest"].copy()
+    table["modality"] = np.where(np.arange(len(table)) % 4, "rna", "prot")
+    ax = pl.volcano(table, n_labels=0)
+    entries = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert entries[-2:] == list(pd.unique(table["modality"]))
+    n_points = [len(c.get_offsets()) for c in ax.collections]
+    assert sum(n_points) == len(table) and sorted(n_points)[:2] == [0, 0]
+    paths = {c.get_paths()[0].vertices.shape for c in ax.collections}
+    assert len(paths) == 2
+    # A single modality has one symbol and no entry.
+    one = pl.volcano(table.assign(modality="rna"), n_labels=0)
+    assert len(one.get_legend().get_texts()) == 3
+
+
+def test_most_informative_features_are_labelled(differential):
+    table = differential[differential["comparison"] == "B vs Rest"].copy()
+    called = table.index[table["is_de_fdr_0.05"] & (table["lfc_mean"] > 0)]
+    table["information"] = 0.0
+    table.loc[called[-1], "information"] = 5.0
+    labels = [t.get_text() for t in pl.volcano(table, n_labels=2).texts]
+    assert called[-1] in labels
+
+
 def test_errors(differential):
     with pytest.raises(ValueError, match="`comparison` is required: choose one of 2"):
         pl.volcano(differential)

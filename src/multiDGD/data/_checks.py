@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from mudata import MuData
 from scvi import settings
 
 from multiDGD._log import logger
@@ -53,9 +54,10 @@ def check_column(table: pd.DataFrame, key: str, argument: str, where: str) -> No
     if not isinstance(key, str):
         raise ValueError(f"`{argument}` must be the name of one column, found {key!r:.80}.")
     if key not in table.columns:
+        near = nearest_columns(key, table)
         raise ValueError(
-            f"`{argument}`: {key!r} is not a column of {where}. Nearest names: "
-            f"{nearest_columns(key, table)}."
+            f"`{argument}`: {key!r} is not a column of {where}. "
+            + (f"Nearest names: {near}." if near else "It has no columns.")
         )
     check_unique_column(table, key, argument, where)
     missing = int(table[key].isna().sum())
@@ -64,6 +66,23 @@ def check_column(table: pd.DataFrame, key: str, argument: str, where: str) -> No
             f"`{argument}`: {missing} of {len(table)} entries of {where}[{key!r}] are missing. "
             "Fill them in or remove those rows."
         )
+
+
+def check_place_of_columns(mdata: MuData, keys: Iterable[str], argument: str) -> None:
+    """Raise if a column exists in a modality instead of the MuData.
+
+    Raises
+    ------
+    ValueError
+        The message names the argument, the column, and the assignment that copies it.
+    """
+    for key in keys:
+        having = [m for m, part in mdata.mod.items() if key in part.obs]
+        if having and key not in mdata.obs:
+            raise ValueError(
+                f"`{argument}`: {key!r} is a column of mdata[{having[0]!r}].obs, not of mdata.obs. "
+                f"Copy it: `mdata.obs[{key!r}] = mdata[{having[0]!r}].obs[{key!r}]`."
+            )
 
 
 def check_numeric(table: pd.DataFrame, key: str, argument: str) -> None:

@@ -6,7 +6,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from ._categories import check_categories
-from ._checks import check_column, check_numeric
+from ._checks import check_column, check_numeric, check_place_of_columns
 from ._feature_matching import check_features
 from ._object_checks import check_object
 from ._registry import DataSummary
@@ -44,13 +44,25 @@ def check_query(
     """
     check_object(adata)
     check_features(adata, summary.features, modality_key)
+    if isinstance(adata, MuData):
+        if panel_key is not None:
+            check_place_of_columns(adata, [panel_key], "panel_key")
+        for key in [*summary.covariates, *summary.continuous]:
+            check_place_of_columns(adata, [key], _argument_of(key, summary, batch_key))
     if panel_key is not None:
         check_column(adata.obs, panel_key, "panel_key", "`obs`")
     for key, categories in summary.covariates.items():
-        argument = "batch_key" if key == batch_key else "categorical_covariate_keys"
+        argument = _argument_of(key, summary, batch_key)
         check_column(adata.obs, key, argument, "`obs`")
         if not extend:
             check_categories(adata.obs, key, argument, categories)
     for key in summary.continuous:
         check_column(adata.obs, key, "continuous_covariate_keys", "`obs`")
         check_numeric(adata.obs, key, "continuous_covariate_keys")
+
+
+def _argument_of(key: str, summary: DataSummary, batch_key: str | None) -> str:
+    """Argument of the setup that named a covariate."""
+    if key in summary.continuous:
+        return "continuous_covariate_keys"
+    return "batch_key" if key == batch_key else "categorical_covariate_keys"

@@ -17,6 +17,7 @@ from ._checks import (
     check_discrete,
     check_names,
     check_numeric,
+    check_place_of_columns,
     check_unique_column,
 )
 from ._count_fields import CountsField, ModalityField, MuDataCountsField
@@ -181,7 +182,10 @@ def mudata_fields(
         raise ValueError(
             f"`layers` must map modalities to layers, such as {example}, found {layers!r}."
         )
-    _check_place_of_columns(mdata, columns)
+    for argument, given in columns.items():
+        if argument.endswith(("_key", "_keys")):
+            keys = [given] if isinstance(given, str) else given or ()
+            check_place_of_columns(mdata, keys, argument)
     if source_registry is None:
         chosen = check_modalities(mdata, modalities, layers)
     else:
@@ -198,20 +202,6 @@ def mudata_fields(
         for number, name in enumerate(chosen)
     ]
     return fields + _obs_fields(MUDATA, mdata.obs, source_registry is not None, **columns)
-
-
-def _check_place_of_columns(mdata: MuData, columns: Mapping[str, Any]) -> None:
-    """Raise if a column exists in a modality instead of the MuData."""
-    for argument, given in columns.items():
-        if not argument.endswith(("_key", "_keys")):
-            continue
-        for key in [given] if isinstance(given, str) else given or ():
-            having = [m for m, part in mdata.mod.items() if key in part.obs]
-            if having and key not in mdata.obs:
-                raise ValueError(
-                    f"`{argument}`: {key!r} is a column of mdata[{having[0]!r}].obs, not of "
-                    f"mdata.obs. Copy it: `mdata.obs[{key!r}] = mdata[{having[0]!r}].obs[{key!r}]`."
-                )
 
 
 def check_modalities(

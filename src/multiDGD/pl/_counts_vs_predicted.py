@@ -42,7 +42,7 @@ def counts_vs_predicted(
 
     Averages are over the cells in which the modality was measured. Predictions use each cell's
     own library size. The title gives the number of features and the Pearson correlation of the
-    logarithms. Features without counts are left out. Triangles at the lower border mark features
+    logarithms. If all values lie within a decade, the axes and the correlation are linear. Features without counts are left out. Triangles at the lower border mark features
     whose prediction is below a fifth of the smallest observed value.
 
     Parameters
@@ -96,8 +96,11 @@ def counts_vs_predicted(
     ax = panel(ax, (4.2, 4.0))
     has_counts = (observed > 0) & (predicted > 0)
     x, y = observed[has_counts], predicted[has_counts]
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    # Within a decade, logarithmic axes have no marks that can be read.
+    is_narrow = len(x) > 0 and max(x.max(), y.max()) < 10 * min(x.min(), y.min())
+    if not is_narrow:
+        ax.set_xscale("log")
+        ax.set_yscale("log")
     size = float(np.clip(20_000 / max(len(x), 1), 2, 14))
     # Few features with tiny predictions would leave little space for all others.
     low = x.min() * _LOWEST
@@ -117,7 +120,8 @@ def counts_vs_predicted(
         ax.legend(frameon=False, fontsize="small", loc="upper left", handletextpad=0.2)
     ends = [min(x.min(), max(y.min(), low)), max(x.max(), y.max())]
     ax.plot(ends, ends, color="0.3", linewidth=0.8, zorder=0)
-    r = np.corrcoef(np.log(x), np.log(y))[0, 1] if len(x) > 2 else np.nan
+    values = (x, y) if is_narrow else (np.log(x), np.log(y))
+    r = np.corrcoef(*values)[0, 1] if len(x) > 2 else np.nan
     title = f"{modality}: {len(x):,} features, r = {r:.3f}"
     ax.set_title(title, fontsize="medium", parse_math=False)
     ax.set_xlabel(f"observed {_LABELS[statistic]}")

@@ -115,7 +115,7 @@ def locus(
         middle.max() if right is None else start + right,
     )
     margin = 0.02 * (x[1] - x[0]) or 1_000.0
-    limits = (x[0] - margin) / 1e6, (x[1] + margin) / 1e6
+    limits = max(x[0] - margin, 0) / 1e6, (x[1] + margin) / 1e6
     bottom, top = min(drawn[effect].min(), 0.0), max(drawn[effect].max(), 0.0)
     pad = 0.08 * (top - bottom) or 0.1
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from mudata import MuData
 
-from ._figure import finish, panel
+from ._figure import LETTER_INCHES, finish, panel
 from ._scatter import as_categories, default_colors, obs_column
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ def modalities(
     rows = _patterns(present, groups)
     names = list(present)
     colors = default_colors(len(names))
-    ax = panel(ax, (2.2 + 1.2 * len(names), 1.0 + 0.36 * len(rows)))
+    longest = max(len(name) for name, _, _ in rows)
+    width = 2.2 + LETTER_INCHES * longest + 1.3 * len(names)
+    ax = panel(ax, (width, 1.0 + 0.36 * len(rows)))
     for y, (_, pattern, n_cells) in enumerate(rows):
         for x, is_present in enumerate(pattern):
             color = colors[x] if is_present else _ABSENT

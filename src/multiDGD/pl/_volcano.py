@@ -13,6 +13,10 @@ from multiDGD._checks import integer
 from ._annotate import annotate_points
 from ._figure import finish, not_found, panel, require_columns
 
+# Columns with the size of an effect, the first that exists.
+_EFFECTS = ("information", "lfc_bound")
+# Symbol of each modality.
+_SYMBOLS, _AREAS = "o^sD", (10, 22, 16, 14)
 _MADE_BY = "`model.differential_expression(mode='change')`"
 # Prefixes of the column of called features; the FDR target may follow.
 _CRITERIA = ("is_de_fdr", "is_da_fdr")
@@ -31,9 +35,11 @@ def volcano(
 
     The height is the negative log10 of the local false discovery rate. Where the rate is rounded to
     0, the height follows from the Bayes factor; without one, it is that of the smallest positive
-    rate. Features called differential are coloured by the direction of their change. On each side,
-    those with the largest effect are labelled: by ``lfc_bound`` if the table has it, otherwise by
-    the local false discovery rate. Features with a missing fold change or rate (NaN) are left out.
+    rate. Features called differential are coloured by the direction of their change, and each
+    modality of a table of several has its own symbol. On each side, the features with the largest
+    effect are labelled: by ``information`` or ``lfc_bound`` if the table has one of them, otherwise
+    by the local false discovery rate. Features with a missing fold change or rate (NaN) are left
+    out.
 
     Parameters
     ----------
@@ -97,16 +103,27 @@ def volcano(
         (is_de & (lfc < 0), "C0", "lower"),
         (is_de & (lfc >= 0), "C3", "higher"),
     )
+    modality = np.zeros(len(table), dtype=int)
+    modalities: list[str] = []
+    if "modality" in table:
+        modality, found = pd.factorize(table["modality"].astype(str))
+        modalities = list(found) if len(found) > 1 else []
     for which, color, name in kinds:
-        ax.scatter(
-            lfc[which],
-            height[which],
-            s=10,
-            color=color,
-            linewidths=0,
-            rasterized=True,
-            label=f"{name} ({which.sum():,})",
-        )
+        for i in range(max(len(modalities), 1)):
+            at = which & (modality == i) if modalities else which
+            ax.scatter(
+                lfc[at],
+                height[at],
+                s=_AREAS[i % len(_AREAS)],
+                color=color,
+                marker=_SYMBOLS[i % len(_SYMBOLS)],
+                linewidths=0,
+                rasterized=True,
+                label=f"{name} ({which.sum():,})" if i == 0 else None,
+            )
+    for i, name in enumerate(modalities):
+        symbol, area = _SYMBOLS[i % len(_SYMBOLS)], _AREAS[i % len(_AREAS)]
+        ax.scatter([], [], s=area, color="0.4", marker=symbol, linewidths=0, label=name)
     ax.set_xlabel("log2 fold change")
     ax.set_ylabel("$-\\log_{10}$ local false discovery rate")
     if "comparison" in table.columns:
@@ -126,7 +143,8 @@ def volcano(
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
     )
-    effect = table["lfc_bound"].abs().to_numpy(float) if "lfc_bound" in table else height
+    by = next((column for column in _EFFECTS if column in table), None)
+    effect = height if by is None else table[by].abs().to_numpy(float)
     top_features = _first_of_both_sides(
         np.lexsort([-np.abs(lfc), -height, -effect]), is_de, lfc >= 0, n_labels
     )

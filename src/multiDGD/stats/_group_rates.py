@@ -163,7 +163,11 @@ class RateSums:
 
 
 def _moderated(
-    relative: Tensor, counts: Tensor, df: float | Tensor, min_count: float, max_prior_df: float = math.inf
+    relative: Tensor,
+    counts: Tensor,
+    df: float | Tensor,
+    min_count: float,
+    max_prior_df: float = math.inf,
 ) -> tuple[Tensor, Tensor]:
     """Shrunk variances relative to a Poisson count, and their degrees of freedom.
 

@@ -207,3 +207,17 @@ def test_training_without_gradients_in_the_surroundings(tmp_path, mode):
     np.testing.assert_array_equal(
         loaded.get_latent_representation(), expected.get_latent_representation()
     )
+
+
+def test_increasing_loss_warns(caplog):
+    adata = toy_adata()
+    MultiDGD.setup_anndata(adata)
+    model = MultiDGD(adata, n_latent=2)
+    quiet = {"enable_progress_bar": False, "accelerator": "cpu"}
+    with caplog.at_level("WARNING", logger="scvi"):
+        model.train(max_epochs=3, **quiet)
+        assert "increased" not in caplog.text
+        model.train(max_epochs=3, lr=30.0, **quiet)
+    losses = model.history["train_loss"].iloc[3:, 0].astype(float).tolist()
+    assert losses[-1] > losses[0]
+    assert f"The training loss increased from {losses[0]:.5g} to {losses[-1]:.5g}" in caplog.text

@@ -50,6 +50,10 @@ def build_module(
         decoder_kwargs={"n_hidden": 1, "n_hidden_modality": 1, **(decoder_kwargs or {})},
         **settings,
     )
+    if supervised and len(summary.labels) == 1:
+        logger.warning(
+            "All labels are %r: a single label does not supervise the mixture.", summary.labels[0]
+        )
     for name in summary.covariates:
         if name not in module.covariates:
             logger.info("Covariate %r has one category and is not modelled.", name)

@@ -8,7 +8,7 @@ import numpy as np
 from scvi import settings
 
 from multiDGD._checks import choice, positive_int
-from multiDGD.data import CellManager
+from multiDGD.data import CellManager, logger
 from multiDGD.init import choose_n_components
 
 from ._initialisation import compute_spectral_embedding
@@ -75,6 +75,12 @@ def resolve_n_components(
         raise ValueError(
             f"`n_components` is {n_components}, not a multiple of the {n_labels} labels, as "
             "required in a supervised mixture. Use `n_components_per_class`."
+        )
+    if manager is not None and n_components > manager.adata.n_obs:
+        logger.warning(
+            "`n_components` is %d for %d cells: most components remain empty.",
+            n_components,
+            manager.adata.n_obs,
         )
     return n_components, n_components // n_labels if supervised else n_components_per_class
 

@@ -19,6 +19,7 @@ from scvi.model.base import BaseModelClass
 from torch import Tensor
 
 from multiDGD._checks import positive_int
+from multiDGD._quiet import quiet_transfer
 from multiDGD.data import CellManager, DataSummary, listed, summarize_registry
 from multiDGD.inference import infer_representations
 from multiDGD.module import FeaturePanels, MultiDGDModule
@@ -78,7 +79,8 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
                 self.adata_manager.validate()
                 self._check_training_cells()
                 return self.adata_manager
-            adata = self._validate_anndata(adata)
+            with quiet_transfer():
+                adata = self._validate_anndata(adata)
             return self.get_anndata_manager(adata, required=True)
 
     def _check_type(self, adata: object) -> None:

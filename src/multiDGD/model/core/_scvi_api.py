@@ -65,10 +65,14 @@ def check_names(
         If an argument is refused or unknown. The message contains the alternative or the nearest
         names.
     """
-    for name, value in given.items():
-        if name in alternatives:
-            alternative = alternatives[name].replace("<value>", repr(value))
-            raise TypeError(f"{owner} `{name}`: {alternative}.")
+    refused = [
+        f"`{name}`: {alternatives[name].replace('<value>', repr(value))}."
+        for name, value in given.items()
+        if name in alternatives
+    ]
+    if refused:
+        raise TypeError(f"{owner} " + " Nor has it ".join(refused))
+    for name in given:
         if names is not None and name not in (known := list(names)):
             raise TypeError(f"{owner} `{name}`. Nearest: {nearest(name, known)}.")
 

@@ -188,6 +188,11 @@ class SetupMixin(RepresentationMixin):
     def _register(
         cls, data: AnnData | MuData, fields: list, given: dict[str, Any], kwargs: dict[str, Any]
     ) -> None:
+        if data.is_view:
+            name = "mdata" if isinstance(data, MuData) else "adata"
+            raise ValueError(
+                f"`{name}` is a view of another object: copy it first, `{name} = {name}.copy()`."
+            )
         if kwargs and "source_registry" not in kwargs:
             unknown = next(iter(kwargs))
             near = nearest(unknown, [name for name in given if name not in ("cls", "kwargs")])

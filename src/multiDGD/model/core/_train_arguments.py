@@ -8,11 +8,15 @@ from typing import Any
 
 import lightning.pytorch
 import numpy as np
+import pandas as pd
 import scvi.train
 
 from multiDGD._checks import positive, positive_int
+from multiDGD._log import logger
 from multiDGD._names import nearest
 from multiDGD.train import MultiDGDTrainingPlan, monitored_names
+
+_LARGE_INCREASE = 0.1
 
 
 def monitored(
@@ -45,8 +49,7 @@ def monitored(
     known = monitored_names(plan.module)
     if not (is_score or has_callbacks or monitor in known):
         raise ValueError(
-            f"`early_stopping_monitor`: {monitor!r} is not logged. Nearest: "
-            f"{nearest(monitor, known)}."
+            f"`early_stopping_monitor`: {monitor!r} is not logged. Choose from {list(known)}."
         )
     return {
         "early_stopping_monitor": monitor,
@@ -126,6 +129,25 @@ def check_precision(precision: str) -> None:
         raise ValueError(
             f"`precision` must be '32-true' or 'bf16-mixed', found {precision!r}: 16 bits cannot "
             "represent the derivatives of large counts."
+        )
+
+
+def warn_of_increase(history: Mapping[str, pd.DataFrame]) -> None:
+    """Log a warning if the training loss increased by more than a tenth.
+
+    Parameters
+    ----------
+    history
+        Losses of a training.
+    """
+    table = history.get("train_loss")
+    losses = [] if table is None else table.iloc[:, 0].to_numpy(dtype=float)
+    if len(losses) > 1 and losses[-1] > losses[0] + _LARGE_INCREASE * abs(losses[0]):
+        logger.warning(
+            "The training loss increased from %.5g to %.5g. Create a new model, because training "
+            "continues from the present state, and pass a smaller `lr`.",
+            losses[0],
+            losses[-1],
         )
 
 

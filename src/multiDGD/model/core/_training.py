@@ -45,6 +45,7 @@ from ._train_arguments import (
     check_values,
     default_max_epochs,
     monitored,
+    warn_of_increase,
 )
 from ._training_cells import TrainingCells
 from ._transaction import transaction
@@ -327,6 +328,7 @@ class TrainingMixin(RepresentationMixin):
         # The trainer keeps the plan, which need not keep the counts.
         plan.count_split = None
         self.module.workspace.clear()
+        warn_of_increase(self.history_ or {})
         self.history_ = join_histories(history, self.history_)
         if is_first:
             self._complete()

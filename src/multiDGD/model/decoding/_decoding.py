@@ -121,6 +121,14 @@ class DecodingMixin(PosteriorMixin):
         names = list(wanted)
         n_found = {m: pd.Index(self.summary.features[m]).isin(names).sum() for m in known}
         most = [m for m in known if n_found[m] == max(n_found.values())]
+        features = self.summary.features
+        nowhere = [n for n in names if not any(n in features[m] for m in known)]
+        if nowhere and n_found[most[0]]:
+            near = nearest(nowhere[0], (n for m in known for n in features[m]))
+            raise ValueError(
+                f"`{argument}`: {len(nowhere)} of {len(names)} features exist in no modality, for "
+                f"example {nowhere[0]!r}. Nearest names: {near}."
+            )
         if len(most) > 1 and n_found[most[0]]:
             raise ValueError(
                 f"`{argument}`: {n_found[most[0]]} of {len(names)} names exist in each of the "

@@ -221,6 +221,11 @@ def _rates(
 
 
 def _weights(obs: pd.DataFrame, weights: str | Sequence[float]) -> np.ndarray:
+    if isinstance(weights, str) and weights not in obs and weights in ("uniform", "importance"):
+        raise ValueError(
+            f"`weights`: {weights!r} is an option of models with an encoder. Leave it out for equal "
+            "weights, or pass a column of `obs` or an array."
+        )
     values = column_of(obs, "weights", weights) if isinstance(weights, str) else weights
     found = np.asarray(values, dtype=np.float32)
     if found.shape != (len(obs),):

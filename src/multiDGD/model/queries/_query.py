@@ -271,6 +271,8 @@ class QueryMixin(TrainingMixin):
             for name, added in (self.new_categories_ or {}).items()
             if name in self.module.covariates
         }
+        if not any(new.values()):
+            logger.info("The query has no new categories: only its representations are inferred")
         chosen = _subsample_categories(
             covariates, {names.index(n): codes for n, codes in new.items()}
         )
