@@ -14,8 +14,8 @@ from multiDGD._scores import batch_mixing, kmeans_nmi_ari, knn_accuracy
 #: What the scores mean.
 EXPLANATION = (
     "1 is the best value of each score. kNN accuracy: share of cells whose type is that of most of\n"
-    "their 15 neighbours; ARI, NMI: agreement of k-means clusters with the types; mixing: share of\n"
-    "other batches among the neighbours, 1 as by chance, 0 if batches are separate"
+    "their 15 neighbours; ARI, NMI: agreement of k-means clusters with the types; mixing: diversity\n"
+    "of batches among the neighbours, 1 as by chance, 0 if batches are separate"
 )
 
 

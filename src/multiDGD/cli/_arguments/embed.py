@@ -19,8 +19,8 @@ files written to the --out folder:
   embedding.h5mu or .h5ad  the data with obsm `X_multidgd` and `X_multidgd_<covariate>`, obs
                            `multidgd_component`, `multidgd_typicality` and, if labels supervise
                            the model, `multidgd_label`
-  cells.tsv                cell, component, label, typicality (near 0: unlike any training cell)
-                           and the representation, z1, z2, ...
+  cells.tsv                cell, component, label and its probability, typicality (near 0:
+                           unlike any training cell) and the representation, z1, z2, ...
 """
 
 

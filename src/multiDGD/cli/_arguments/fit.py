@@ -23,7 +23,8 @@ examples:
 files written to the --out folder:
   embedding.h5mu or .h5ad  the data with obsm `X_multidgd`, `X_multidgd_<covariate>` and `X_umap`,
                            obs `multidgd_component` and, with labels, `multidgd_label`
-  history.png, umap.png    training history; UMAP by batch, labels, covariates and component
+  history.png, umap.png    training history; UMAP by labels, batch, covariates and component or,
+                           with labels, predicted label
 {TRAINING_FILES}"""
 
 
