@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from numbers import Integral, Real
+from types import FrameType
 from typing import Any
 
 
@@ -52,3 +54,16 @@ def choice(name: str, value: Any, allowed: Sequence[str], other: str = "") -> st
         which = "one of " if len(allowed) > 1 else ""
         raise ValueError(f"`{name}` must be {which}{options}{other}, found {value!r}.")
     return value
+
+
+def caller_level() -> int:
+    """Stack level, for a warning, of the first caller outside of this package and scvi-tools."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and _is_internal(frame):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _is_internal(frame: FrameType) -> bool:
+    name = str(frame.f_globals.get("__name__", ""))
+    return name.partition(".")[0] in ("multiDGD", "scvi")

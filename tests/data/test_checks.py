@@ -33,8 +33,10 @@ def test_invalid_counts_raise(value, message):
 def test_normalised_values_warn():
     adata = toy_adata()
     adata.X = sparse.csr_matrix(np.log1p(adata.X.toarray()))
-    with pytest.warns(UserWarning, match="does not contain unnormalized count data"):
+    with pytest.warns(UserWarning, match="does not contain unnormalized count data") as found:
         MultiDGD.setup_anndata(adata)
+    # The warning shows the line of the user.
+    assert found[0].filename == __file__
 
 
 def test_cells_without_counts_raise():
@@ -68,11 +70,11 @@ def test_empty_modalities_raise():
 def test_repeated_names_raise():
     adata = toy_adata()
     adata.var_names = ["gene0", *adata.var_names[:-1]]
-    with pytest.raises(ValueError, match="Feature names.*1 occur more than once: 'gene0'"):
+    with pytest.raises(ValueError, match="Feature names.*1 occur .*: 'gene0'.*`var_names_make"):
         MultiDGD.setup_anndata(adata)
     adata = toy_adata()
     adata.obs_names = ["cell0", *adata.obs_names[:-1]]
-    with pytest.raises(ValueError, match="Cell names.*'cell0'"):
+    with pytest.raises(ValueError, match="Cell names.*'cell0'.*`obs_names_make"):
         MultiDGD.setup_anndata(adata)
 
 
@@ -150,6 +152,8 @@ def test_wrong_container_raises():
         MultiDGD.setup_anndata(toy_mudata())
     with pytest.raises(ValueError, match="`mdata`.*AnnData.*setup_anndata"):
         MultiDGD.setup_mudata(toy_adata())
+    with pytest.raises(ValueError, match="must be an AnnData, found csr_matrix.$"):
+        MultiDGD.setup_anndata(toy_adata().X)
 
 
 def test_setup_leaves_the_data_unchanged():

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from mudata import MuData
-from scvi import settings
 
+from multiDGD._checks import caller_level
 from multiDGD._log import logger
 from multiDGD._names import nearest_columns
 from multiDGD.nn import Counts
@@ -154,10 +154,10 @@ def check_names(names: pd.Index, what: str) -> None:
     """
     if not names.is_unique:
         repeated = names[names.duplicated()].unique()
+        axis = "obs" if "obs_names" in what else "var"
         raise ValueError(
             f"{what} must be unique; {len(repeated)} occur more than once: {listed(repeated)}. "
-            "Make them unique first, for example with `obs_names_make_unique()` or "
-            "`var_names_make_unique()`."
+            f"Make them unique first, for example with `{axis}_names_make_unique()`."
         )
 
 
@@ -198,7 +198,7 @@ def check_counts(x: object, where: str) -> None:
             "MultiDGD models raw counts: pass them as `layer` (`layers` for MuData) if they are "
             "not in `X`.",
             UserWarning,
-            stacklevel=settings.warnings_stacklevel,
+            stacklevel=caller_level(),
         )
 
 

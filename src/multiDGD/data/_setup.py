@@ -134,10 +134,8 @@ def anndata_fields(
         If a column is missing or has unsuitable values.
     """
     if not isinstance(adata, AnnData):
-        raise ValueError(
-            f"`adata` must be an AnnData, found {type(adata).__name__}. Use `setup_mudata` for "
-            "MuData."
-        )
+        other = " Use `setup_mudata` for it." if isinstance(adata, MuData) else ""
+        raise ValueError(f"`adata` must be an AnnData, found {type(adata).__name__}.{other}")
     check_object(adata)
     fields: list[AnnDataField] = [CountsField(REGISTRY_KEYS.X_KEY, layer)]
     if modality_key is not None:
@@ -171,10 +169,8 @@ def mudata_fields(
         If a modality or column is missing or has unsuitable values.
     """
     if not isinstance(mdata, MuData):
-        raise ValueError(
-            f"`mdata` must be a MuData, found {type(mdata).__name__}. Use `setup_anndata` for "
-            "AnnData."
-        )
+        other = " Use `setup_anndata` for it." if isinstance(mdata, AnnData) else ""
+        raise ValueError(f"`mdata` must be a MuData, found {type(mdata).__name__}.{other}")
     check_names(mdata.obs_names, "Cell names (`obs_names`)")
     check_object(mdata)
     if layers is not None and not isinstance(layers, Mapping):

@@ -10,9 +10,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from anndata import AnnData, read_h5ad
 from mudata import MuData, read_h5mu
-from scvi import settings
 from scvi.data import AnnDataManager
 
+from multiDGD._checks import caller_level
 from multiDGD.data import CellManager, listed, logger
 from multiDGD.saving import (
     FORMER,
@@ -248,7 +248,7 @@ def _read_data(place: Place, setup_method: str) -> AnnData | MuData | None:
             f"{place.folder} contains no data, and `adata` was not passed: the model is loaded "
             "without data. Pass `adata`, or `adata=False` if it needs none.",
             UserWarning,
-            stacklevel=settings.warnings_stacklevel,
+            stacklevel=caller_level(),
         )
         return None
     try:
@@ -270,7 +270,7 @@ def _warn_of_other_features(data: AnnData | MuData, expected: Any) -> None:
             "The `var_names` of `adata` are not those that the model was trained on. Features are "
             "matched by name.",
             UserWarning,
-            stacklevel=settings.warnings_stacklevel,
+            stacklevel=caller_level(),
         )
 
 

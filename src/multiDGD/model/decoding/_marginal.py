@@ -14,7 +14,7 @@ from mudata import MuData
 from scvi import settings
 from torch import Tensor
 
-from multiDGD._checks import positive_int
+from multiDGD._checks import caller_level, positive_int
 from multiDGD.inference import (
     Laplace,
     evidence_lower_bound,
@@ -110,7 +110,7 @@ class MarginalLikelihoodMixin(RepresentationMixin):
                 f"The median effective sample size is {n_effective:.1f} of {n_mc_samples} draws, "
                 "so that marginal log-likelihoods are probably too low. Increase `n_mc_samples`.",
                 UserWarning,
-                stacklevel=settings.warnings_stacklevel,
+                stacklevel=caller_level(),
             )
         return _mean_or_each(log_prob, return_mean)
 

@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import pandas as pd
 from mudata import MuData
-from scvi import settings
 
+from multiDGD._checks import caller_level
 from multiDGD._names import COORDINATES
 from multiDGD.data import CellManager
 
@@ -154,7 +154,7 @@ def check_positions(
         message = f"The positions of {n_unknown} of {len(others)} {kinds[1]}s are unknown. {_HOW}"
     else:
         return True
-    warnings.warn(message, UserWarning, stacklevel=settings.warnings_stacklevel)
+    warnings.warn(message, UserWarning, stacklevel=caller_level())
     return problem is None
 
 
