@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from scvi.utils import track
+from scvi import settings as scvi_settings
 from torch import Tensor
 
 from multiDGD.data import CellManager, find_categories
 from multiDGD.model.core._columns import column_of
+from multiDGD.model.core._progress import progress
 from multiDGD.model.decoding._decoding import DecodingMixin
 from multiDGD.module import FeatureSubset
 from multiDGD.nn import Likelihood
@@ -96,9 +98,11 @@ class ComparisonMixin(DecodingMixin):
 
         def sums(in_batches: Callable[[Tensor], list[Tensor]] | None) -> RateSums:
             decoded = self._represented_batches(manager, cells, batch_size)
+            n_batches = ceil(len(cells) / (batch_size or scvi_settings.batch_size))
+            shown = progress(decoded, "Comparing", n_batches, silent)
             return rate_sums(
                 subset.module,
-                ((subset.batch(b), w) for b, w in track(decoded, "Comparing", disable=silent)),
+                ((subset.batch(b), w) for b, w in shown),
                 modality,
                 torch.from_numpy(stratum),
                 len(used_strata),
