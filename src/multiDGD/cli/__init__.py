@@ -1,4 +1,6 @@
-"""The command line: ``multidgd demo``, ``fit``, ``embed``, ``impute``, ``de`` and ``info``."""
+"""The command line: ``multidgd demo``, ``fit``, ``embed``, ``impute``, ``de``, ``report`` and
+``info``.
+"""
 
 from ._main import main
 

@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 MODEL_FOLDER = "model"
 #: Format of numbers in tables.
 NUMBERS = "%.6g"
-_EMBEDDINGS = ("embedding.h5ad", "embedding.h5mu")
+#: Files of the training cells; a folder has one of them.
+EMBEDDINGS = ("embedding.h5ad", "embedding.h5mu")
 _FIGURES = ("history.png", "umap.png")
-_REPORT = "report.html"
+REPORT = "report.html"
 _CELLXGENE = "cellxgene.h5ad"
-_RESULTS = (*_EMBEDDINGS, *_FIGURES, _REPORT, _CELLXGENE, CONFIG, STORE)
+_RESULTS = (*EMBEDDINGS, *_FIGURES, REPORT, _CELLXGENE, CONFIG, STORE)
 
 
 def refuse_results(path: Path, overwrite: bool) -> None:
@@ -123,7 +124,7 @@ def write_data(data: AnnData | MuData, folder: Path) -> Path:
     pathlib.Path
         Path of the file.
     """
-    path = folder / _EMBEDDINGS[isinstance(data, MuData)]
+    path = folder / EMBEDDINGS[isinstance(data, MuData)]
     data.obs = without_copies(data.obs)
     # The data may have been read from a file of this name.
     with replacing(path) as partial:
@@ -171,7 +172,7 @@ def write_training_results(
         paths["cellxgene"] = write_cellxgene(cells, folder / _CELLXGENE)
         paths |= write_vitessce(cells, folder, colors)
     paths["report"] = model.report(
-        folder / _REPORT,
+        folder / REPORT,
         label_key=label_key,
         basis="X_umap" if umap else None,
         title=folder.resolve().name,

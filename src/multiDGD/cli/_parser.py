@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ._arguments import de, demo, embed, fit, impute, info
+from ._arguments import de, demo, embed, fit, impute, info, report
 
-_COMMANDS = (demo, fit, embed, impute, de, info)
+_COMMANDS = (demo, fit, embed, impute, de, report, info)
 
 _EPILOG = """\
 examples:

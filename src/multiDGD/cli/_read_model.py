@@ -43,13 +43,15 @@ def calling_model() -> Iterator[None]:
         yield
 
 
-def load_model(folder: Path) -> MultiDGD:
-    """Load a trained model without its data.
+def load_model(folder: Path, data: AnnData | MuData | None = None) -> MultiDGD:
+    """Load a trained model, by default without its data.
 
     Parameters
     ----------
     folder
         Folder of the model, or the ``--out`` folder that contains it as ``model``.
+    data
+        Training cells, if they are needed.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def load_model(folder: Path) -> MultiDGD:
         redirect_stdout(sys.stderr),
         as_user_error(*_LOAD_ERRORS, prefix=f"cannot read the model in {found[0]}: "),
     ):
-        model = MultiDGD.load(str(found[0]), adata=False)
+        model = MultiDGD.load(str(found[0]), adata=False if data is None else data)
     if not model.is_trained_:
         raise UserError(f"the model in {found[0]} is not trained")
     return model
