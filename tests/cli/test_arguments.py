@@ -9,7 +9,7 @@ import pytest
 import multiDGD
 from multiDGD.cli._parser import build_parser
 
-COMMANDS = [[], ["demo"], ["fit"], ["embed"], ["impute"], ["de"], ["info"]]
+COMMANDS = [[], ["demo"], ["fit"], ["embed"], ["impute"], ["de"], ["report"], ["info"]]
 
 
 class TestArguments:
@@ -32,6 +32,7 @@ class TestArguments:
         [
             ([], "required"),
             (["fly"], "invalid choice"),
+            (["fitt", "x.h5ad"], "Nearest: fit"),
             (["fit"], "FILE"),
             (["demo", "--n-cells", "3"], "at least 20; got '3'"),
             (["fit", "x.h5ad", "--max-epochs", "0"], "at least 1; got '0'"),

@@ -1,6 +1,7 @@
 """Errors in the user's input: one line each, with exit code 1."""
 
 import logging
+import warnings
 from pathlib import Path
 
 import anndata as ad
@@ -11,6 +12,26 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 from tests.toy import write_10x
+
+
+def test_folder_instead_of_a_file(fails, tmp_path):
+    assert f"{tmp_path} is a folder" in fails("fit", tmp_path, "--out", tmp_path / "out")
+
+
+def test_warnings_and_messages_name_options(run, tmp_path, multiome):
+    rna = multiome["rna"].copy()
+    rna.X = rna.X * 1.5
+    rna.obs["lab"] = ["NA" if i < 9 else "T" if i % 2 else "B" for i in range(rna.n_obs)]
+    rna.write_h5ad(tmp_path / "normalised.h5ad")
+    argv = ["--labels-key", "lab", "--max-epochs", 1, "--out", tmp_path / "out"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        code, _, err = run("fit", tmp_path / "normalised.h5ad", *argv)
+    assert code == 0
+    (line,) = [x for x in err.splitlines() if "unnormalized" in x]
+    assert line.startswith("Warning: `X` does not contain") and "as --layer" in line
+    assert "check_counts" not in err and "_count_fields" not in err
+    assert "unlabeled_category=" not in err and "--unlabeled-category 'NA'" in err
 
 
 class TestFit:
@@ -133,7 +154,7 @@ class TestMismatchedFiles:
     def test_other_features(self, fails, fitted, new_cells, tmp_path):
         rna = new_cells["rna"].copy()
         rna.var_names = "mouse_" + rna.var_names
-        self.check(fails, fitted, rna, tmp_path, "none of their features", "['rna', 'atac']")
+        self.check(fails, fitted, rna, tmp_path, "no feature of", "the model rna: 'gene_0'")
         query = md.MuData({"rna": rna})
         query.obs["batch"] = "batch_0"
         self.check(fails, fitted, query, tmp_path, "0 of the model's 30", "'mouse_gene_0'")

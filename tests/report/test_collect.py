@@ -96,6 +96,16 @@ def test_columns_copied_from_a_modality_are_left_out(model, monkeypatch):
     assert "rna:other" in names and "rna:batch" not in names
 
 
+def test_normalised_values_have_a_note():
+    adata = toy_adata()
+    assert not any("whole numbers" in note for note in collect(fitted(adata)).notes)
+    adata = toy_adata()
+    adata.X = adata.X * 1.5
+    with pytest.warns(UserWarning, match="unnormalized count data"):
+        model = fitted(adata)
+    assert "The values of counts are not whole numbers" in collect(model).notes[0]
+
+
 def test_single_modality_is_not_named():
     adata = toy_adata()
     report = collect(fitted(adata))

@@ -1,6 +1,4 @@
-"""The command line: ``multidgd demo``, ``fit``, ``embed``, ``impute``, ``de``, ``report`` and
-``info``.
-"""
+"""The command line: ``multidgd demo``, ``fit``, ``embed``, ``impute``, ``de`` and others."""
 
 from ._main import main
 

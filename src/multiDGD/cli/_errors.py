@@ -55,7 +55,7 @@ def use_option_names(message: str, args: argparse.Namespace) -> str:
     Parameters
     ----------
     message
-        Message with argument names in backticks.
+        Message with argument names, or names and values, in backticks.
     args
         Parsed arguments of the command; only their names are used.
 
@@ -71,8 +71,10 @@ def use_option_names(message: str, args: argparse.Namespace) -> str:
     """
 
     def option_name(match: re.Match[str]) -> str:
-        name = match[1]
-        option = f"--{name.replace('_', '-')}" if name in args else match[0]
-        return _OPTION_NAMES.get(name, option)
+        name, value = match[1], match[2]
+        option = _OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")
+        if name not in args and name not in _OPTION_NAMES:
+            return match[0]
+        return option if value is None else f"{option} {value}"
 
-    return re.sub(r"`(\w+)`", option_name, message)
+    return re.sub(r"`(\w+)(?:=([^`]*))?`", option_name, message)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NoReturn
 
 from ._arguments import de, demo, embed, fit, impute, info, report
 
@@ -33,6 +34,17 @@ Each command has its own --help. Results are printed to standard output, progres
 standard error. The exit code is 0 on success, 1 if a file, a name or a value is invalid, 2 if the
 arguments cannot be parsed, and 130 if the command is interrupted.
 """
+
+
+class _RootParser(argparse.ArgumentParser):
+    """Parser of the command's name. For an unknown command, its error names the nearest one."""
+
+    def error(self, message: str) -> NoReturn:
+        found = re.match(r"argument command: invalid choice: '([^']*)'", message)
+        if found:
+            names = [command.__name__.rpartition(".")[2] for command in _COMMANDS]
+            message += f". Nearest: {get_close_matches(found[1], names, n=1, cutoff=0.0)[0]}"
+        super().error(message)
 
 
 class _CommandParser(argparse.ArgumentParser):
@@ -64,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     >>> build_parser().parse_args(["demo", "--n-cells", "500"]).n_cells
     500
     """
-    parser = argparse.ArgumentParser(
+    parser = _RootParser(
         prog="multidgd",
         description="The multi-omics Deep Generative Decoder for single-cell data.",
         epilog=_EPILOG,

@@ -40,6 +40,8 @@ def read_data(path: Path, modality_key: str | None = None) -> AnnData | mudata.M
     >>> read_data(Path("cells.h5ad"))  # doctest: +SKIP
     AnnData object with n_obs × n_vars = 1408 × 11533
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: expected a .h5mu, .h5ad or .h5 file")
     if not path.is_file():
         raise UserError(f"no such file: {path}")
     if path.suffix not in (".h5mu", ".h5ad", ".h5"):

@@ -13,7 +13,7 @@ from mudata import MuData
 from multiDGD import MultiDGD
 from multiDGD._checks import choice
 from multiDGD._log import logger
-from multiDGD.data import find_categories, observed_features
+from multiDGD.data import find_categories, listed, observed_features
 from multiDGD.saving import Place
 
 from ._errors import UserError, as_user_error
@@ -153,11 +153,15 @@ def _match_container(model: MultiDGD, data: AnnData | MuData, file: Path) -> Ann
             m: set(features[m]).difference(*(features[o] for o in found if o != m)) for m in found
         }
         found = [m for m in found if not own[m].isdisjoint(data.var_names)] or found
+    if not found:
+        raise UserError(
+            f"no feature of {file} is in the model: the file has {listed(data.var_names)}, the model "
+            + "; ".join(f"{m}: {listed(names)}" for m, names in features.items())
+        )
     if len(found) != 1:
-        content = f"features of {found}" if found else "none of their features"
         raise UserError(
             f"the model was fitted on a .h5mu file with modalities {list(features)}, but {file} "
-            f"has {content}: write it as a .h5mu file whose modalities have these names"
+            f"has features of {found}: write it as a .h5mu file whose modalities have these names"
         )
     logger.info("Using %s as modality %r", file, found[0])
     obs = data.obs

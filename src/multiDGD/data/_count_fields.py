@@ -49,12 +49,12 @@ class CountsField(LayerField):
         if self.attr_key is not None and self.attr_key not in adata.layers:
             raise ValueError(
                 f"{self._prefix}`layer`: {self.attr_key!r} is not a layer. Available layers: "
-                f"{[k for k in adata.layers if k]}."
+                f"{[k for k in adata.layers if k] or 'none'}."
             )
         if self.attr_key is None and adata.X is None:
             raise ValueError(
                 f"{self._prefix}`X` is missing. Pass the layer of raw counts as `layer` (`layers` for MuData). "
-                f"Available layers: {[k for k in adata.layers if k]}."
+                f"Available layers: {[k for k in adata.layers if k] or 'none'}."
             )
         check_names(adata.obs_names, f"{self._prefix}Cell names (`obs_names`)")
         check_names(adata.var_names, f"{self._prefix}Feature names (`var_names`)")

@@ -143,7 +143,7 @@ def check_convergence(curves: Sequence[Curve], n_epochs: int, n_default: int) ->
     light = max(_light(last, LAST_DECREASE), _light(rise, RISE), key=_severity)
     validation = curve.validation[:, 1]
     has_stopped = len(validation) > 0 and len(validation) - validation.argmin() > _MIN_WAIT
-    if n_epochs < n_default / 2 and not has_stopped:
+    if n_epochs < max(n_default / 2, _MIN_EPOCHS) and not has_stopped:
         light = max(light, Light.LOOK, key=_severity)
         value += f"; the default is {n_default} epochs"
     if n_epochs < _MIN_EPOCHS or total <= 0:

@@ -105,7 +105,7 @@ def collect(
             _checks.check_typicality(share, len(scored), every_group),
             _checks.check_depth(reliability, _depth(fit)),
         ],
-        notes=notes_on(model, fit, components, len(cells)),
+        notes=notes_on(model, fit, components, len(cells), counts),
         n_epochs=n_epochs,
         curves=curves,
         predictions=predicted,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ._counts import Matrices
 from ._sections import Component, Fit
 
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ _SMALL = 5
 
 
 def notes_on(
-    model: MultiDGD, fit: Fit, components: Sequence[Component], n_drawn: int
+    model: MultiDGD, fit: Fit, components: Sequence[Component], n_drawn: int, counts: Matrices
 ) -> list[str]:
-    """Remarks on small components, missing modalities, panels and the choice of cells.
+    """Remarks on normalised values, small components, missing modalities, panels and the choice of cells.
 
     Parameters
     ----------
@@ -29,8 +30,16 @@ def notes_on(
         Components with cells.
     n_drawn
         Number of cells drawn.
+    counts
+        Their counts, by modality.
     """
-    notes = []
+    notes = [
+        f"The values of {name} are not whole numbers. The model is one of raw counts: with "
+        "normalised values, its results and the checks above are not valid. Pass the layer with raw "
+        "counts (`layer`, `--layer`)."
+        for name, matrix in counts.items()
+        if (matrix.data % 1).any()
+    ]
     small = sorted(c.number for c in components if c.n_cells < _SMALL)
     if small:
         notes.append(
