@@ -49,7 +49,8 @@ def monitored(
     known = monitored_names(plan.module)
     if not (is_score or has_callbacks or monitor in known):
         raise ValueError(
-            f"`early_stopping_monitor`: {monitor!r} is not logged. Choose from {list(known)}."
+            f"`early_stopping_monitor`: {monitor!r} is not logged. Nearest: "
+            f"{nearest(monitor, known)}, of {list(known)}."
         )
     return {
         "early_stopping_monitor": monitor,
