@@ -11,7 +11,6 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi import settings
-from scvi.utils import track
 from torch import Tensor
 from torch.distributions import (
     Categorical,
@@ -23,6 +22,7 @@ from torch.distributions import (
 )
 
 from multiDGD._checks import choice, finite, positive, positive_int
+from multiDGD.model.core._progress import track
 from multiDGD.model.core._random import subsample
 from multiDGD.model.core._representations import as_positions
 from multiDGD.model.embedding._components import ComponentMixin

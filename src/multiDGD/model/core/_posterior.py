@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scvi.utils import track
 from torch import Tensor, nn
 
 from multiDGD.data import CellManager
 from multiDGD.inference import Laplace, OutputPosterior, laplace, output_posteriors
 from multiDGD.module import MultiDGDModule
 
+from ._progress import track
 from ._random import new_generator, resolve_seed, subsample
 from ._representations import RepresentationMixin, as_positions
 

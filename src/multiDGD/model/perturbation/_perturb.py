@@ -11,14 +11,13 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi import settings
-from scvi.utils import track
 from torch import Tensor
 
 from multiDGD._checks import choice, positive, positive_int
 from multiDGD.data import CellManager
 from multiDGD.inference import Laplace, log_mean_variances
 from multiDGD.model.core._columns import column_of
-from multiDGD.model.core._progress import progress
+from multiDGD.model.core._progress import progress, track
 from multiDGD.model.core._random import draw_cells, resolve_seed
 from multiDGD.model.core._representations import as_positions
 from multiDGD.model.decoding._decoding import DecodingMixin
