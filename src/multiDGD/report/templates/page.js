@@ -11,7 +11,7 @@
   const nameOf = (f) => (several ? `${f.name} (${f.group})` : f.name);
   const bytesOf = async (coloring) => (coloring.bytes ??= await unpack(coloring.data, Uint8Array));
   const namesOfCells = async () => (data.cells ??= new TextDecoder().decode(await unpack(data.names, Uint8Array)).split("\n"));
-  const state = { coloring: null, chosen: new Set(), painted: 0 };
+  const state = { coloring: null, chosen: new Set(), painted: 0, hovered: null };
   window.report = state;
 
   const [x, y] = await Promise.all([unpack(data.x, Uint16Array), unpack(data.y, Uint16Array)]);
@@ -37,7 +37,8 @@
 
   async function hover(cell, event) {
     const box = at("hover");
-    box.hidden = cell === null;
+    state.hovered = cell;
+    box.hidden = true;
     if (cell === null) return;
     const name = (await namesOfCells())[cell];
     const rows = [...new Set([state.coloring, ...described])];
@@ -46,7 +47,10 @@
       const byte = (await bytesOf(coloring))[cell];
       list.append(element("dt", { textContent: coloring.name }), element("dd", { textContent: valueOf(coloring, byte) }));
     }
+    // The pointer may have moved on while values were unpacked.
+    if (state.hovered !== cell) return;
     box.replaceChildren(element("strong", { textContent: name }), list);
+    box.hidden = false;
     box.style.left = `${Math.min(event.clientX + 14, window.innerWidth - 290)}px`;
     box.style.top = `${Math.min(event.clientY + 14, window.innerHeight - box.offsetHeight - 8)}px`;
   }
