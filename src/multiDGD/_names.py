@@ -23,7 +23,12 @@ def nearest(name: object, known: Iterable[object]) -> list[str]:
 
 def nearest_columns(name: object, table: pd.DataFrame) -> list[str]:
     """Three columns of ``table`` closest to ``name``, without those that scvi-tools added."""
-    return nearest(name, [c for c in table.columns if not is_copy(c)])
+    return nearest(name, own_columns(table))
+
+
+def own_columns(table: pd.DataFrame) -> list[str]:
+    """Columns of ``table`` without those that scvi-tools added."""
+    return [column for column in table if not is_copy(column)]
 
 
 def is_copy(column: object) -> bool:

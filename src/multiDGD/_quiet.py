@@ -46,7 +46,7 @@ def quiet_training() -> Iterator[None]:
 
 @contextmanager
 def quiet_transfer() -> Iterator[None]:
-    """Hide the messages about objects that this package makes and registers itself."""
+    """Hide the messages about the registration of new objects."""
     with _without_logs(_TRANSFER_LOGS), quiet_mudata():
         yield
 

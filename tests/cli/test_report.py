@@ -33,7 +33,7 @@ def test_labels_and_file(run, results, tmp_path):
     data = md.read_h5mu(results / "embedding.h5mu")
     data.obs["other"] = ["first type" if i % 2 else "second type" for i in range(data.n_obs)]
     data.write(results / "embedding.h5mu")
-    path = tmp_path / "types.html"
+    path = tmp_path / "new" / "types.html"
     code, out, _ = run("report", results, "--label-key", "other", "--out", path)
     assert (code, out) == (0, f"report: {path}\n")
     assert "second type (" in path.read_text()

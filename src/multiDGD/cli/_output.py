@@ -15,7 +15,7 @@ from mudata import MuData
 from multiDGD import pl
 from multiDGD._files import remove, replacing
 from multiDGD._log import logger
-from multiDGD._names import is_copy
+from multiDGD._names import own_columns
 
 from ._errors import UserError
 from ._explorer import make_explorer, write_cellxgene
@@ -104,7 +104,7 @@ def without_copies(obs: pd.DataFrame) -> pd.DataFrame:
     obs
         Annotations of the cells.
     """
-    return obs[[column for column in obs if not is_copy(column)]]
+    return obs[own_columns(obs)]
 
 
 def write_data(data: AnnData | MuData, folder: Path) -> Path:

@@ -44,25 +44,19 @@ def check_query(
     """
     check_object(adata)
     check_features(adata, summary.features, modality_key)
-    if isinstance(adata, MuData):
-        if panel_key is not None:
-            check_place_of_columns(adata, [panel_key], "panel_key")
-        for key in [*summary.covariates, *summary.continuous]:
-            check_place_of_columns(adata, [key], _argument_of(key, summary, batch_key))
     if panel_key is not None:
-        check_column(adata.obs, panel_key, "panel_key", "`obs`")
+        _check_column(adata, panel_key, "panel_key")
     for key, categories in summary.covariates.items():
-        argument = _argument_of(key, summary, batch_key)
-        check_column(adata.obs, key, argument, "`obs`")
+        argument = "batch_key" if key == batch_key else "categorical_covariate_keys"
+        _check_column(adata, key, argument)
         if not extend:
             check_categories(adata.obs, key, argument, categories)
     for key in summary.continuous:
-        check_column(adata.obs, key, "continuous_covariate_keys", "`obs`")
+        _check_column(adata, key, "continuous_covariate_keys")
         check_numeric(adata.obs, key, "continuous_covariate_keys")
 
 
-def _argument_of(key: str, summary: DataSummary, batch_key: str | None) -> str:
-    """Argument of the setup that named a covariate."""
-    if key in summary.continuous:
-        return "continuous_covariate_keys"
-    return "batch_key" if key == batch_key else "categorical_covariate_keys"
+def _check_column(adata: AnnData | MuData, key: str, argument: str) -> None:
+    if isinstance(adata, MuData):
+        check_place_of_columns(adata, [key], argument)
+    check_column(adata.obs, key, argument, "`obs`")

@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from multiDGD._names import is_copy
+from multiDGD._names import own_columns
 
 from ._figure import not_found
 from ._scatter import Coloring
@@ -103,6 +103,6 @@ def _modality_of(
             "the features of the model, which was loaded without data: pass `adata` for a column "
             "of `obs`"
         )
-    columns = [] if data is None else [c for c in data.obs if not is_copy(c)]
+    columns = [] if data is None else own_columns(data.obs)
     known = [*columns, COMPONENT, UNCERTAINTY, *(f for names in features.values() for f in names)]
     raise not_found("color", name, known, where)

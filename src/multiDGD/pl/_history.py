@@ -38,8 +38,8 @@ def history(
 ) -> Axes | list[Axes]:
     r"""Plot each loss term by epoch, for training and validation cells.
 
-    Epochs are counted from 1. Every panel marks the epoch with the lowest validation loss, or the lowest ELBO loss in models
-    of scvi-tools. The titles give the values at this epoch, or at the last one without validation
+    Epochs are counted from 1. Every panel marks the epoch with the lowest validation loss, or the
+    lowest ELBO loss in models of scvi-tools. The titles give the values at this epoch, or at the last one without validation
     cells. From 20 epochs on, the limits ignore the first tenth of the epochs.
 
     Parameters

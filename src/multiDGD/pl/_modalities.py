@@ -33,8 +33,8 @@ def modalities(
 
     Each row is a set of cells with the same modalities and, with ``groupby``, of the same group.
     Each column is a modality with its number of features. A tile is coloured if the modality was
-    measured: the cells are part of its AnnData and have counts. Other tiles are grey. The number of cells is written
-    on the right.
+    measured: the cells are part of its AnnData and have counts. Other tiles are grey. The number
+    of cells is written on the right.
 
     Parameters
     ----------

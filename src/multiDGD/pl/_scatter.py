@@ -15,7 +15,7 @@ from matplotlib.colors import is_color_like
 from mudata import MuData
 from scanpy.plotting import palettes
 
-from multiDGD._names import is_copy
+from multiDGD._names import own_columns
 
 from ._figure import not_found
 
@@ -45,8 +45,7 @@ def obs_column(data: AnnData | MuData | None, key: str, argument: str) -> pd.Ser
             "`adata`."
         )
     if key not in data.obs:
-        known = [column for column in data.obs if not is_copy(column)]
-        raise not_found(argument, key, known, "`adata.obs`")
+        raise not_found(argument, key, own_columns(data.obs), "`adata.obs`")
     return data.obs[key]
 
 

@@ -18,7 +18,7 @@ _SMALL = 5
 def notes_on(
     model: MultiDGD, fit: Fit, components: Sequence[Component], n_drawn: int, counts: Matrices
 ) -> list[str]:
-    """Remarks on normalised values, small components, missing modalities, panels and the choice of cells.
+    """Remarks on values, components, missing modalities, panels and the choice of cells.
 
     Parameters
     ----------
@@ -52,7 +52,8 @@ def notes_on(
         if n_missing:
             notes.append(
                 f"{n_missing:,} cells have no counts in {modality.name}. The model uses their "
-                f"other modalities; `model.impute(modality={modality.name!r})` or `multidgd impute` predicts the counts."
+                f"other modalities; `model.impute(modality={modality.name!r})` or `multidgd impute` "
+                "predicts the counts."
             )
     n_panels = len(model.adata_manager.panels.observed)
     if n_panels > 1:

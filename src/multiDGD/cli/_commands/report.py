@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from multiDGD.cli._errors import UserError
-from multiDGD.cli._output import EMBEDDINGS, REPORT, print_paths
+from multiDGD.cli._output import EMBEDDINGS, REPORT, make_folder, print_paths
 from multiDGD.cli._read_data import read_data
 from multiDGD.cli._read_model import calling_model, load_model
 
@@ -25,9 +25,10 @@ def run(args: argparse.Namespace) -> None:
             f"no training cells in {args.model}: expected {' or '.join(EMBEDDINGS)}, as written by "
             "`multidgd fit`"
         )
+    path = args.model / REPORT if args.out is None else args.out
+    make_folder(path.parent)
     data = read_data(files[0])
     model = load_model(args.model, data)
-    path = args.model / REPORT if args.out is None else args.out
     with calling_model():
         model.report(
             path,

@@ -59,19 +59,41 @@ def check_is_set_up(adata: object, model: type) -> None:
             f"`adata` must be an AnnData or MuData, found {type(adata).__name__}. Read a file with "
             "`anndata.read_h5ad` or `mudata.read_h5mu`, and set it up first."
         )
-    if isinstance(adata, MuData):
-        setup, name = "setup_mudata", "mdata"
-    else:
-        setup, name = "setup_anndata", "adata"
-    if adata.is_view:
-        raise ValueError(
-            f"`adata` is a view of another object. Copy it and set it up: `{name} = {name}.copy()`, "
-            f"`{model.__name__}.{setup}({name}, ...)`."
-        )
+    refuse_view(adata, model)
     if model._get_most_recent_anndata_manager(adata) is None:  # type: ignore[attr-defined]
+        raise ValueError(f"`adata` is not set up: call `{_setup_call(adata, model)}` first.")
+
+
+def refuse_view(adata: AnnData | MuData, model: type) -> None:
+    """Raise if an object is a view.
+
+    Parameters
+    ----------
+    adata
+        The object.
+    model
+        Class of the model.
+
+    Raises
+    ------
+    ValueError
+        The message contains the calls that copy the object and set it up.
+    """
+    if adata.is_view:
+        name = _name(adata)
         raise ValueError(
-            f"`adata` is not set up: call `{model.__name__}.{setup}({name}, ...)` first."
+            f"`{name}` is a view of another object. Copy it and set it up: `{name} = {name}.copy()`, "
+            f"`{_setup_call(adata, model)}`."
         )
+
+
+def _name(adata: AnnData | MuData) -> str:
+    return "mdata" if isinstance(adata, MuData) else "adata"
+
+
+def _setup_call(adata: AnnData | MuData, model: type) -> str:
+    method = "setup_mudata" if isinstance(adata, MuData) else "setup_anndata"
+    return f"{model.__name__}.{method}({_name(adata)}, ...)"
 
 
 def _conversion(adata: object, registry: dict) -> str:

@@ -144,7 +144,7 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         silent: bool = True,
     ) -> tuple[np.ndarray, Tensor]:
         """Positions of cells and their representations, on the CPU."""
-        batch_size = _cells_per_batch(batch_size)
+        batch_size = cells_per_batch(batch_size)
         n_obs = manager.adata.n_obs
         cells = as_positions(indices, n_obs)
         if manager.check_cells(cells) and self.adata is manager.adata:
@@ -176,7 +176,7 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
 
         The modality ``without``, if given, is ignored.
         """
-        batch_size = _cells_per_batch(batch_size)
+        batch_size = cells_per_batch(batch_size)
         w = torch.empty(len(cells), self.module.n_representation, dtype=torch.float32)
         for subset, at in self._panels(manager, without).groups(cells):
             batches = map(subset.batch, manager.batches(cells[at], batch_size))
@@ -248,7 +248,7 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
         silent: bool = True,
     ) -> Iterator[tuple[dict[str, Any], Tensor]]:
         """Minibatches of cells with the matching rows of ``w``, on the module's device."""
-        batch_size = _cells_per_batch(batch_size)
+        batch_size = cells_per_batch(batch_size)
         device = self.module.device
         rows = w.split(batch_size) if len(cells) else ()
         batches = zip(manager.batches(cells, batch_size), rows, strict=True)
@@ -256,7 +256,7 @@ class RepresentationMixin(SavedAttributes, BaseModelClass):
             yield move_data_to_device(batch, device), part.to(device)
 
 
-def _cells_per_batch(batch_size: int | None) -> int:
+def cells_per_batch(batch_size: int | None) -> int:
     """Check the given number of cells per minibatch, or return scvi-tools' setting."""
     return settings.batch_size if batch_size is None else positive_int("batch_size", batch_size)
 

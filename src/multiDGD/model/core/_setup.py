@@ -14,6 +14,7 @@ from scvi.utils import setup_anndata_dsp
 from multiDGD._names import nearest
 from multiDGD.data import CellManager, anndata_fields, modalities_and_layers, mudata_fields
 
+from ._object_type import refuse_view
 from ._representations import RepresentationMixin
 
 
@@ -188,11 +189,7 @@ class SetupMixin(RepresentationMixin):
     def _register(
         cls, data: AnnData | MuData, fields: list, given: dict[str, Any], kwargs: dict[str, Any]
     ) -> None:
-        if data.is_view:
-            name = "mdata" if isinstance(data, MuData) else "adata"
-            raise ValueError(
-                f"`{name}` is a view of another object: copy it first, `{name} = {name}.copy()`."
-            )
+        refuse_view(data, cls)
         if kwargs and "source_registry" not in kwargs:
             unknown = next(iter(kwargs))
             near = nearest(unknown, [name for name in given if name not in ("cls", "kwargs")])

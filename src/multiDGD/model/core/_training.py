@@ -258,8 +258,8 @@ class TrainingMixin(RepresentationMixin):
         if not n_train:
             # By default, scvi-tools removes a last minibatch of one or two cells from training.
             raise ValueError(
-                f"`adata` has {self.adata.n_obs} cell{'s' * (self.adata.n_obs != 1)}, and the training set is empty after the "
-                "split; at least 3 are required."
+                f"`adata` has {self.adata.n_obs} cell{'s' * (self.adata.n_obs != 1)}, and the "
+                "training set is empty after the split; at least 3 are required."
             )
         n_processes = count_processes(trainer_kwargs)
         check_sizes(n_processes, n_train, len(splitter.val_idx))

@@ -122,8 +122,9 @@ class DecodingMixin(PosteriorMixin):
         n_found = {m: pd.Index(self.summary.features[m]).isin(names).sum() for m in known}
         most = [m for m in known if n_found[m] == max(n_found.values())]
         features = self.summary.features
-        nowhere = [n for n in names if not any(n in features[m] for m in known)]
-        if nowhere and n_found[most[0]]:
+        is_found = np.any([pd.Index(names).isin(features[m]) for m in known], axis=0)
+        if n_found[most[0]] and not is_found.all():
+            nowhere = [n for n, found in zip(names, is_found, strict=True) if not found]
             near = nearest(nowhere[0], (n for m in known for n in features[m]))
             raise ValueError(
                 f"`{argument}`: {len(nowhere)} of {len(names)} features exist in no modality, for "

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from scvi import settings as scvi_settings
 from torch import Tensor
 
 from multiDGD.data import CellManager, find_categories
 from multiDGD.model.core._columns import column_of
 from multiDGD.model.core._progress import progress
+from multiDGD.model.core._representations import cells_per_batch
 from multiDGD.model.decoding._decoding import DecodingMixin
 from multiDGD.module import FeatureSubset
 from multiDGD.nn import Likelihood
@@ -98,7 +98,7 @@ class ComparisonMixin(DecodingMixin):
 
         def sums(in_batches: Callable[[Tensor], list[Tensor]] | None) -> RateSums:
             decoded = self._represented_batches(manager, cells, batch_size)
-            n_batches = ceil(len(cells) / (batch_size or scvi_settings.batch_size))
+            n_batches = ceil(len(cells) / cells_per_batch(batch_size))
             shown = progress(decoded, "Comparing", n_batches, silent)
             return rate_sums(
                 subset.module,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from multiDGD._names import is_copy, nearest
+from multiDGD._names import nearest, own_columns
 from multiDGD.data import find_categories, logger
 from multiDGD.model.core._columns import column_of
 
@@ -159,8 +159,7 @@ def _mask(obs: pd.DataFrame, argument: str, idx: Any) -> np.ndarray:
             return obs.index.isin(obs.query(idx).index)
         except Exception as error:
             raise ValueError(
-                f"`{argument}`: obs.query({idx!r}) failed: {error}. Columns: "
-                f"{[str(c) for c in obs.columns if not is_copy(c)]}."
+                f"`{argument}`: obs.query({idx!r}) failed: {error}. Columns: {own_columns(obs)}."
             ) from error
     found = np.asarray(idx).ravel()
     if found.dtype == bool:
